@@ -1,0 +1,14 @@
+//! Samples only: formats, codecs, resampling, the jitter buffer and the processing chain.
+//!
+//! Everything here is pure. Nothing reads a clock, a file, a socket or a device: where time
+//! matters, the caller passes `now` (monotonic, since any fixed origin), so that hours of a call
+//! are a test that runs in a second.
+//!
+//! Samples are `f32`, nominally −1..1, interleaved unless a type says otherwise. Counts are
+//! samples per channel unless a name says otherwise.
+
+pub mod codec;
+pub mod format;
+
+pub use codec::{CodecError, Decoder, Encoder};
+pub use format::{Codec, Format, FormatError, PayloadError};

@@ -1,0 +1,46 @@
+//! A gRPC server inside the test process, for peers that are not our server.
+
+use std::net::{SocketAddr, TcpListener};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::Router;
+
+/// Serves on a thread and runtime of its own, so that a test may be sync or async. Gone when
+/// dropped, open streams and all.
+pub(crate) struct InProcess {
+    addr: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl InProcess {
+    pub(crate) fn start(router: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let addr = listener.local_addr().expect("a bound socket has an address");
+        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime can be built");
+        let guard = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .expect("the runtime takes a non-blocking socket");
+        drop(guard);
+        runtime.spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { addr, runtime: Some(runtime) }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        // Waiting for its tasks is forbidden in an async test, and they never end by themselves.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

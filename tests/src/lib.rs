@@ -1,0 +1,31 @@
+//! Harness for the end-to-end tests: the real binaries on free ports, servers of other people's
+//! making, and real sound through a private audio server.
+//!
+//! Everything here panics with words when something is wrong, because a test has no better answer.
+//! Nothing waits without a limit: a hang becomes a failure that says what was waited for.
+
+pub mod lab;
+pub mod mirror;
+
+mod binaries;
+mod in_process;
+mod process;
+mod server;
+
+pub use binaries::bin;
+pub use process::{Output, Process, run};
+pub use server::Server;
+
+/// Says that a test did not run, and why. The caller returns after it.
+///
+/// # Panics
+///
+/// When `CI` is `true`: there, nothing may be skipped.
+pub fn skip(reason: &str) {
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+    assert!(
+        !in_ci,
+        "nothing may be skipped in CI, and this would be: {reason}"
+    );
+    println!("skipped: {reason}");
+}

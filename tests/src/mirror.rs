@@ -1,0 +1,71 @@
+//! A server that returns each received message exactly as it came, every field of it: the naive
+//! peer that a client must not take for one of ours.
+
+use std::{net::SocketAddr, pin::Pin};
+
+use proto::callcenter::{
+    AudioChunk,
+    call_center_server::{CallCenter, CallCenterServer},
+};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming, transport::Server};
+
+use crate::in_process::InProcess;
+
+/// The mirror, in this process. Gone when dropped.
+pub struct Mirror {
+    server: InProcess,
+}
+
+impl Mirror {
+    /// Starts it on a free port.
+    pub fn start() -> Self {
+        let router = Server::builder().add_service(CallCenterServer::new(Service));
+        Self { server: InProcess::start(router) }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+}
+
+struct Service;
+
+#[tonic::async_trait]
+impl CallCenter for Service {
+    type LiveCallStream = Pin<Box<dyn Stream<Item = Result<AudioChunk, Status>> + Send>>;
+
+    async fn live_call(
+        &self,
+        request: Request<Streaming<AudioChunk>>,
+    ) -> Result<Response<Self::LiveCallStream>, Status> {
+        Ok(Response::new(Box::pin(request.into_inner())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::callcenter::{Accepted, Join, call_center_client::CallCenterClient};
+
+    #[tokio::test]
+    async fn every_field_comes_back_and_half_close_ends_the_stream() {
+        let mirror = Mirror::start();
+        let mut client =
+            CallCenterClient::connect(format!("http://{}", mirror.addr())).await.expect("connects");
+        let sent = AudioChunk {
+            audio_data: (&[1, 2, 3][..]).into(),
+            sequence: 4,
+            media_time: 5,
+            level: 6,
+            join: Some(Join { effects: "none".to_owned() }),
+            accepted: Some(Accepted { leg_id: "leg".to_owned(), processing_delay_us: 7 }),
+            ..AudioChunk::default()
+        };
+        let answer = client.live_call(tokio_stream::once(sent.clone())).await.expect("accepted");
+        let mut answers = answer.into_inner();
+        assert_eq!(answers.message().await.expect("no error"), Some(sent));
+        assert_eq!(answers.message().await.expect("no error"), None);
+    }
+}
