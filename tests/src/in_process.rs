@@ -16,8 +16,12 @@ pub(crate) struct InProcess {
 impl InProcess {
     pub(crate) fn start(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let addr = listener.local_addr().expect("a bound socket has an address");
-        listener.set_nonblocking(true).expect("a socket can be made non-blocking");
+        let addr = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        listener
+            .set_nonblocking(true)
+            .expect("a socket can be made non-blocking");
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -28,7 +32,10 @@ impl InProcess {
             .expect("the runtime takes a non-blocking socket");
         drop(guard);
         runtime.spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { addr, runtime: Some(runtime) }
+        Self {
+            addr,
+            runtime: Some(runtime),
+        }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

@@ -46,11 +46,17 @@ impl Lab {
     /// Starts it with another time between updates.
     pub fn with_interval(interval: Duration) -> Self {
         let chunks = Arc::new(AtomicU64::new(0));
-        let service = Service { interval, chunks: Arc::clone(&chunks) };
+        let service = Service {
+            interval,
+            chunks: Arc::clone(&chunks),
+        };
         let router = Server::builder()
             .add_service(CallCenterServer::new(service.clone()))
             .add_service(StockTickerServer::new(service));
-        Self { server: InProcess::start(router), chunks }
+        Self {
+            server: InProcess::start(router),
+            chunks,
+        }
     }
 
     /// Where it listens.
@@ -66,7 +72,10 @@ impl Lab {
 
 /// The stamp as the lab's server writes it: the time in unix seconds, as Python prints a float.
 fn stamp(now: SystemTime) -> String {
-    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let seconds = now
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
     format!("|processed_{seconds:?}|")
 }
 
@@ -100,7 +109,9 @@ impl CallCenter for Service {
                 ..AudioChunk::default()
             })
         });
-        Ok(Response::new(Box::pin(answers.chain(tokio_stream::pending()))))
+        Ok(Response::new(Box::pin(
+            answers.chain(tokio_stream::pending()),
+        )))
     }
 }
 
@@ -115,7 +126,9 @@ impl StockTicker for Service {
         let (updates_tx, updates_rx) = mpsc::channel(1);
         tokio::spawn(quote(request.into_inner(), updates_tx, self.interval));
         let updates = ReceiverStream::new(updates_rx).map(Ok);
-        Ok(Response::new(Box::pin(updates.chain(tokio_stream::pending()))))
+        Ok(Response::new(Box::pin(
+            updates.chain(tokio_stream::pending()),
+        )))
     }
 }
 
@@ -127,7 +140,9 @@ async fn quote(
 ) {
     while let Ok(Some(request)) = requests.message().await {
         for count in 0..UPDATES_PER_SYMBOL {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             let change = 0.25 * count as f64;
             let update = StockUpdate {
                 ticker_symbol: request.ticker_symbol.clone(),
@@ -149,15 +164,17 @@ async fn quote(
 mod tests {
     use super::*;
     use proto::{
-        callcenter::call_center_client::CallCenterClient, fin::stock_ticker_client::StockTickerClient,
+        callcenter::call_center_client::CallCenterClient,
+        fin::stock_ticker_client::StockTickerClient,
     };
     use tokio::time::timeout;
 
     #[tokio::test]
     async fn a_chunk_comes_back_stamped_without_new_fields_and_the_stream_never_ends() {
         let lab = Lab::start();
-        let mut client =
-            CallCenterClient::connect(format!("http://{}", lab.addr())).await.expect("connects");
+        let mut client = CallCenterClient::connect(format!("http://{}", lab.addr()))
+            .await
+            .expect("connects");
         let sent = AudioChunk {
             audio_data: (&b"RAW_PCM_CHUNK"[..]).into(),
             call_id: "call".to_owned(),
@@ -168,16 +185,34 @@ mod tests {
             level: 9,
             ..AudioChunk::default()
         };
-        let answer = client.live_call(tokio_stream::once(sent.clone())).await.expect("accepted");
+        let answer = client
+            .live_call(tokio_stream::once(sent.clone()))
+            .await
+            .expect("accepted");
         let mut answers = answer.into_inner();
-        let got = answers.message().await.expect("no error").expect("an answer");
+        let got = answers
+            .message()
+            .await
+            .expect("no error")
+            .expect("an answer");
         let (audio, stamp) = got.audio_data.split_at(sent.audio_data.len());
         assert_eq!(audio, &sent.audio_data[..]);
         let stamp = std::str::from_utf8(stamp).expect("text");
-        let seconds = stamp.strip_prefix("|processed_").and_then(|rest| rest.strip_suffix('|'));
-        let seconds: f64 = seconds.expect("the stamp's shape").parse().expect("a number");
+        let seconds = stamp
+            .strip_prefix("|processed_")
+            .and_then(|rest| rest.strip_suffix('|'));
+        let seconds: f64 = seconds
+            .expect("the stamp's shape")
+            .parse()
+            .expect("a number");
         assert!(seconds > 1.6e9, "{seconds} is no unix time of today");
-        let AudioChunk { sequence, level, call_id, codec, .. } = got;
+        let AudioChunk {
+            sequence,
+            level,
+            call_id,
+            codec,
+            ..
+        } = got;
         assert_eq!((sequence, level, &*call_id, &*codec), (0, 0, "call", "PCM"));
         assert_eq!(lab.chunks(), 1);
         let more = timeout(Duration::from_millis(100), answers.message()).await;
@@ -187,10 +222,15 @@ mod tests {
     #[tokio::test]
     async fn five_updates_per_symbol_symbol_after_symbol() {
         let lab = Lab::with_interval(Duration::ZERO);
-        let mut client =
-            StockTickerClient::connect(format!("http://{}", lab.addr())).await.expect("connects");
-        let requests = ["AAPL", "GOOGL"].map(|symbol| TickerRequest { ticker_symbol: symbol.into() });
-        let answer = client.subscribe_to_stock_updates(tokio_stream::iter(requests)).await;
+        let mut client = StockTickerClient::connect(format!("http://{}", lab.addr()))
+            .await
+            .expect("connects");
+        let requests = ["AAPL", "GOOGL"].map(|symbol| TickerRequest {
+            ticker_symbol: symbol.into(),
+        });
+        let answer = client
+            .subscribe_to_stock_updates(tokio_stream::iter(requests))
+            .await;
         let updates = answer.expect("accepted").into_inner();
         let symbols: Vec<_> = updates
             .take(2 * UPDATES_PER_SYMBOL)

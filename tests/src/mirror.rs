@@ -21,7 +21,9 @@ impl Mirror {
     /// Starts it on a free port.
     pub fn start() -> Self {
         let router = Server::builder().add_service(CallCenterServer::new(Service));
-        Self { server: InProcess::start(router) }
+        Self {
+            server: InProcess::start(router),
+        }
     }
 
     /// Where it listens.
@@ -52,18 +54,27 @@ mod tests {
     #[tokio::test]
     async fn every_field_comes_back_and_half_close_ends_the_stream() {
         let mirror = Mirror::start();
-        let mut client =
-            CallCenterClient::connect(format!("http://{}", mirror.addr())).await.expect("connects");
+        let mut client = CallCenterClient::connect(format!("http://{}", mirror.addr()))
+            .await
+            .expect("connects");
         let sent = AudioChunk {
             audio_data: (&[1, 2, 3][..]).into(),
             sequence: 4,
             media_time: 5,
             level: 6,
-            join: Some(Join { effects: "none".to_owned() }),
-            accepted: Some(Accepted { leg_id: "leg".to_owned(), processing_delay_us: 7 }),
+            join: Some(Join {
+                effects: "none".to_owned(),
+            }),
+            accepted: Some(Accepted {
+                leg_id: "leg".to_owned(),
+                processing_delay_us: 7,
+            }),
             ..AudioChunk::default()
         };
-        let answer = client.live_call(tokio_stream::once(sent.clone())).await.expect("accepted");
+        let answer = client
+            .live_call(tokio_stream::once(sent.clone()))
+            .await
+            .expect("accepted");
         let mut answers = answer.into_inner();
         assert_eq!(answers.message().await.expect("no error"), Some(sent));
         assert_eq!(answers.message().await.expect("no error"), None);

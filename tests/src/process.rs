@@ -62,7 +62,11 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", bin.display()));
         Self {
-            name: bin.file_name().unwrap_or(bin.as_os_str()).to_string_lossy().into_owned(),
+            name: bin
+                .file_name()
+                .unwrap_or(bin.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
             stdin: child.stdin.take(),
             stdout: Captured::start(child.stdout.take().expect("stdout is a pipe")),
             stderr: Captured::start(child.stderr.take().expect("stderr is a pipe")),
@@ -89,7 +93,9 @@ impl Process {
     /// not an error.
     pub fn write(&mut self, text: &str) {
         if let Some(stdin) = &mut self.stdin {
-            let _ = stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush());
+            let _ = stdin
+                .write_all(text.as_bytes())
+                .and_then(|()| stdin.flush());
         }
     }
 
@@ -124,7 +130,10 @@ impl Process {
         timeout: Duration,
     ) -> String {
         captured.wait_for(text, timeout).unwrap_or_else(|why| {
-            panic!("no line with `{text}` on the {stream} of {}: {why}\n{self}", self.name)
+            panic!(
+                "no line with `{text}` on the {stream} of {}: {why}\n{self}",
+                self.name
+            )
         })
     }
 
@@ -185,8 +194,18 @@ impl Drop for Process {
 impl fmt::Display for Process {
     /// Everything it said, for the message of a failed test.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, stdout, stderr, .. } = self;
-        write!(f, "--- {name}, stdout:\n{}\n--- {name}, stderr:\n{}", stdout.text(), stderr.text())
+        let Self {
+            name,
+            stdout,
+            stderr,
+            ..
+        } = self;
+        write!(
+            f,
+            "--- {name}, stdout:\n{}\n--- {name}, stderr:\n{}",
+            stdout.text(),
+            stderr.text()
+        )
     }
 }
 
@@ -227,7 +246,10 @@ impl Captured {
                 }
             }
         });
-        Self { shared, reader: Some(reader) }
+        Self {
+            shared,
+            reader: Some(reader),
+        }
     }
 
     fn text(&self) -> String {
@@ -248,7 +270,9 @@ impl Captured {
         let mut state = self.shared.lock();
         loop {
             let so_far = String::from_utf8_lossy(&state.bytes);
-            let mut lines = so_far.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let mut lines = so_far
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
             if let Some(line) = lines.find(|line| line.contains(text)) {
                 return Ok(line.trim_end().to_owned());
             }
@@ -267,7 +291,9 @@ impl Captured {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("the reading thread does not panic")
+        self.state
+            .lock()
+            .expect("the reading thread does not panic")
     }
 }
 
@@ -294,7 +320,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "did not end within")]
     fn a_hang_fails_with_words() {
-        run("/bin/sh", &["-c", "exec sleep 60"], None, Duration::from_millis(50));
+        run(
+            "/bin/sh",
+            &["-c", "exec sleep 60"],
+            None,
+            Duration::from_millis(50),
+        );
     }
 
     #[test]

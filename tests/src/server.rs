@@ -46,8 +46,8 @@ impl Server {
         args.extend_from_slice(extra_args);
         let process = Process::start(bin("server"), &args, env);
         let line = process.wait_for_stdout(READY, LIMIT);
-        let addr = address(&line)
-            .unwrap_or_else(|| panic!("the server's line `{line}` holds no address"));
+        let addr =
+            address(&line).unwrap_or_else(|| panic!("the server's line `{line}` holds no address"));
         Self { process, addr }
     }
 
