@@ -87,10 +87,10 @@ impl Decoder {
         match self.format.codec() {
             Codec::Opus => {
                 samples.resize(start + count * self.format.channels(), 0.0);
-                let decoded = self
-                    .opus
-                    .as_mut()
-                    .and_then(|opus| opus.decode_float(payload, &mut samples[start..], false).ok());
+                let decoded = self.opus.as_mut().and_then(|opus| {
+                    opus.decode_float(payload, &mut samples[start..], false)
+                        .ok()
+                });
                 if decoded != Some(count) {
                     samples.truncate(start);
                     self.conceal(count, samples);
@@ -156,7 +156,11 @@ impl Decoder {
             let lap = tail_len - 1;
             let position = (already + index) % (2 * lap);
             // 0 is the last sample of the tail; the lap goes back to its first and returns.
-            let back = if position < lap { position + 1 } else { 2 * lap - position };
+            let back = if position < lap {
+                position + 1
+            } else {
+                2 * lap - position
+            };
             let source = (tail_len - 1 - back.min(tail_len - 1)) * channels;
             for (channel, value) in sample.iter_mut().enumerate() {
                 *value = self.tail[source + channel] * self.fade;
@@ -223,7 +227,11 @@ impl Encoder {
                 }
             }
             Codec::Pcm => {
-                payload.extend(samples.iter().flat_map(|&sample| to_i16(sample).to_le_bytes()));
+                payload.extend(
+                    samples
+                        .iter()
+                        .flat_map(|&sample| to_i16(sample).to_le_bytes()),
+                );
             }
             Codec::Pcmu => payload.extend(samples.iter().map(|&s| encode_ulaw(to_i16(s)))),
             Codec::Pcma => payload.extend(samples.iter().map(|&s| encode_alaw(to_i16(s)))),

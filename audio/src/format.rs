@@ -174,7 +174,12 @@ const OPUS_DURATIONS_US: [u128; 9] = [
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let channels = if self.channels == 1 { "mono" } else { "stereo" };
-        write!(f, "{} {} Hz {channels}", self.codec.name(), self.sample_rate_hz)
+        write!(
+            f,
+            "{} {} Hz {channels}",
+            self.codec.name(),
+            self.sample_rate_hz
+        )
     }
 }
 
@@ -182,7 +187,9 @@ impl std::fmt::Display for Format {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// Not a codec of ours.
-    #[error("codec {0:?} is not known here; accepted are opus, pcm (pcm_s16le, LINEAR16), pcmu (MULAW) and pcma (ALAW)")]
+    #[error(
+        "codec {0:?} is not known here; accepted are opus, pcm (pcm_s16le, LINEAR16), pcmu (MULAW) and pcma (ALAW)"
+    )]
     UnknownCodec(String),
     /// Not a rate of this codec.
     #[error("sample_rate {sample_rate} is not possible with codec {}; accepted: {}", codec.name(), rates(*codec))]
@@ -201,7 +208,9 @@ pub enum FormatError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// A sample, or a stereo pair, was cut.
-    #[error("audio_data holds {bytes} bytes, which are not whole samples: {format} takes {unit} bytes for each sample of all channels")]
+    #[error(
+        "audio_data holds {bytes} bytes, which are not whole samples: {format} takes {unit} bytes for each sample of all channels"
+    )]
     NotWholeSamples {
         /// Bytes in the payload.
         bytes: usize,
@@ -266,7 +275,9 @@ mod tests {
     #[test]
     fn refusals_name_the_value_and_what_is_accepted() {
         let message = |codec, rate, channels| {
-            Format::parse(codec, rate, channels).unwrap_err().to_string()
+            Format::parse(codec, rate, channels)
+                .unwrap_err()
+                .to_string()
         };
         assert!(message("mp3", 48_000, 1).contains("\"mp3\""));
         assert!(message("mp3", 48_000, 1).contains("opus, pcm"));

@@ -9,6 +9,10 @@
 
 pub mod codec;
 pub mod format;
+pub mod resampler;
+#[cfg(test)]
+mod test_signal;
 
 pub use codec::{CodecError, Decoder, Encoder};
 pub use format::{Codec, Format, FormatError, PayloadError};
+pub use resampler::{Resampler, ResamplerError};
