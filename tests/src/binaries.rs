@@ -8,7 +8,7 @@ use std::{
     env,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::Mutex,
 };
 
 /// The path of the program called `name` (`server`, `softphone`, `ticker-client`), freshly built
@@ -16,25 +16,28 @@ use std::{
 ///
 /// # Panics
 ///
-/// When the workspace does not build, or has no such program.
+/// When it does not build, or the workspace has no such program.
 pub fn bin(name: &str) -> PathBuf {
-    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let binaries = BINARIES.get_or_init(build);
-    binaries.get(name).cloned().unwrap_or_else(|| {
-        let known: Vec<_> = binaries.keys().collect();
-        panic!("the workspace has no program `{name}`, only {known:?}")
-    })
+    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    // Held while building: the other tests that want the program have to wait for it anyway.
+    let mut built = BUILT.lock().unwrap_or_else(|failed| failed.into_inner());
+    let built = built.get_or_insert_default();
+    if let Some(path) = built.get(name) {
+        return path.clone();
+    }
+    let path = build(name);
+    built.insert(name.to_owned(), path.clone());
+    path
 }
 
-fn build() -> HashMap<String, PathBuf> {
+fn build(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    let profile = profile();
     // The whole workspace with `--examples` gives dependencies the same features as
-    // `cargo test --workspace` does; naming only the three packages would compile tokio and all
-    // that stands on it a second time.
+    // `cargo test --workspace` does; naming only the one package would compile tokio and all that
+    // stands on it a second time.
     let output = Command::new(cargo)
-        .args(["build", "--workspace", "--bins", "--examples"])
-        .args(["--profile", &profile])
+        .args(["build", "--workspace", "--examples", "--bin", name])
+        .args(["--profile", &profile()])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
@@ -43,12 +46,12 @@ fn build() -> HashMap<String, PathBuf> {
         .expect("cargo can be started");
     assert!(
         output.status.success(),
-        "the programs under test do not build (cargo's words are above)"
+        "cannot build the program `{name}` (cargo's words are above)"
     );
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(executable)
-        .collect()
+        .find_map(|line| executable(line, name))
+        .unwrap_or_else(|| panic!("cargo built `{name}` and did not say where it is"))
 }
 
 /// Cargo's name for the profile of the running test, told by the directory it lies in:
@@ -61,12 +64,11 @@ fn profile() -> String {
     }
 }
 
-/// The program that one line of cargo's JSON reports, if it reports one.
-fn executable(line: &str) -> Option<(String, PathBuf)> {
+/// The path of the program, when this is the line of cargo's JSON that reports it.
+fn executable(line: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let path = message["executable"].as_str()?;
-    let name = message["target"]["name"].as_str()?;
-    Some((name.to_owned(), path.into()))
+    let is_it = message["target"]["name"] == name && message["target"]["kind"][0] == "bin";
+    is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "no program `toaster`")]
+    #[should_panic(expected = "cannot build the program `toaster`")]
     fn an_unknown_program_is_named() {
         bin("toaster");
     }

@@ -4,8 +4,11 @@
 //! Everything here panics with words when something is wrong, because a test has no better answer.
 //! Nothing waits without a limit: a hang becomes a failure that says what was waited for.
 
+pub mod analysis;
 pub mod lab;
 pub mod mirror;
+pub mod rig;
+pub mod signals;
 
 mod binaries;
 mod in_process;
