@@ -7,12 +7,20 @@
 //! Samples are `f32`, nominally −1..1, interleaved unless a type says otherwise. Counts are
 //! samples per channel unless a name says otherwise.
 
+pub mod agc;
 pub mod codec;
+pub mod delay;
+pub mod denoise;
+pub mod effects;
 pub mod format;
+pub mod frame;
+pub mod highpass;
+pub mod limiter;
 pub mod resampler;
 #[cfg(test)]
 mod test_signal;
 
 pub use codec::{CodecError, Decoder, Encoder};
+pub use effects::{Effect, Effects, EffectsError};
 pub use format::{Codec, Format, FormatError, PayloadError};
 pub use resampler::{Resampler, ResamplerError};

@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 
+use crate::frame::{Frame, SAMPLES_PER_CHANNEL};
+
 /// A sine of `amplitude` and phase 0 at its first sample.
 pub(crate) fn sine(
     frequency_hz: f64,
@@ -26,6 +28,18 @@ pub(crate) fn noise(amplitude: f32, seed: u64, count: usize) -> Vec<f32> {
             state ^= state >> 7;
             state ^= state << 17;
             amplitude * ((state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0)
+        })
+        .collect()
+}
+
+/// Noise as of a fan, with most of its power below 400 Hz, at some −20 dB of `amplitude`.
+pub(crate) fn fan_noise(amplitude: f32, seed: u64, count: usize) -> Vec<f32> {
+    let mut memory = 0.0;
+    let white = noise(amplitude, seed, count).into_iter();
+    white
+        .map(|sample| {
+            memory += 0.05 * (sample - memory);
+            memory
         })
         .collect()
 }
@@ -121,4 +135,67 @@ pub(crate) fn lag(before: &[f32], after: &[f32], most: usize) -> f64 {
         correlation[best + 1],
     );
     best as f64 + 0.5 * (left - right) / (left - 2.0 * top + right)
+}
+
+/// Interleaved samples, cut into frames and each handed to `process`. A rest is dropped.
+pub(crate) fn run_blocks(
+    channels: usize,
+    samples: &[f32],
+    mut process: impl FnMut(&mut Frame),
+) -> Vec<f32> {
+    let mut output = Vec::new();
+    let mut frame = Frame::silence(channels);
+    for piece in samples.chunks_exact(SAMPLES_PER_CHANNEL * channels) {
+        frame.fill_from_interleaved(piece);
+        process(&mut frame);
+        frame.append_interleaved(&mut output);
+    }
+    output
+}
+
+/// Something like speech at 48 kHz: pulses at a gliding pitch through formants of changing vowels,
+/// in syllables with pauses between. −23 dBFS on the whole, with peaks of −6 dBFS.
+pub(crate) fn speech_like(seconds: usize) -> Vec<f32> {
+    const VOWELS: [[f64; 3]; 4] = [
+        [730.0, 1_090.0, 2_440.0],
+        [270.0, 2_290.0, 3_010.0],
+        [570.0, 840.0, 2_410.0],
+        [530.0, 1_840.0, 2_480.0],
+    ];
+    let rate = 48_000.0;
+    let mut phase = 0.0;
+    let mut state = [[0.0_f64; 2]; 3];
+    (0..seconds * 48_000)
+        .map(|n| {
+            let t = n as f64 / rate;
+            let (syllable, within) = ((t / 0.25) as usize, (t / 0.25).fract());
+            // Every fifth syllable is a pause.
+            let loud = if syllable % 5 == 4 || within > 0.8 {
+                0.0
+            } else {
+                (std::f64::consts::PI * within / 0.8).sin()
+            };
+            let pitch = 120.0 + 25.0 * (TAU * 0.7 * t).sin() + 15.0 * (1.0 - within);
+            phase += pitch / rate;
+            let pulse = if phase >= 1.0 {
+                phase -= 1.0;
+                1.0
+            } else {
+                0.0
+            };
+            let mut sample = 0.0;
+            for (formant, memory) in VOWELS[syllable % 4].iter().zip(&mut state) {
+                let radius = (-std::f64::consts::PI * 90.0 / rate).exp();
+                let (b1, b2) = (
+                    2.0 * radius * (TAU * formant / rate).cos(),
+                    -radius * radius,
+                );
+                let out = pulse * loud + b1 * memory[0] + b2 * memory[1];
+                memory[1] = memory[0];
+                memory[0] = out;
+                sample += out * formant / 3_000.0;
+            }
+            (0.075 * sample) as f32
+        })
+        .collect()
 }
