@@ -10,6 +10,9 @@ use crate::frame::{Frame, SAMPLES_PER_CHANNEL};
 /// The network expects samples in the range of 16-bit integers.
 const SCALE: f32 = 32_768.0;
 
+/// Samples at 48 kHz by which it delays: one frame, for the overlap of its transform.
+pub const DELAY_SAMPLES: usize = SAMPLES_PER_CHANNEL;
+
 /// Removes what is not speech. Costs some 50 µs a frame and channel.
 pub struct Denoise {
     channels: Vec<Box<DenoiseState<'static>>>,
@@ -46,9 +49,9 @@ impl Denoise {
         }
     }
 
-    /// Samples at 48 kHz by which it delays: one frame, for the overlap of its transform.
+    /// [`DELAY_SAMPLES`].
     pub fn delay_samples(&self) -> usize {
-        SAMPLES_PER_CHANNEL
+        DELAY_SAMPLES
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{denoise, limiter};
+
 /// Range of the echo's delay, in milliseconds.
 const DELAY_MS: std::ops::RangeInclusive<u32> = 1..=2_000;
 
@@ -27,6 +29,18 @@ pub enum Effect {
         /// Milliseconds between them, 1–2000.
         ms: u32,
     },
+}
+
+impl Effect {
+    /// Samples at 48 kHz by which it delays the sound.
+    pub fn delay_samples(self) -> usize {
+        match self {
+            Self::Denoise => denoise::DELAY_SAMPLES,
+            Self::Limiter => limiter::DELAY_SAMPLES,
+            // The echo's copies come later; the sound itself does not.
+            Self::HighPass | Self::Agc | Self::Delay { .. } => 0,
+        }
+    }
 }
 
 /// Effects in the order in which they are applied; none at all means that the sound is passed on

@@ -8,6 +8,7 @@
 //! samples per channel unless a name says otherwise.
 
 pub mod agc;
+pub mod chain;
 pub mod codec;
 pub mod delay;
 pub mod denoise;
@@ -16,11 +17,21 @@ pub mod format;
 pub mod frame;
 pub mod highpass;
 pub mod limiter;
+pub mod meter;
 pub mod resampler;
+mod sliding_minimum;
 #[cfg(test)]
 mod test_signal;
+pub mod tone;
+pub mod tone_detector;
+pub mod transit;
 
+pub use chain::Chain;
 pub use codec::{CodecError, Decoder, Encoder};
 pub use effects::{Effect, Effects, EffectsError};
 pub use format::{Codec, Format, FormatError, PayloadError};
+pub use meter::LevelMeter;
 pub use resampler::{Resampler, ResamplerError};
+pub use tone::Tone;
+pub use tone_detector::{ToneDetector, ToneReport};
+pub use transit::{Arrival, Transit};

@@ -11,6 +11,9 @@ pub const CEILING: f32 = 0.891_25;
 /// Samples in a block, which has one peak; also how far it looks ahead (0.5 ms).
 const BLOCK: usize = 24;
 
+/// Samples at 48 kHz by which it delays: its look-ahead.
+pub const DELAY_SAMPLES: usize = BLOCK;
+
 /// Part of the missing gain that comes back with each block: a time constant of 150 ms.
 const RELEASE: f32 = 0.003_3;
 
@@ -48,9 +51,9 @@ impl Limiter {
         }
     }
 
-    /// Samples at 48 kHz by which it delays: its look-ahead.
+    /// [`DELAY_SAMPLES`].
     pub fn delay_samples(&self) -> usize {
-        BLOCK
+        DELAY_SAMPLES
     }
 
     /// The gain at the borders of the blocks that are put out with this frame. Each is low enough

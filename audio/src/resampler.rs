@@ -82,19 +82,15 @@ impl Resampler {
                 delay_us: 0,
             });
         }
-        // The library's filter is measured in input samples; going down it has to be longer by the
-        // ratio, or it would not be steep enough for the lower rate.
-        let downwards = f64::from(from_hz.max(to_hz)) / f64::from(to_hz);
-        let length = ((2 * HALF_LENGTH) as f64 * downwards / 8.0).ceil() as usize * 8;
-        let (oversampling_factor, interpolation) = table(from_hz, to_hz, downwards);
+        let filter = Filter::between(from_hz, to_hz);
         let sinc = Async::new_sinc(
             f64::from(to_hz) / f64::from(from_hz),
             1.0,
             &SincInterpolationParameters {
-                sinc_len: length,
+                sinc_len: filter.length,
                 f_cutoff: Some(CUTOFF),
-                oversampling_factor,
-                interpolation,
+                oversampling_factor: filter.points,
+                interpolation: filter.interpolation,
                 window: WindowFunction::BlackmanHarris,
             },
             MAX_PIECE,
@@ -106,15 +102,10 @@ impl Resampler {
             to_hz,
             source,
         })?;
-        // The library's first output stands one output interval after its first input, and its
-        // table begins one point after the middle.
-        let input_samples = (length / 2) as f64
-            - f64::from(from_hz) / f64::from(to_hz)
-            - 1.0 / oversampling_factor as f64;
         Ok(Self {
             sinc: Some(sinc),
             channels,
-            delay_us: (input_samples * 1e6 / f64::from(from_hz)).round() as u32,
+            delay_us: Self::delay_us_between(from_hz, to_hz),
         })
     }
 
@@ -132,16 +123,19 @@ impl Resampler {
         }
     }
 
+    /// The delay that a resampler between these rates will have, in microseconds, without setting
+    /// one up. Both rates must be acceptable to [`Resampler::new`].
+    pub fn delay_us_between(from_hz: u32, to_hz: u32) -> u32 {
+        if from_hz == to_hz {
+            return 0;
+        }
+        Filter::between(from_hz, to_hz).delay_us
+    }
+
     /// By how much the output lags the input, in microseconds; what is held back does not count, as
     /// it delays nothing that has been put out.
     pub fn delay_us(&self) -> u32 {
         self.delay_us
-    }
-
-    /// Samples per channel of the input that have to be there before the first output, and the most
-    /// that is ever held back; 0 where both rates are the same.
-    pub fn holds_back(&self) -> usize {
-        if self.sinc.is_some() { 3 } else { 0 }
     }
 }
 
@@ -163,20 +157,44 @@ fn resample_piece(sinc: &mut Async<f32>, channels: usize, piece: &[f32], output:
     debug_assert!(done, "every size here is the library's own");
 }
 
-/// At how many points between two samples the filter is tabulated, and how to read between them.
-///
-/// Between usual rates the output falls on few phases (160 from 44.1 to 48 kHz). With the table made
-/// of just these, reading the nearest point is exact, and takes half the time of interpolating; it
-/// also keeps clear of the library's rounding slip (rubato 5.0.1): right on a point, its linear
-/// form can take the neighbour instead.
-fn table(from_hz: u32, to_hz: u32, downwards: f64) -> (usize, SincInterpolationType) {
-    let phases = to_hz / gcd(from_hz, to_hz);
-    if phases <= MAX_PHASES {
-        (phases as usize, SincInterpolationType::Nearest)
-    } else {
-        // A filter that was made longer is smoother by as much.
-        let points = (OVERSAMPLING / downwards).ceil() as usize;
-        (points, SincInterpolationType::Linear)
+/// The low-pass between two rates, as the library wants it described.
+struct Filter {
+    /// Samples of the input.
+    length: usize,
+    /// Points between two samples at which it is tabulated.
+    points: usize,
+    interpolation: SincInterpolationType,
+    delay_us: u32,
+}
+
+impl Filter {
+    fn between(from_hz: u32, to_hz: u32) -> Self {
+        // The library's filter is measured in input samples; going down it has to be longer by the
+        // ratio, or it would not be steep enough for the lower rate.
+        let downwards = f64::from(from_hz.max(to_hz)) / f64::from(to_hz);
+        let length = ((2 * HALF_LENGTH) as f64 * downwards / 8.0).ceil() as usize * 8;
+        // Between usual rates the output falls on few phases (160 from 44.1 to 48 kHz). With the
+        // table made of just these, reading the nearest point is exact, and takes half the time of
+        // interpolating; it also keeps clear of the library's rounding slip (rubato 5.0.1): right
+        // on a point, its linear form can take the neighbour instead.
+        let phases = to_hz / gcd(from_hz, to_hz);
+        let (points, interpolation) = if phases <= MAX_PHASES {
+            (phases as usize, SincInterpolationType::Nearest)
+        } else {
+            // A filter that was made longer is smoother by as much.
+            let points = (OVERSAMPLING / downwards).ceil() as usize;
+            (points, SincInterpolationType::Linear)
+        };
+        // The library's first output stands one output interval after its first input, and its
+        // table begins one point after the middle.
+        let samples =
+            (length / 2) as f64 - f64::from(from_hz) / f64::from(to_hz) - 1.0 / points as f64;
+        Self {
+            length,
+            points,
+            interpolation,
+            delay_us: (samples * 1e6 / f64::from(from_hz)).round() as u32,
+        }
     }
 }
 
