@@ -1,0 +1,64 @@
+//! The way to the server and the one stream over it.
+
+use std::{error::Error, time::Duration};
+
+use proto::fin::{StockUpdate, TickerRequest, stock_ticker_client::StockTickerClient};
+use tokio_stream::Stream;
+use tonic::{Streaming, transport::Endpoint};
+
+use crate::{args::ServerAddress, failure::Failure};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Silence after which the server is pinged: longer than the lab's two seconds between updates,
+/// because some servers hang up on a client that pings when it need not.
+const PING_AFTER: Duration = Duration::from_millis(2_500);
+
+/// How long the answer to a ping may take. With the silence before it: a dead network is noticed
+/// within five seconds.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How a dead network is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keepalive {
+    /// By HTTP/2 pings, within five seconds.
+    Pings,
+    /// Not at all, for a server that hangs up on clients that ping.
+    None,
+}
+
+/// Connects, and sends `requests` as they come; the stream stays open as long as they do.
+///
+/// # Errors
+///
+/// [`Failure::NotReached`] when there is no connection, otherwise what the server's status says.
+pub async fn subscribe<R>(
+    server: &ServerAddress,
+    keepalive: Keepalive,
+    requests: R,
+) -> Result<Streaming<StockUpdate>, Failure>
+where
+    R: Stream<Item = TickerRequest> + Send + 'static,
+{
+    let not_reached = |error: tonic::transport::Error| Failure::not_reached(server, &error);
+    let mut endpoint = Endpoint::from_shared(server.uri())
+        .map_err(not_reached)?
+        .connect_timeout(CONNECT_TIMEOUT);
+    if keepalive == Keepalive::Pings {
+        endpoint = endpoint
+            .http2_keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true);
+    }
+    let channel = endpoint.connect().await.map_err(not_reached)?;
+    let response = StockTickerClient::new(channel)
+        .subscribe_to_stock_updates(requests)
+        .await
+        .map_err(|status| match status.source() {
+            // Something took the connection, and then did not speak gRPC or did not speak at all.
+            Some(source) => Failure::not_reached(server, source),
+            None => Failure::from_status(server, &status),
+        })?;
+    Ok(response.into_inner())
+}

@@ -1,0 +1,113 @@
+//! Symbols as people type them: several on a line, with commas or blanks, in any case.
+//!
+//! A mistake on the command line ends the program before it connects; one on the standard input is
+//! said and forgotten, because quotes that run must not stop for a typo.
+
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt},
+    sync::mpsc,
+};
+
+use crate::symbol::{Symbol, SymbolError};
+
+/// A longer line is read in pieces, so that one without an end holds no memory.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+
+/// The symbols of the command line, each argument one or more of them.
+///
+/// # Errors
+///
+/// What is wrong with the first that is none.
+pub fn symbols_of_args(args: &[String]) -> Result<Vec<Symbol>, SymbolError> {
+    let mut symbols = Vec::new();
+    for arg in args {
+        let before = symbols.len();
+        for word in words(arg) {
+            symbols.push(word.parse()?);
+        }
+        if symbols.len() == before {
+            return Err(SymbolError::Empty);
+        }
+    }
+    Ok(symbols)
+}
+
+/// Sends on what is read from `input` until its end, and says on stderr what is no symbol.
+pub async fn read_symbols<I>(mut input: I, symbols_tx: mpsc::Sender<Symbol>)
+where
+    I: AsyncBufRead + Unpin,
+{
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut piece = (&mut input).take(MAX_LINE_BYTES);
+        // An input that cannot be read has no more symbols than one that has ended.
+        if piece.read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
+            return;
+        }
+        for word in words(&String::from_utf8_lossy(&line)) {
+            match word.parse() {
+                Ok(symbol) => {
+                    if symbols_tx.send(symbol).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => eprintln!("not subscribed: {error}"),
+            }
+        }
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_args(args: &[&str]) -> Result<Vec<String>, SymbolError> {
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
+        let symbols = symbols_of_args(&args)?;
+        Ok(symbols.iter().map(ToString::to_string).collect())
+    }
+
+    async fn typed(text: &[u8]) -> Vec<String> {
+        let (symbols_tx, mut symbols_rx) = mpsc::channel(4);
+        let input = std::io::Cursor::new(text.to_vec());
+        let reader = tokio::spawn(read_symbols(input, symbols_tx));
+        let mut symbols = Vec::new();
+        while let Some(symbol) = symbols_rx.recv().await {
+            symbols.push(symbol.to_string());
+        }
+        reader.await.expect("the reader does not panic");
+        symbols
+    }
+
+    #[test]
+    fn arguments_may_hold_several_symbols() {
+        let symbols = of_args(&["aapl", "GOOGL,tsla", "brk.b, v"]).expect("symbols");
+        assert_eq!(symbols, ["AAPL", "GOOGL", "TSLA", "BRK.B", "V"]);
+    }
+
+    #[test]
+    fn one_bad_argument_refuses_all() {
+        assert_eq!(of_args(&["AAPL", ""]), Err(SymbolError::Empty));
+        assert_eq!(of_args(&[" , "]), Err(SymbolError::Empty));
+        assert!(of_args(&["AAPL", "G$"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_typo_does_not_stop_the_next_symbol() {
+        let symbols = typed(b"nvda, $$$ msft\r\n\n\xff\xfe bf-b\nlast").await;
+        assert_eq!(symbols, ["NVDA", "MSFT", "BF-B", "LAST"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_read_in_pieces() {
+        let mut text = vec![b' '; 3 * MAX_LINE_BYTES as usize];
+        text.extend_from_slice(b" AAPL");
+        assert_eq!(typed(&text).await, ["AAPL"]);
+    }
+}
