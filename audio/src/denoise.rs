@@ -16,9 +16,6 @@ pub const DELAY_SAMPLES: usize = SAMPLES_PER_CHANNEL;
 /// Removes what is not speech. Costs some 50 µs a frame and channel.
 pub struct Denoise {
     channels: Vec<Box<DenoiseState<'static>>>,
-    /// One channel's input and output in the network's scale.
-    input: [f32; SAMPLES_PER_CHANNEL],
-    output: [f32; SAMPLES_PER_CHANNEL],
 }
 
 impl Denoise {
@@ -26,15 +23,15 @@ impl Denoise {
     pub fn new(channels: usize) -> Self {
         Self {
             channels: (0..channels).map(|_| DenoiseState::new()).collect(),
-            input: [0.0; SAMPLES_PER_CHANNEL],
-            output: [0.0; SAMPLES_PER_CHANNEL],
         }
     }
 
     /// Suppresses noise in one frame in place.
     pub fn process(&mut self, frame: &mut Frame) {
+        let mut input = [0.0; SAMPLES_PER_CHANNEL];
+        let mut output = [0.0; SAMPLES_PER_CHANNEL];
         for (state, samples) in self.channels.iter_mut().zip(frame.channels_mut()) {
-            for (scaled, sample) in self.input.iter_mut().zip(samples.iter()) {
+            for (scaled, sample) in input.iter_mut().zip(samples.iter()) {
                 // One NaN is undefined behaviour inside the library, and an infinity becomes one.
                 *scaled = if sample.is_finite() {
                     sample.clamp(-1.0, 1.0) * SCALE
@@ -42,8 +39,8 @@ impl Denoise {
                     0.0
                 };
             }
-            state.process_frame(&mut self.output, &self.input);
-            for (sample, scaled) in samples.iter_mut().zip(&self.output) {
+            state.process_frame(&mut output, &input);
+            for (sample, scaled) in samples.iter_mut().zip(&output) {
                 *sample = scaled / SCALE;
             }
         }

@@ -1,1 +1,96 @@
-fn main() {}
+//! `softphone`: parses its arguments, sets up logging, and makes the call.
+
+use std::io::{self, IsTerminal};
+
+use clap::Parser;
+use softphone::{
+    args::{Args, CallArgs, Command},
+    call::call,
+    device::list,
+    verdict::{ExitCode, Verdict},
+};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> std::process::ExitCode {
+    let args = Args::parse();
+    let exit = match args.command {
+        Some(Command::Devices { json }) => devices(json),
+        None => make_call(&args.call),
+    };
+    // Without destructors: a device that hangs must not keep the program from ending.
+    std::process::exit(i32::from(exit.code()));
+}
+
+fn make_call(args: &CallArgs) -> ExitCode {
+    if let Err(error) = set_up_logging(args.log.as_deref()) {
+        eprintln!("softphone: {error}");
+        return ExitCode::Usage;
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("softphone: the system gives no threads: {error}");
+            return ExitCode::NoConnection;
+        }
+    };
+    match runtime.block_on(call(args)) {
+        Ok(report) => {
+            if args.json {
+                println!("{:#}", report.json());
+            }
+            if report.verdict.exit == ExitCode::Good && !args.json {
+                println!("{}", report.summary());
+            } else {
+                eprintln!("{}", report.summary());
+            }
+            report.verdict.exit
+        }
+        Err(verdict) => {
+            say_it_never_began(args, &verdict);
+            verdict.exit
+        }
+    }
+}
+
+fn say_it_never_began(args: &CallArgs, verdict: &Verdict) {
+    if args.json {
+        let figures = serde_json::json!({
+            "outcome": verdict.exit,
+            "exit_code": verdict.exit.code(),
+            "message": verdict.why,
+        });
+        println!("{figures:#}");
+    }
+    eprintln!("softphone: {}", verdict.why);
+}
+
+fn devices(json: bool) -> ExitCode {
+    let devices = list::list();
+    let out = &mut io::stdout().lock();
+    let printed = if json {
+        devices.print_json(out)
+    } else {
+        devices.print(out)
+    };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("softphone: cannot print: {error}");
+            ExitCode::NoAudio
+        }
+        _ => ExitCode::Good,
+    }
+}
+
+fn set_up_logging(filter: Option<&str>) -> Result<(), String> {
+    let filter = match filter {
+        Some(filter) => EnvFilter::try_new(filter)
+            .map_err(|_| format!("--log {filter} is not a log filter; try info or debug"))?,
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error")),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    Ok(())
+}

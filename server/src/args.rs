@@ -1,0 +1,98 @@
+//! The command line of `server`.
+
+use std::time::Duration;
+
+use audio::Effects;
+use clap::Parser;
+
+/// The call centre's server: LiveCall and the stock ticker on one port.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "server",
+    version,
+    about,
+    after_help = "Examples:\n  \
+        server                                     calls from this machine only\n  \
+        server --listen 0.0.0.0:50051 --insecure   calls from the local network, unencrypted\n  \
+        server --effects none                      echo without processing\n  \
+        server --lab                               behave like the lab exercise's servers"
+)]
+pub struct Args {
+    /// Address to listen on, HOST:PORT; may be given several times. Port 0 takes a free one.
+    ///
+    /// [default: 127.0.0.1:50051 and [::1]:50051]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+
+    /// Listen on addresses that other machines reach, although nothing is encrypted yet and
+    /// nobody is asked who they are.
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// What every leg's sound goes through, in order, unless it asks for something else: a comma
+    /// list of highpass, denoise, agc, limiter, delay[=MILLISECONDS]; or none.
+    #[arg(long, value_name = "LIST", default_value = Effects::DEFAULT, value_parser = Effects::parse)]
+    pub effects: Effects,
+
+    /// Behave like the lab exercise's servers: opaque bytes come back stamped, the ticker sends
+    /// five updates a symbol, two seconds apart.
+    #[arg(long)]
+    pub lab: bool,
+
+    /// Time between two prices of the ticker.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_duration)]
+    pub tick: Duration,
+
+    /// Seed of the ticker's market: the same seed gives the same prices.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+
+    /// How long streams in flight may go on after the server was asked to stop.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+
+    /// A leg that sends nothing for so long is ended.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
+    pub idle_timeout: Duration,
+
+    /// The most legs carried at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_legs: u32,
+
+    /// What to log, on stderr: error, warn, info, debug, or a filter such as server=debug,h2=info.
+    /// [default: RUST_LOG, or info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it like 500ms, 1s or 2m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_effect_is_named() {
+        let error = Args::try_parse_from(["server", "--effects", "reverb"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("reverb") && error.contains("denoise"), "{error}");
+    }
+
+    #[test]
+    fn a_tick_of_nothing_is_refused() {
+        assert!(Args::try_parse_from(["server", "--tick", "0s"]).is_err());
+    }
+}

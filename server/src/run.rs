@@ -1,0 +1,126 @@
+//! Runs both services on the caller's listeners until the caller's shutdown, and then stops in
+//! time whatever clients do.
+
+use std::{future::Future, time::Duration};
+
+use futures_util::stream::{StreamExt, select_all};
+use proto::{
+    callcenter::call_center_server::CallCenterServer, fin::stock_ticker_server::StockTickerServer,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    time::timeout,
+};
+use tonic::transport::{Server, server::TcpIncoming};
+use tracing::info;
+
+use crate::{
+    MAX_MESSAGE_BYTES,
+    call_center::{CallCenterConfig, CallCenterService},
+    ticker::{StockTickerService, TickerConfig},
+};
+
+/// What one leg may have in flight unread: a second of anything we carry.
+const STREAM_WINDOW: u32 = 64 * 1_024;
+
+/// Large, so that no number of stalled legs spends what HTTP/2 allows a connection in small
+/// unread frames (half of this window), which would end every leg of that connection.
+const CONNECTION_WINDOW: u32 = 16 * 1_024 * 1_024;
+
+/// A peer that is gone without a word is noticed after the interval and the timeout.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the last words to the peers may take once their streams were ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How the server behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Calls.
+    pub call_center: CallCenterConfig,
+    /// Quotes.
+    pub ticker: TickerConfig,
+    /// How long streams in flight may go on after the shutdown.
+    pub drain: Duration,
+}
+
+/// Serves on `listeners` until `shutdown` comes, then stops: no new streams and health NOT_SERVING
+/// at once, streams in flight end with UNAVAILABLE after [`Config::drain`], and no client can hold
+/// it up for longer than half a second more.
+///
+/// # Errors
+/// The transport failed, or reflection could not be set up.
+pub async fn run(
+    listeners: Vec<TcpListener>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (end_streams, streams_end) = watch::channel(None::<String>);
+    let (stop_accepting, accepting_stops) = oneshot::channel::<()>();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_serving::<CallCenterServer<CallCenterService>>()
+        .await;
+    health
+        .set_serving::<StockTickerServer<StockTickerService>>()
+        .await;
+
+    let calls = CallCenterService::new(config.call_center, streams_end.clone());
+    let quotes = StockTickerService::new(config.ticker, streams_end);
+    let router = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(u32::MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(
+            CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(
+            StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    let incoming = select_all(
+        listeners
+            .into_iter()
+            .map(|listener| TcpIncoming::from(listener).with_nodelay(Some(true))),
+    );
+    let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming.boxed(), async {
+        // An error means that the sender is gone, and so is the reason to serve.
+        let _ = accepting_stops.await;
+    }));
+
+    tokio::select! {
+        () = shutdown => {}
+        stopped = &mut serving => return Ok(stopped??),
+    }
+    info!("stopping: no new streams; those in flight end within {}", humantime::format_duration(config.drain));
+    health
+        .set_not_serving::<CallCenterServer<CallCenterService>>()
+        .await;
+    health
+        .set_not_serving::<StockTickerServer<StockTickerService>>()
+        .await;
+    let _ = stop_accepting.send(());
+    if timeout(config.drain, &mut serving).await.is_err() {
+        end_streams.send_replace(Some(
+            "the server is stopping; try again in a moment".to_owned(),
+        ));
+        if timeout(LAST_WORDS, &mut serving).await.is_err() {
+            // A silent socket or a peer that reads nothing would hold it up for ever.
+            serving.abort();
+        }
+    }
+    info!("stopped");
+    Ok(())
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

@@ -1,0 +1,221 @@
+//! The command line of `softphone`.
+
+use std::{path::PathBuf, time::Duration};
+
+use audio::{Codec, Effects};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::server_address::ServerAddress;
+
+/// Speak into a call: microphone to server to speaker.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "softphone",
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+        softphone                                  speak to the server on this machine\n  \
+        softphone --server 192.168.1.20            to one on the local network\n  \
+        softphone --source hello.wav --sink answer.wav\n  \
+        softphone --synthetic --duration 5s        check the line without a sound card\n  \
+        softphone devices                          list microphones and speakers\n\n\
+        Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
+        server, 5 no audio (also: no working device), 6 wrong audio (--synthetic)"
+)]
+pub struct Args {
+    /// What to do instead of a call.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The call.
+    #[command(flatten)]
+    pub call: CallArgs,
+}
+
+/// What a softphone does beside calling.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// List microphones and speakers.
+    Devices {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Everything about one call.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct CallArgs {
+    /// Where the server is.
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:50051")]
+    pub server: ServerAddress,
+
+    /// The call to take part in. [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub call: Option<String>,
+
+    /// How the sound travels: opus (48 kHz), pcm (48 kHz), pcmu or pcma (8 kHz).
+    #[arg(long, value_name = "CODEC", default_value = "opus", value_parser = Codec::parse)]
+    pub codec: Codec,
+
+    /// Sound in each chunk: less is less delay, more is less traffic.
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = frame_ms)]
+    pub frame_ms: u32,
+
+    /// Bits per second of the Opus encoder, 6000 to 510000.
+    #[arg(long, value_name = "BITS", default_value_t = audio::codec::DEFAULT_BITRATE,
+          value_parser = clap::value_parser!(u32).range(6_000..=510_000))]
+    pub bitrate: u32,
+
+    /// Processing of this leg by the server: a comma list of highpass, denoise, agc, limiter,
+    /// delay[=MILLISECONDS]; or none. [default: the server's; with --synthetic: none]
+    #[arg(long, value_name = "LIST", value_parser = Effects::parse)]
+    pub effects: Option<Effects>,
+
+    /// Microphone: a name, or an unambiguous part of one. [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    pub input: Option<String>,
+
+    /// Speaker, likewise.
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+
+    /// Audio system: alsa, pulseaudio ... ("softphone devices" lists them). [default: the best
+    /// that works]
+    #[arg(long, value_name = "NAME")]
+    pub audio_host: Option<String>,
+
+    /// Hang up after this time, such as 5s or 2m. [default: when told to; with --synthetic: 5s;
+    /// with a WAV file as source: at its end]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Where the sound comes from: mic, tone, or a WAV file.
+    #[arg(long, value_name = "SOURCE", default_value = "mic", value_parser = source)]
+    pub source: Source,
+
+    /// Where the answer goes to: speaker, null, or a WAV file to write.
+    #[arg(long, value_name = "SINK", default_value = "speaker", value_parser = sink)]
+    pub sink: Sink,
+
+    /// A call without devices: a tone for a microphone, a detector for an ear. Good only if the
+    /// tone comes back as it was sent, with at most 1 % concealed and nothing over 60 ms missing.
+    #[arg(long, conflicts_with_all = ["source", "sink", "input", "output", "audio_host"])]
+    pub synthetic: bool,
+
+    /// With --synthetic: nothing at all may be missing or concealed.
+    #[arg(long, requires = "synthetic")]
+    pub strict: bool,
+
+    /// Frequency of the tone.
+    #[arg(long, value_name = "HZ", default_value_t = 440.0, value_parser = tone_hz)]
+    pub tone: f32,
+
+    /// Print the call's figures as JSON on stdout when it is over; all else goes to stderr.
+    #[arg(long)]
+    pub json: bool,
+
+    /// What to log, on stderr: error, warn, info, debug. [default: RUST_LOG, or error]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// Where the sound comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A microphone.
+    Mic,
+    /// A steady tone.
+    Tone,
+    /// A WAV file, played once.
+    Wav(PathBuf),
+}
+
+/// Where the answer goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// A speaker.
+    Speaker,
+    /// Nowhere.
+    Null,
+    /// A WAV file.
+    Wav(PathBuf),
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    match text {
+        "mic" => Ok(Source::Mic),
+        "tone" => Ok(Source::Tone),
+        path => wav_path(path)
+            .map(Source::Wav)
+            .ok_or_else(|| format!("{path:?} is neither mic nor tone nor a .wav file")),
+    }
+}
+
+fn sink(text: &str) -> Result<Sink, String> {
+    match text {
+        "speaker" => Ok(Sink::Speaker),
+        "null" => Ok(Sink::Null),
+        path => wav_path(path)
+            .map(Sink::Wav)
+            .ok_or_else(|| format!("{path:?} is neither speaker nor null nor a .wav file")),
+    }
+}
+
+fn wav_path(text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    let extension = path.extension()?.to_ascii_lowercase();
+    (extension == "wav").then_some(path)
+}
+
+fn frame_ms(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(ms @ (5 | 10 | 20 | 40 | 60)) => Ok(ms),
+        _ => Err("accepted are 5, 10, 20, 40 and 60".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it like 500ms, 5s or 2m")),
+    }
+}
+
+fn tone_hz(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(hz) if (100.0..=3_400.0).contains(&hz) => Ok(hz),
+        _ => Err("accepted are 100 to 3400 Hz, which every codec carries".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_explained() {
+        for (args, word) in [
+            (vec!["--frame-ms", "7"], "5, 10, 20"),
+            (vec!["--codec", "mp3"], "pcmu"),
+            (vec!["--effects", "reverb"], "denoise"),
+            (vec!["--tone", "20000"], "3400"),
+            (vec!["--duration", "soon"], "5s"),
+            (vec!["--source", "music.mp3"], "neither mic nor tone"),
+            (vec!["--strict"], "--synthetic"),
+            (vec!["--synthetic", "--input", "x"], "cannot be used with"),
+        ] {
+            let error = Args::try_parse_from([vec!["softphone"], args.clone()].concat())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(word), "{args:?}: {error}");
+        }
+    }
+}

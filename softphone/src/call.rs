@@ -1,0 +1,450 @@
+//! One call from beginning to end: devices, engine, session and screen put together.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use audio::{Codec, Effects, Format};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use crate::{
+    args::{CallArgs, Sink, Source},
+    capture_path::CapturePath,
+    clock::Clock,
+    device::{
+        self, BufferWish, DeviceError, DeviceOptions, DeviceState, DeviceStats, Direction,
+        Microphone, Speaker,
+        virtual_microphone::{ToneMicrophone, WavMicrophone},
+        virtual_speaker::{Ear, VirtualSpeaker},
+    },
+    engine::{Engine, EngineStatus, EngineThread},
+    playout_path::{Downlink, PlayoutPath},
+    report::Report,
+    screen::Screen,
+    session::{Line, Session, SessionEnd, SessionOptions, SessionStatus},
+    ui::{Key, Ui},
+    uplink::Uplink,
+    verdict::{Expected, ExitCode, Verdict, judge_line, judge_tone},
+};
+
+/// Peaks of the tone.
+const TONE_DBFS: f32 = -20.0;
+
+/// How long a synthetic call lasts unless told otherwise.
+const SYNTHETIC_DURATION: Duration = Duration::from_secs(5);
+
+/// Ten seconds of the smallest chunks: the engine looks every few milliseconds.
+const DOWNLINK_CHUNKS: usize = 2_000;
+
+/// How often the screen is renewed, and the ends of a call are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// After hanging up: the longest we wait for what is still due, and then for it to be played.
+const LAST_ANSWERS: Duration = Duration::from_secs(4);
+const LAST_SOUND: Duration = Duration::from_secs(2);
+
+/// Makes one call as `args` say.
+///
+/// # Errors
+/// The call did not even begin: devices, files or the codec could not be had.
+pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
+    let plan = Plan::new(args)?;
+    let devices = open_devices(args).await?;
+    let clock = Clock::start();
+    let uplink = Arc::new(Uplink::new(clock));
+    let (downlink_tx, downlink) = mpsc::sync_channel(DOWNLINK_CHUNKS);
+    let engine = start_engine(args, &plan, devices.ends, clock, &uplink, downlink)?;
+    let (session, session_status) = Session::new(
+        plan.session_options(args),
+        clock,
+        Arc::clone(&uplink),
+        downlink_tx,
+    );
+
+    let mut running = RunningCall {
+        clock,
+        duration: plan.duration,
+        source_finished: devices.source_finished,
+        uplink,
+        engine,
+        session_status,
+        session: tokio::spawn(session.run()),
+        ui: Ui::new(args.json),
+        said: Said::default(),
+    };
+    running.greet(args, &plan);
+    let end = running.run().await;
+    let report = running.report(args, &plan, &end, devices.ear.as_ref()).await;
+    Ok(report)
+}
+
+/// What follows from the command line before anything is opened.
+struct Plan {
+    call_id: String,
+    format: Format,
+    effects: Option<Effects>,
+    duration: Option<Duration>,
+}
+
+impl Plan {
+    fn new(args: &CallArgs) -> Result<Self, Verdict> {
+        let usage = |why: String| Verdict::new(ExitCode::Usage, why);
+        let rate = match args.codec {
+            Codec::Opus | Codec::Pcm => 48_000,
+            Codec::Pcmu | Codec::Pcma => 8_000,
+        };
+        let format =
+            Format::parse(args.codec.name(), rate, 1).map_err(|error| usage(error.to_string()))?;
+        let synthetic_effects = args.synthetic.then(Effects::none);
+        Ok(Self {
+            call_id: args
+                .call
+                .clone()
+                .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            format,
+            effects: args.effects.clone().or(synthetic_effects),
+            duration: args
+                .duration
+                .or(args.synthetic.then_some(SYNTHETIC_DURATION)),
+        })
+    }
+
+    fn effects_wish(&self) -> String {
+        self.effects.as_ref().map_or_else(String::new, Effects::to_string)
+    }
+
+    fn session_options(&self, args: &CallArgs) -> SessionOptions {
+        SessionOptions {
+            server: args.server.clone(),
+            call_id: self.call_id.clone(),
+            format: self.format,
+            effects: self.effects_wish(),
+        }
+    }
+}
+
+type Ends = (Box<dyn Microphone>, Box<dyn Speaker>);
+
+struct Devices {
+    ends: Ends,
+    /// Set when a source that ends has ended.
+    source_finished: Option<Arc<AtomicBool>>,
+    ear: Option<Ear>,
+}
+
+/// Opening a device may take seconds, so not on a thread of tokio's.
+async fn open_devices(args: &CallArgs) -> Result<Devices, Verdict> {
+    let args = args.clone();
+    match tokio::task::spawn_blocking(move || open_devices_blocking(&args)).await {
+        Ok(devices) => devices,
+        Err(error) => Err(Verdict::new(
+            ExitCode::NoAudio,
+            format!("opening the devices failed: {error}"),
+        )),
+    }
+}
+
+fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
+    let options = DeviceOptions {
+        host: args.audio_host.clone(),
+        input: args.input.clone(),
+        output: args.output.clone(),
+        // A shorter chunk is wished for by somebody who counts milliseconds.
+        buffer: BufferWish::Ms(args.frame_ms.min(10)),
+    };
+    let usage = |why| Verdict::new(ExitCode::Usage, why);
+    if args.synthetic {
+        let ear = Ear::new(args.tone);
+        return Ok(Devices {
+            ends: (
+                Box::new(ToneMicrophone::new(args.tone, TONE_DBFS)),
+                Box::new(VirtualSpeaker::ear(ear.clone())),
+            ),
+            source_finished: None,
+            ear: Some(ear),
+        });
+    }
+    if (&args.source, &args.sink) == (&Source::Mic, &Sink::Speaker) {
+        return Ok(Devices {
+            ends: device::open(&options).map_err(device_verdict)?,
+            source_finished: None,
+            ear: None,
+        });
+    }
+    let mut source_finished = None;
+    let microphone: Box<dyn Microphone> = match &args.source {
+        Source::Mic => device::open_microphone(&options).map_err(device_verdict)?,
+        Source::Tone => Box::new(ToneMicrophone::new(args.tone, TONE_DBFS)),
+        Source::Wav(path) => {
+            let wav = WavMicrophone::open(path).map_err(usage)?;
+            source_finished = Some(wav.finished());
+            Box::new(wav)
+        }
+    };
+    let speaker: Box<dyn Speaker> = match &args.sink {
+        Sink::Speaker => device::open_speaker(&options).map_err(device_verdict)?,
+        Sink::Null => Box::new(VirtualSpeaker::null()),
+        Sink::Wav(path) => Box::new(VirtualSpeaker::wav(path).map_err(usage)?),
+    };
+    Ok(Devices {
+        ends: (microphone, speaker),
+        source_finished,
+        ear: None,
+    })
+}
+
+fn device_verdict(error: DeviceError) -> Verdict {
+    let exit = match error {
+        DeviceError::UnknownHost { .. } | DeviceError::NoSuchDevice { .. } => ExitCode::Usage,
+        _ => ExitCode::NoAudio,
+    };
+    Verdict::new(exit, error.to_string())
+}
+
+fn start_engine(
+    args: &CallArgs,
+    plan: &Plan,
+    (microphone, speaker): Ends,
+    clock: Clock,
+    uplink: &Arc<Uplink>,
+    downlink: mpsc::Receiver<Downlink>,
+) -> Result<EngineThread, Verdict> {
+    let failed = |why: String| Verdict::new(ExitCode::NoAudio, why);
+    let chunk = plan
+        .format
+        .samples_in(Duration::from_millis(u64::from(args.frame_ms)));
+    let capture = CapturePath::new(microphone, plan.format, chunk, args.bitrate)
+        .map_err(|error| failed(error.to_string()))?;
+    let playout =
+        PlayoutPath::new(speaker, plan.format).map_err(|error| failed(error.to_string()))?;
+    let engine = Engine::new(capture, playout);
+    EngineThread::start(engine, clock, Arc::clone(uplink), downlink)
+        .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
+}
+
+/// What has been said on the screen, so that only changes are.
+#[derive(Default)]
+struct Said {
+    line: Line,
+    devices: [DeviceState; 2],
+}
+
+struct RunningCall {
+    clock: Clock,
+    duration: Option<Duration>,
+    source_finished: Option<Arc<AtomicBool>>,
+    uplink: Arc<Uplink>,
+    engine: EngineThread,
+    session_status: watch::Receiver<SessionStatus>,
+    session: JoinHandle<SessionEnd>,
+    ui: Ui,
+    said: Said,
+}
+
+impl RunningCall {
+    fn greet(&mut self, args: &CallArgs, plan: &Plan) {
+        self.ui.say(&format!("calling {} (call {})", args.server, plan.call_id));
+        if self.ui.is_live() && args.source == Source::Mic && args.sink == Sink::Speaker {
+            self.ui
+                .say("use headphones: nothing keeps the loudspeaker out of the microphone yet");
+        }
+    }
+
+    /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
+    async fn run(&mut self) -> SessionEnd {
+        let mut looks = tokio::time::interval(LOOK);
+        let signals = asked_to_hang_up();
+        tokio::pin!(signals);
+        loop {
+            tokio::select! {
+                end = &mut self.session => return self.play_out(ended(end)).await,
+                () = &mut signals => break,
+                key = self.ui.key() => match key {
+                    Key::HangUp => break,
+                    Key::Mute => {
+                        let muted = self.engine.control().toggle_mute();
+                        self.ui.say(if muted { "muted" } else { "unmuted" });
+                    }
+                },
+                _ = looks.tick() => {
+                    self.look();
+                    if self.is_over() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.uplink.close();
+        let end = match timeout(LAST_ANSWERS, &mut self.session).await {
+            Ok(end) => ended(end),
+            Err(_) => {
+                self.session.abort();
+                SessionEnd::Lost("the server did not end the call in time".to_owned())
+            }
+        };
+        self.play_out(end).await
+    }
+
+    /// Lets the engine play what it still has.
+    async fn play_out(&mut self, end: SessionEnd) -> SessionEnd {
+        let mut status = self.engine.status();
+        let _ = timeout(LAST_SOUND, async { while status.changed().await.is_ok() {} }).await;
+        self.ui.close();
+        end
+    }
+
+    fn is_over(&self) -> bool {
+        let time_is_up = self.duration.is_some_and(|most| self.clock.now() >= most);
+        let source_finished = self
+            .source_finished
+            .as_ref()
+            .is_some_and(|finished| finished.load(Ordering::Relaxed));
+        time_is_up
+            || (source_finished && self.duration.is_none())
+            || self.engine.status().borrow().failure.is_some()
+    }
+
+    fn look(&mut self) {
+        let screen = self.screen();
+        self.say_changes(&screen);
+        self.ui.show(&screen);
+    }
+
+    fn screen(&self) -> Screen {
+        Screen {
+            elapsed: self.clock.now(),
+            engine: self.engine.status().borrow().clone(),
+            session: self.session_status.borrow().clone(),
+            dropped: self.uplink.dropped(),
+        }
+    }
+
+    fn say_changes(&mut self, screen: &Screen) {
+        let line = &screen.session.line;
+        if *line != self.said.line {
+            match (&self.said.line, line) {
+                (Line::Connecting, Line::Connected) => self.ui.say("connected: speak"),
+                (_, Line::Connected) => self.ui.say("the line is back: speak"),
+                (_, Line::Lost { why, next_attempt_in }) => self.ui.say(&format!(
+                    "the line is lost ({why}); trying again in {}",
+                    humantime::format_duration(*next_attempt_in)
+                )),
+                _ => {}
+            }
+            self.said.line = line.clone();
+        }
+        let devices = [
+            (Direction::Input, &screen.engine.microphone),
+            (Direction::Output, &screen.engine.speaker),
+        ];
+        for (index, (direction, stats)) in devices.into_iter().enumerate() {
+            if stats.state != self.said.devices[index] {
+                self.said.devices[index] = stats.state;
+                self.ui.say(&device_change(direction, stats));
+            }
+        }
+    }
+
+    async fn report(
+        self,
+        args: &CallArgs,
+        plan: &Plan,
+        end: &SessionEnd,
+        ear: Option<&Ear>,
+    ) -> Report {
+        let duration = self.clock.now();
+        let engine = self.engine.status().borrow().clone();
+        let session = self.session_status.borrow().clone();
+        // Ends the engine's thread: a WAV file is written to its end before we say so.
+        drop(self.engine);
+        let tone = ear.map(Ear::report);
+        let verdict = judge(args, plan, end, &engine, &session, ear);
+        Report {
+            verdict,
+            server: args.server.to_string(),
+            call_id: plan.call_id.clone(),
+            format: plan.format.to_string(),
+            frame_ms: args.frame_ms,
+            effects: plan.effects_wish(),
+            duration,
+            engine,
+            session,
+            dropped: self.uplink.dropped(),
+            tone,
+        }
+    }
+}
+
+fn judge(
+    args: &CallArgs,
+    plan: &Plan,
+    end: &SessionEnd,
+    engine: &EngineStatus,
+    session: &SessionStatus,
+    ear: Option<&Ear>,
+) -> Verdict {
+    if let Some(verdict) = judge_line(end) {
+        return verdict;
+    }
+    if let Some(failure) = &engine.failure {
+        return Verdict::new(ExitCode::NoAudio, failure.clone());
+    }
+    if session.sound_received == 0 && session.chunks_sent > 0 && !engine.muted {
+        return Verdict::new(
+            ExitCode::NoAudio,
+            format!(
+                "the server took {} chunks and sent no sound back",
+                session.chunks_sent
+            ),
+        );
+    }
+    match ear {
+        Some(ear) => {
+            let unprocessed = plan.effects.as_ref().is_some_and(Effects::is_none);
+            let expected = Expected {
+                frequency_hz: args.tone,
+                level_dbfs: unprocessed.then_some(TONE_DBFS),
+                strict: args.strict,
+            };
+            judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
+        }
+        None => Verdict::new(ExitCode::Good, "the call is over"),
+    }
+}
+
+fn device_change(direction: Direction, stats: &DeviceStats) -> String {
+    let noun = direction.noun();
+    match stats.state {
+        DeviceState::Running => format!("{noun} {}: back", stats.name),
+        DeviceState::Rebuilding { why } => {
+            format!("{noun} {}: {why}; trying to open it again", stats.name)
+        }
+    }
+}
+
+fn ended(end: Result<SessionEnd, tokio::task::JoinError>) -> SessionEnd {
+    end.unwrap_or_else(|error| SessionEnd::Lost(format!("a fault in the session: {error}")))
+}
+
+#[cfg(unix)]
+async fn asked_to_hang_up() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_hang_up() {
+    let _ = tokio::signal::ctrl_c().await;
+}

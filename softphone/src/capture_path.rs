@@ -1,0 +1,332 @@
+//! Microphone to packets: down-mix, resample, cut into chunks, encode, number in media time.
+//!
+//! Runs on the engine thread; pure but for the microphone it reads.
+
+use std::time::Duration;
+
+use audio::{
+    CodecError, Encoder, Format, Resampler, ResamplerError,
+    meter::{Level, LevelMeter, rfc6464_level},
+};
+use bytes::Bytes;
+use proto::callcenter::Gap;
+
+use crate::{device::Microphone, uplink::Outgoing};
+
+/// Without sound to send, an empty chunk so often: it keeps acknowledgements flowing.
+const KEEP_ALIVE: Duration = Duration::from_millis(100);
+
+/// A microphone that gave nothing for so long is away.
+const AWAY: Duration = Duration::from_millis(200);
+
+/// Why the softphone cannot turn its sound into what the call wants, or back.
+#[derive(Debug, thiserror::Error)]
+pub enum PathError {
+    /// The codec failed.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The device's rate cannot be resampled.
+    #[error(transparent)]
+    Resampler(#[from] ResamplerError),
+}
+
+/// The sending half of the engine.
+pub struct CapturePath {
+    microphone: Box<dyn Microphone>,
+    resampler: Resampler,
+    resampler_rate_hz: u32,
+    encoder: Encoder,
+    chunk_samples: usize,
+    /// As read from the device, interleaved.
+    captured: Vec<f32>,
+    mono: Vec<f32>,
+    /// At the format's rate, not yet a whole chunk.
+    pending: Vec<f32>,
+    /// Position of the first pending sample.
+    media_time: u64,
+    /// Why samples before `media_time` are missing, until a chunk has told it.
+    gap: Gap,
+    muted: bool,
+    last_sound: Duration,
+    last_chunk: Duration,
+    meter: LevelMeter,
+    encoded: Vec<u8>,
+    age_us: u32,
+    failures: u64,
+}
+
+impl CapturePath {
+    /// Encodes what `microphone` hears as `format`, in chunks of `chunk_samples` per channel.
+    ///
+    /// # Errors
+    /// The codec or the resampler cannot be set up.
+    pub fn new(
+        microphone: Box<dyn Microphone>,
+        format: Format,
+        chunk_samples: usize,
+        bitrate: u32,
+    ) -> Result<Self, PathError> {
+        let rate = microphone.sample_rate_hz();
+        Ok(Self {
+            resampler: Resampler::new(rate, format.sample_rate_hz(), 1)?,
+            resampler_rate_hz: rate,
+            microphone,
+            encoder: Encoder::new(format, bitrate)?,
+            chunk_samples,
+            captured: Vec::new(),
+            mono: Vec::new(),
+            pending: Vec::new(),
+            media_time: 0,
+            gap: Gap::None,
+            muted: false,
+            last_sound: Duration::ZERO,
+            last_chunk: Duration::ZERO,
+            meter: LevelMeter::new(),
+            encoded: Vec::new(),
+            age_us: 0,
+            failures: 0,
+        })
+    }
+
+    /// Reads what was captured since the last call and hands every chunk that is complete to
+    /// `send`.
+    ///
+    /// # Errors
+    /// The device came back at a rate that cannot be resampled.
+    pub fn tick(
+        &mut self,
+        now: Duration,
+        muted: bool,
+        mut send: impl FnMut(Outgoing),
+    ) -> Result<(), PathError> {
+        self.set_muted(muted);
+        self.read(now)?;
+        while !self.muted && self.pending.len() >= self.chunk_samples {
+            let chunk = self.next_chunk(now);
+            self.last_chunk = now;
+            send(chunk);
+        }
+        if now.saturating_sub(self.last_chunk) >= KEEP_ALIVE.max(self.chunk_duration() * 2) {
+            self.last_chunk = now;
+            send(self.empty_chunk(now));
+        }
+        Ok(())
+    }
+
+    /// The microphone, for its figures.
+    pub fn microphone(&self) -> &dyn Microphone {
+        &*self.microphone
+    }
+
+    /// Level of what the microphone heard since the last call of this.
+    pub fn read_level(&mut self) -> Level {
+        self.meter.read()
+    }
+
+    /// Age of the newest chunk's first sample when it was made, in microseconds.
+    pub fn age_us(&self) -> u32 {
+        self.age_us
+    }
+
+    /// Chunks that the encoder refused.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    fn set_muted(&mut self, muted: bool) {
+        if muted != self.muted {
+            self.muted = muted;
+            self.gap = Gap::Muted;
+        }
+    }
+
+    fn read(&mut self, now: Duration) -> Result<(), PathError> {
+        self.follow_device_rate()?;
+        self.captured.clear();
+        self.microphone.read(now, &mut self.captured);
+        if self.captured.is_empty() {
+            return Ok(());
+        }
+        let before = self.pending.len();
+        let channels = usize::from(self.microphone.channels());
+        self.mono.clear();
+        self.mono.extend(
+            self.captured
+                .chunks_exact(channels)
+                .map(|sample| sample.iter().sum::<f32>() / channels as f32),
+        );
+        audio::codec::make_finite(&mut self.mono);
+        self.meter.push(&self.mono);
+        self.resampler.process(&self.mono, &mut self.pending);
+        self.follow_absence(now, self.pending.len() - before);
+        self.last_sound = now;
+        if self.muted {
+            self.media_time += self.pending.len() as u64;
+            self.pending.clear();
+        }
+        Ok(())
+    }
+
+    /// After the microphone was away, media time goes on from where real time is.
+    fn follow_absence(&mut self, now: Duration, fresh: usize) {
+        let away = now.saturating_sub(self.last_sound);
+        if away < AWAY || self.media_time == 0 {
+            return;
+        }
+        let format = self.encoder.format();
+        let missing = format.samples_in(away).saturating_sub(fresh);
+        // What was begun before is too short to send, and older than what is missing.
+        let begun = self.pending.len() - fresh;
+        self.pending.drain(..begun);
+        self.media_time += (begun + missing) as u64;
+        if !self.muted {
+            self.gap = Gap::Device;
+        }
+    }
+
+    fn follow_device_rate(&mut self) -> Result<(), PathError> {
+        let rate = self.microphone.sample_rate_hz();
+        if rate != self.resampler_rate_hz {
+            self.resampler = Resampler::new(rate, self.encoder.format().sample_rate_hz(), 1)?;
+            self.resampler_rate_hz = rate;
+        }
+        Ok(())
+    }
+
+    fn next_chunk(&mut self, now: Duration) -> Outgoing {
+        let samples = &self.pending[..self.chunk_samples];
+        let level = 1 + u32::from(rfc6464_level(samples));
+        self.encoded.clear();
+        if self.encoder.encode(samples, &mut self.encoded).is_err() {
+            self.failures += 1;
+        }
+        let format = self.encoder.format();
+        self.age_us = micros(format.duration_of(self.pending.len()))
+            + self.resampler.delay_us()
+            + self.microphone.latency_us();
+        let chunk = Outgoing {
+            payload: Bytes::copy_from_slice(&self.encoded),
+            media_time: self.media_time,
+            age_us: self.age_us,
+            gap: std::mem::replace(&mut self.gap, Gap::None),
+            level,
+            made: now,
+        };
+        self.pending.drain(..self.chunk_samples);
+        self.media_time += self.chunk_samples as u64;
+        chunk
+    }
+
+    fn empty_chunk(&self, now: Duration) -> Outgoing {
+        Outgoing {
+            payload: Bytes::new(),
+            media_time: self.media_time,
+            age_us: 0,
+            gap: if self.muted { Gap::Muted } else { Gap::Device },
+            level: 0,
+            made: now,
+        }
+    }
+
+    fn chunk_duration(&self) -> Duration {
+        self.encoder.format().duration_of(self.chunk_samples)
+    }
+}
+
+/// As the contract counts delays; saturates after 71 minutes.
+pub(crate) fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::DeviceStats;
+
+    /// Gives 1 ms of a ramp for each 1 ms of `now`, but nothing between `away_from` and `away_to`.
+    struct ScriptedMicrophone {
+        away_ms: std::ops::Range<u64>,
+        last_ms: u64,
+    }
+
+    impl Microphone for ScriptedMicrophone {
+        fn sample_rate_hz(&self) -> u32 {
+            48_000
+        }
+        fn channels(&self) -> u16 {
+            2
+        }
+        fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
+            let now_ms = now.as_millis() as u64;
+            for ms in self.last_ms..now_ms {
+                if !self.away_ms.contains(&ms) {
+                    samples.extend(std::iter::repeat_n(0.25, 96));
+                }
+            }
+            self.last_ms = now_ms;
+        }
+        fn latency_us(&self) -> u32 {
+            3_000
+        }
+        fn stats(&self) -> DeviceStats {
+            DeviceStats::default()
+        }
+    }
+
+    fn run(away_ms: std::ops::Range<u64>, muted_ms: std::ops::Range<u64>) -> Vec<Outgoing> {
+        let format = Format::OPUS_48K_MONO;
+        let microphone = Box::new(ScriptedMicrophone { away_ms, last_ms: 0 });
+        let mut path = CapturePath::new(microphone, format, 480, 32_000).unwrap();
+        let mut sent = Vec::new();
+        for ms in 0..1_000u64 {
+            let now = Duration::from_millis(ms);
+            path.tick(now, muted_ms.contains(&ms), |chunk| sent.push(chunk))
+                .unwrap();
+        }
+        sent
+    }
+
+    #[test]
+    fn chunks_follow_each_other_without_a_gap() {
+        let sent = run(0..0, 0..0);
+        assert_eq!(sent.len(), 99);
+        for (index, chunk) in sent.iter().enumerate() {
+            assert_eq!(chunk.media_time, index as u64 * 480);
+            assert_eq!(chunk.gap, Gap::None);
+            // 10 ms of framing and 3 ms of device.
+            assert_eq!(chunk.age_us, 13_000);
+            // −12 dBov.
+            assert_eq!(chunk.level, 13);
+        }
+    }
+
+    #[test]
+    fn muted_time_passes_and_is_marked() {
+        let sent = run(0..0, 300..600);
+        let empty: Vec<_> = sent.iter().filter(|chunk| chunk.payload.is_empty()).collect();
+        assert_eq!(empty.len(), 3, "one every 100 ms");
+        assert!(empty.iter().all(|chunk| chunk.gap == Gap::Muted));
+        let after = sent
+            .iter()
+            .find(|chunk| chunk.made >= Duration::from_millis(600) && !chunk.payload.is_empty())
+            .unwrap();
+        assert_eq!(after.gap, Gap::Muted);
+        // Made when its last sample came, 10 ms after its first.
+        let position = Format::OPUS_48K_MONO.duration_of(after.media_time as usize);
+        assert_eq!(position, after.made - Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_microphone_that_was_away_is_marked_and_time_goes_on() {
+        let sent = run(303..700, 0..0);
+        assert!(sent.iter().any(|chunk| chunk.payload.is_empty() && chunk.gap == Gap::Device));
+        let after = sent
+            .iter()
+            .find(|chunk| chunk.made >= Duration::from_millis(700) && !chunk.payload.is_empty())
+            .unwrap();
+        assert_eq!(after.gap, Gap::Device);
+        let position = Format::OPUS_48K_MONO.duration_of(after.media_time as usize);
+        let due = after.made - Duration::from_millis(10);
+        assert!(position.abs_diff(due) <= Duration::from_millis(2), "{position:?} {due:?}");
+    }
+}

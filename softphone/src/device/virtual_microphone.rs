@@ -1,0 +1,149 @@
+//! Microphones that are not there: a tone, and a WAV file.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use audio::tone::Tone;
+
+use super::{DeviceStats, Microphone, virtual_clock::VirtualClock};
+
+/// Sample rate of the tone: the engine's own, most of the time.
+const TONE_RATE_HZ: u32 = 48_000;
+
+/// A steady tone.
+pub struct ToneMicrophone {
+    tone: Tone,
+    clock: VirtualClock,
+}
+
+impl ToneMicrophone {
+    /// A sine of `frequency_hz` whose peaks are at `level_dbfs`.
+    pub fn new(frequency_hz: f32, level_dbfs: f32) -> Self {
+        Self {
+            tone: Tone::new(frequency_hz, level_dbfs, TONE_RATE_HZ),
+            clock: VirtualClock::new(TONE_RATE_HZ),
+        }
+    }
+}
+
+impl Microphone for ToneMicrophone {
+    fn sample_rate_hz(&self) -> u32 {
+        TONE_RATE_HZ
+    }
+
+    fn channels(&self) -> u16 {
+        1
+    }
+
+    fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
+        let start = samples.len();
+        samples.resize(start + self.clock.due(now), 0.0);
+        self.tone.fill(&mut samples[start..]);
+    }
+
+    fn latency_us(&self) -> u32 {
+        0
+    }
+
+    fn stats(&self) -> DeviceStats {
+        virtual_stats("tone")
+    }
+}
+
+/// A WAV file, played once.
+pub struct WavMicrophone {
+    name: String,
+    samples: Vec<f32>,
+    channels: u16,
+    position: usize,
+    clock: VirtualClock,
+    finished: Arc<AtomicBool>,
+}
+
+impl WavMicrophone {
+    /// Reads the whole file: 8 to 32 bit or float, 1 or 2 channels.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not such a WAV; in words.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let reader = hound::WavReader::open(path).map_err(|error| {
+            format!("{shown}: {error}; --source takes mic, tone or a WAV file")
+        })?;
+        let spec = reader.spec();
+        if !matches!(spec.channels, 1 | 2) || spec.sample_rate < 8_000 {
+            return Err(format!(
+                "{shown} has {} channels at {} Hz; accepted are 1 or 2 channels at 8000 Hz or more",
+                spec.channels, spec.sample_rate
+            ));
+        }
+        let samples = match spec.sample_format {
+            hound::SampleFormat::Float => reader.into_samples::<f32>().collect::<Result<_, _>>(),
+            hound::SampleFormat::Int => {
+                let scale = 1.0 / (1u32 << (spec.bits_per_sample - 1)) as f32;
+                reader
+                    .into_samples::<i32>()
+                    .map(|sample| sample.map(|value| value as f32 * scale))
+                    .collect()
+            }
+        };
+        Ok(Self {
+            name: shown.to_string(),
+            samples: samples.map_err(|error: hound::Error| format!("{shown}: {error}"))?,
+            channels: spec.channels,
+            position: 0,
+            clock: VirtualClock::new(spec.sample_rate),
+            finished: Arc::default(),
+        })
+    }
+
+    /// Becomes true when the file has been played.
+    pub fn finished(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.finished)
+    }
+}
+
+impl Microphone for WavMicrophone {
+    fn sample_rate_hz(&self) -> u32 {
+        self.clock.sample_rate_hz()
+    }
+
+    fn channels(&self) -> u16 {
+        self.channels
+    }
+
+    fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
+        let wanted = self.clock.due(now) * usize::from(self.channels);
+        let rest = &self.samples[self.position..];
+        let sound = wanted.min(rest.len());
+        samples.extend_from_slice(&rest[..sound]);
+        samples.extend(std::iter::repeat_n(0.0, wanted - sound));
+        self.position += sound;
+        if self.position == self.samples.len() {
+            self.finished.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn latency_us(&self) -> u32 {
+        0
+    }
+
+    fn stats(&self) -> DeviceStats {
+        virtual_stats(&self.name)
+    }
+}
+
+/// What a device that cannot fail has to report.
+pub(super) fn virtual_stats(name: &str) -> DeviceStats {
+    DeviceStats {
+        name: name.to_owned(),
+        host: "virtual".to_owned(),
+        ..DeviceStats::default()
+    }
+}

@@ -1,0 +1,218 @@
+//! The engine: every stateful audio object of the softphone, on one thread of its own.
+//!
+//! [`Engine`] is pure (devices are passed in, so is `now`); [`EngineThread`] runs one in real time.
+//! The thread sleeps between two looks at its devices; it never waits for the network.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use audio::jitter_buffer::JitterBufferStats;
+use tokio::sync::watch;
+
+use crate::{
+    capture_path::{CapturePath, PathError},
+    clock::Clock,
+    delay::{DelayMeans, DelaySum},
+    device::DeviceStats,
+    playout_path::{Downlink, PlayoutPath},
+    uplink::{Outgoing, Uplink},
+};
+
+/// How long the thread sleeps between two looks at its devices. Each look costs some 10 µs; each
+/// millisecond more is one more of delay, both ways.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How often the figures for the screen are renewed.
+const PUBLISH: Duration = Duration::from_millis(100);
+
+/// The engine's figures at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct EngineStatus {
+    /// Level of the microphone over the last tenth of a second: RMS and peak in dBFS.
+    pub near_level: Option<audio::meter::Level>,
+    /// Level of what was played, likewise.
+    pub far_level: Option<audio::meter::Level>,
+    /// Mouth-to-ear estimate in microseconds, of late.
+    pub mouth_to_ear_us: Option<u32>,
+    /// Means over the call.
+    pub delay: DelayMeans,
+    /// Age of the newest sent chunk's first sample when it was made, in microseconds.
+    pub sent_age_us: u32,
+    /// The jitter buffer.
+    pub jitter_buffer: JitterBufferStats,
+    /// The microphone.
+    pub microphone: DeviceStats,
+    /// The speaker.
+    pub speaker: DeviceStats,
+    /// Whether the near end is muted.
+    pub muted: bool,
+    /// Chunks that the encoder refused.
+    pub encoder_failures: u64,
+    /// Why the engine stopped, if it had to.
+    pub failure: Option<String>,
+}
+
+/// Both halves.
+pub struct Engine {
+    capture: CapturePath,
+    playout: PlayoutPath,
+}
+
+impl Engine {
+    /// An engine of these two halves.
+    pub fn new(capture: CapturePath, playout: PlayoutPath) -> Self {
+        Self { capture, playout }
+    }
+
+    /// Takes what came from the far end.
+    pub fn receive(&mut self, downlink: Downlink, now: Duration) {
+        self.playout.receive(downlink, now);
+    }
+
+    /// Plays what the speaker wants and hands the chunks that are complete to `send`.
+    ///
+    /// # Errors
+    /// A device came back at a rate that cannot be resampled.
+    pub fn tick(
+        &mut self,
+        now: Duration,
+        muted: bool,
+        send: impl FnMut(Outgoing),
+    ) -> Result<(), PathError> {
+        self.capture.tick(now, muted, send)?;
+        self.playout.tick(now)
+    }
+
+    /// Whether the far end has said all and all of it was played.
+    pub fn is_finished(&self) -> bool {
+        self.playout.is_finished()
+    }
+
+    /// The figures of this moment; levels since the last call.
+    pub fn status(&mut self, muted: bool) -> EngineStatus {
+        let delay: &DelaySum = self.playout.delay();
+        EngineStatus {
+            mouth_to_ear_us: delay.mouth_to_ear_us(),
+            delay: delay.means(),
+            sent_age_us: self.capture.age_us(),
+            jitter_buffer: self.playout.jitter_buffer(),
+            microphone: self.capture.microphone().stats(),
+            speaker: self.playout.speaker().stats(),
+            muted,
+            encoder_failures: self.capture.failures(),
+            failure: None,
+            near_level: Some(self.capture.read_level()),
+            far_level: Some(self.playout.read_level()),
+        }
+    }
+}
+
+/// What the rest of the program tells the engine thread.
+#[derive(Debug, Default)]
+pub struct EngineControl {
+    muted: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl EngineControl {
+    /// Mutes or unmutes the microphone, and says which it is now.
+    pub fn toggle_mute(&self) -> bool {
+        !self.muted.fetch_xor(true, Ordering::Relaxed)
+    }
+
+    /// Ends the thread, without waiting for what is buffered.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A running engine.
+pub struct EngineThread {
+    control: Arc<EngineControl>,
+    status: watch::Receiver<EngineStatus>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl EngineThread {
+    /// Starts `engine` on a thread of its own. It ends when it is told to, or when the far end has
+    /// said all and all was played.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        engine: Engine,
+        clock: Clock,
+        uplink: Arc<Uplink>,
+        downlink: Receiver<Downlink>,
+    ) -> std::io::Result<Self> {
+        let control = Arc::new(EngineControl::default());
+        let (status_tx, status) = watch::channel(EngineStatus::default());
+        let thread_control = Arc::clone(&control);
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || run(engine, clock, &uplink, &downlink, &thread_control, &status_tx))?;
+        Ok(Self {
+            control,
+            status,
+            thread: Some(thread),
+        })
+    }
+
+    /// The way to tell it something.
+    pub fn control(&self) -> Arc<EngineControl> {
+        Arc::clone(&self.control)
+    }
+
+    /// The newest figures. The sender is gone once the thread has ended.
+    pub fn status(&self) -> watch::Receiver<EngineStatus> {
+        self.status.clone()
+    }
+}
+
+impl Drop for EngineThread {
+    fn drop(&mut self) {
+        self.control.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic was already printed; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(
+    mut engine: Engine,
+    clock: Clock,
+    uplink: &Uplink,
+    downlink: &Receiver<Downlink>,
+    control: &EngineControl,
+    status: &watch::Sender<EngineStatus>,
+) {
+    let mut next_publish = Duration::ZERO;
+    let mut failure = None;
+    while failure.is_none() && !control.stop.load(Ordering::Relaxed) && !engine.is_finished() {
+        let now = clock.now();
+        let muted = control.muted.load(Ordering::Relaxed);
+        while let Ok(received) = downlink.try_recv() {
+            engine.receive(received, now);
+        }
+        failure = engine
+            .tick(now, muted, |chunk| uplink.push(chunk))
+            .err()
+            .map(|error| error.to_string());
+        if now >= next_publish {
+            next_publish = now + PUBLISH;
+            status.send_replace(engine.status(muted));
+        }
+        std::thread::sleep(LOOK);
+    }
+    let mut last = engine.status(control.muted.load(Ordering::Relaxed));
+    last.failure = failure;
+    status.send_replace(last);
+}

@@ -1,0 +1,178 @@
+//! The numbers of one stream: sequences, acknowledgements, ages, and what is still due.
+//!
+//! Shared by the two directions of a stream; each lock is held for a few additions.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use audio::{
+    Format,
+    transit::{Arrival, Transit},
+};
+use proto::callcenter::{AudioChunk, Gap};
+use tokio::sync::watch;
+
+use crate::{
+    capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing,
+};
+
+/// What one stream remembers of both directions.
+pub struct Numbering {
+    clock: Clock,
+    format: Format,
+    state: Mutex<State>,
+    all_is_said: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    sent: u64,
+    received: u64,
+    /// The newest sequence of the far end and when it came.
+    newest: Option<(u64, Duration)>,
+    transit: Transit,
+    /// Whether the far end has said that it understands fields 6 and up.
+    accepted: bool,
+    /// Where the next sample of a far end stands that does not number its chunks.
+    media_time: u64,
+}
+
+impl Numbering {
+    /// The numbers of a stream that begins.
+    pub fn new(clock: Clock, format: Format) -> Self {
+        Self {
+            clock,
+            format,
+            state: Mutex::default(),
+            all_is_said: watch::Sender::new(false),
+        }
+    }
+
+    /// Puts the engine's chunk into `chunk`, and numbers it as it goes to the transport.
+    pub fn stamp(&self, chunk: &mut AudioChunk, outgoing: Outgoing) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.sent += 1;
+        let sequence = state.sent;
+        state.transit.on_sent(sequence, now);
+        chunk.sequence = sequence;
+        chunk.media_time = outgoing.media_time;
+        if !outgoing.payload.is_empty() {
+            let waited_us = micros(now.saturating_sub(outgoing.made));
+            chunk.age_us = outgoing.age_us.saturating_add(waited_us);
+        }
+        if let Some((newest, arrived)) = state.newest {
+            chunk.ack_sequence = newest;
+            chunk.ack_delay_us = micros(now.saturating_sub(arrived));
+        }
+        chunk.gap = outgoing.gap.into();
+        chunk.level = outgoing.level;
+        chunk.audio_data = outgoing.payload;
+    }
+
+    /// Reads one chunk of the far end, as much of it as can be trusted.
+    pub fn receive(&self, chunk: AudioChunk) -> Incoming {
+        let arrived = self.clock.now();
+        let mut state = self.lock();
+        state.received += 1;
+        state.accepted |= chunk.accepted.is_some();
+        if state.accepted && chunk.sequence > 0 {
+            self.receive_numbered(&mut state, chunk, arrived)
+        } else {
+            self.receive_plain(&mut state, &chunk, arrived)
+        }
+    }
+
+    /// Chunks sent on this stream.
+    pub fn sent(&self) -> u64 {
+        self.lock().sent
+    }
+
+    /// Smoothed round trip, if the far end acknowledges.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.lock().transit.round_trip()
+    }
+
+    /// Whether the far end numbers its chunks.
+    pub fn is_accepted(&self) -> bool {
+        self.lock().accepted
+    }
+
+    /// Whether every request was answered.
+    pub fn nothing_is_due(&self) -> bool {
+        let state = self.lock();
+        state.received >= state.sent
+    }
+
+    /// We have nothing more to send on this stream.
+    pub fn say_all_is_said(&self) {
+        self.all_is_said.send_replace(true);
+    }
+
+    /// Whether [`Numbering::say_all_is_said`] was called.
+    pub fn all_is_said(&self) -> bool {
+        *self.all_is_said.borrow()
+    }
+
+    /// Returns once it is.
+    pub async fn wait_until_all_is_said(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.all_is_said.subscribe().wait_for(|said| *said).await;
+    }
+
+    fn receive_numbered(&self, state: &mut State, chunk: AudioChunk, arrived: Duration) -> Incoming {
+        state.newest = Some((chunk.sequence, arrived));
+        let has_age = chunk.age_us > 0;
+        let one_way = state.transit.on_received(
+            Arrival {
+                ack_sequence: chunk.ack_sequence,
+                ack_delay_us: chunk.ack_delay_us,
+                sender_clock_us: has_age.then(|| self.sender_clock_us(&chunk)),
+            },
+            arrived,
+        );
+        Incoming {
+            media_time: chunk.media_time,
+            gap: Gap::try_from(chunk.gap).unwrap_or(Gap::None),
+            age_us: has_age.then(|| chunk.age_us.saturating_add(one_way.map_or(0, micros))),
+            payload: chunk.audio_data,
+            arrived,
+        }
+    }
+
+    /// A far end that knows fields 1 to 5 only: its chunks follow each other without a gap, and the
+    /// lab's append a stamp.
+    fn receive_plain(&self, state: &mut State, chunk: &AudioChunk, arrived: Duration) -> Incoming {
+        let sound = stamp::strip(&chunk.audio_data);
+        let payload = chunk.audio_data.slice_ref(sound);
+        let media_time = state.media_time;
+        if !payload.is_empty() {
+            let samples = self.format.samples_per_channel(&payload).unwrap_or(0);
+            state.media_time += samples as u64;
+        }
+        Incoming {
+            gap: if payload.is_empty() {
+                Gap::Silence
+            } else {
+                Gap::None
+            },
+            payload,
+            media_time,
+            age_us: None,
+            arrived,
+        }
+    }
+
+    fn sender_clock_us(&self, chunk: &AudioChunk) -> u64 {
+        let position = u128::from(chunk.media_time) * 1_000_000
+            / u128::from(self.format.sample_rate_hz());
+        u64::try_from(position).unwrap_or(u64::MAX).saturating_add(u64::from(chunk.age_us))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

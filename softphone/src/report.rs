@@ -1,0 +1,177 @@
+//! What is left of a call when it is over: the figures, for people and for scripts.
+
+use std::time::Duration;
+
+use audio::ToneReport;
+use serde_json::{Value, json};
+
+use crate::{
+    device::{DeviceState, DeviceStats},
+    engine::EngineStatus,
+    session::SessionStatus,
+    verdict::Verdict,
+};
+
+/// Everything known about a call that is over.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How it went.
+    pub verdict: Verdict,
+    /// Where it went to.
+    pub server: String,
+    /// Its id.
+    pub call_id: String,
+    /// Codec, rate and channels.
+    pub format: String,
+    /// Sound in each chunk, in milliseconds.
+    pub frame_ms: u32,
+    /// The wish for this leg's processing; empty: the server's default.
+    pub effects: String,
+    /// How long it lasted.
+    pub duration: Duration,
+    /// The engine's last figures.
+    pub engine: EngineStatus,
+    /// The session's last figures.
+    pub session: SessionStatus,
+    /// Chunks that were dropped on the way out because they were late.
+    pub dropped: u64,
+    /// What the ear of a synthetic call heard.
+    pub tone: Option<ToneReport>,
+}
+
+impl Report {
+    /// The part of the playing time that was concealed, 0 to 1.
+    pub fn concealed_ratio(engine: &EngineStatus) -> f64 {
+        let buffer = &engine.jitter_buffer;
+        let all = buffer.played_us + buffer.concealed_us;
+        if all == 0 {
+            0.0
+        } else {
+            buffer.concealed_us as f64 / all as f64
+        }
+    }
+
+    /// A few lines for people.
+    pub fn summary(&self) -> String {
+        let engine = &self.engine;
+        let buffer = &engine.jitter_buffer;
+        let mut lines = vec![
+            format!("call {} with {}: {}", self.call_id, self.server, self.verdict.why),
+            format!(
+                "  {} of {}, {} ms chunks: {} sent, {} received, {} dropped, {} reconnects",
+                humantime::format_duration(Duration::from_millis(self.duration.as_millis() as u64)),
+                self.format,
+                self.frame_ms,
+                self.session.chunks_sent,
+                self.session.chunks_received,
+                self.dropped,
+                self.session.reconnects
+            ),
+            format!(
+                "  round trip {}, mouth to ear {}, jitter buffer {:.0} ms, concealed {:.2} % ({} times, at most {:.0} ms)",
+                self.session.round_trip.map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
+                engine.mouth_to_ear_us.map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3)),
+                engine.delay.jitter_buffer_us as f64 / 1e3,
+                Self::concealed_ratio(engine) * 100.0,
+                buffer.concealment_events,
+                ms(buffer.longest_concealed_us),
+            ),
+        ];
+        for (noun, device) in [("microphone", &engine.microphone), ("speaker", &engine.speaker)] {
+            if device.xruns + device.ring_faults + device.rebuilds > 0 {
+                lines.push(format!(
+                    "  {noun} {}: {} xruns, {} ring faults, opened again {} times",
+                    device.name, device.xruns, device.ring_faults, device.rebuilds
+                ));
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// The figures for scripts. Keys stay; new ones may come.
+    pub fn json(&self) -> Value {
+        let engine = &self.engine;
+        let buffer = &engine.jitter_buffer;
+        json!({
+            "outcome": self.verdict.exit,
+            "exit_code": self.verdict.exit.code(),
+            "message": self.verdict.why,
+            "server": self.server,
+            "call_id": self.call_id,
+            "leg_id": self.session.leg_id,
+            "format": self.format,
+            "frame_ms": self.frame_ms,
+            "effects": self.effects,
+            "duration_s": self.duration.as_secs_f64(),
+            "chunks_sent": self.session.chunks_sent,
+            "chunks_received": self.session.chunks_received,
+            "chunks_dropped": self.dropped,
+            "engine_overflow": self.session.engine_overflow,
+            "encoder_failures": engine.encoder_failures,
+            "reconnects": self.session.reconnects,
+            "round_trip_ms": self.session.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
+            "mouth_to_ear_ms": engine.mouth_to_ear_us.map(|us| f64::from(us) / 1e3),
+            "delay_ms": {
+                "sent_age": f64::from(engine.sent_age_us) / 1e3,
+                "server_processing": self.session.processing_delay_us.map(|us| f64::from(us) / 1e3),
+                "arrival_age": ms(engine.delay.arrival_age_us),
+                "handling": ms(engine.delay.handling_us),
+                "jitter_buffer": ms(engine.delay.jitter_buffer_us),
+                "playback": ms(engine.delay.playback_us),
+            },
+            "concealed_ratio": Self::concealed_ratio(engine),
+            "jitter_buffer": {
+                "depth_ms": ms(buffer.depth_us),
+                "target_ms": ms(buffer.target_us),
+                "played_ms": ms(buffer.played_us),
+                "concealed_ms": ms(buffer.concealed_us),
+                "concealment_events": buffer.concealment_events,
+                "longest_concealed_ms": ms(buffer.longest_concealed_us),
+                "dropped_late_ms": ms(buffer.dropped_late_us),
+                "cut_ms": ms(buffer.cut_us),
+                "inserted_ms": ms(buffer.inserted_us),
+                "undecodable": buffer.undecodable,
+            },
+            "microphone": device_json(&engine.microphone),
+            "speaker": device_json(&engine.speaker),
+            "tone": self.tone.map(|tone| json!({
+                "heard": tone.heard,
+                "frequency_hz": tone.frequency_hz,
+                "level_dbfs": tone.level_dbfs,
+                "purity_db": tone.purity_db,
+                "missing_ms": tone.missing_ms,
+                "longest_missing_ms": tone.longest_missing_ms,
+                "onset_ms": tone.onset_ms,
+                "clicks": tone.clicks,
+                "listened_ms": tone.listened_ms,
+            })),
+        })
+    }
+}
+
+fn device_json(device: &DeviceStats) -> Value {
+    json!({
+        "name": device.name,
+        "host": device.host,
+        "callbacks": device.callbacks,
+        "callback_samples": device.callback_samples,
+        "xruns": device.xruns,
+        "ring_faults": device.ring_faults,
+        "ring_fault_samples": device.ring_fault_samples,
+        "ring_margin_us": device.ring_margin_us,
+        "route_changes": device.route_changes,
+        "rebuilds": device.rebuilds,
+        "state": match device.state {
+            DeviceState::Running => "running".to_owned(),
+            DeviceState::Rebuilding { why } => format!("rebuilding: {why}"),
+        },
+    })
+}
+
+fn ms(us: u64) -> f64 {
+    us as f64 / 1e3
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
