@@ -36,6 +36,8 @@ pub struct CapturePath {
     resampler: Resampler,
     resampler_rate_hz: u32,
     encoder: Encoder,
+    /// What the encoder's look-ahead adds to the age of a chunk, in microseconds.
+    lookahead_us: u32,
     chunk_samples: usize,
     /// As read from the device, interleaved.
     captured: Vec<f32>,
@@ -67,11 +69,14 @@ impl CapturePath {
         bitrate: u32,
     ) -> Result<Self, PathError> {
         let rate = microphone.sample_rate_hz();
+        let mut encoder = Encoder::new(format, bitrate)?;
+        let lookahead_us = micros(format.duration_of(encoder.lookahead()));
         Ok(Self {
             resampler: Resampler::new(rate, format.sample_rate_hz(), 1)?,
             resampler_rate_hz: rate,
             microphone,
-            encoder: Encoder::new(format, bitrate)?,
+            encoder,
+            lookahead_us,
             chunk_samples,
             captured: Vec::new(),
             mono: Vec::new(),
@@ -202,6 +207,7 @@ impl CapturePath {
         }
         let format = self.encoder.format();
         self.age_us = micros(format.duration_of(self.pending.len()))
+            + self.lookahead_us
             + self.resampler.delay_us()
             + self.microphone.latency_us();
         let chunk = Outgoing {
@@ -293,8 +299,8 @@ mod tests {
         for (index, chunk) in sent.iter().enumerate() {
             assert_eq!(chunk.media_time, index as u64 * 480);
             assert_eq!(chunk.gap, Gap::None);
-            // 10 ms of framing and 3 ms of device.
-            assert_eq!(chunk.age_us, 13_000);
+            // 10 ms of framing, 2.5 of the encoder's look-ahead, and 3 of device.
+            assert_eq!(chunk.age_us, 15_500);
             // −12 dBov.
             assert_eq!(chunk.level, 13);
         }

@@ -97,7 +97,18 @@ impl PlayoutPath {
                 self.jitter_buffer.reset();
             }
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
-            Downlink::Ended => self.ended = true,
+            Downlink::Ended => {
+                self.ended = true;
+                // What is not there any more is not missing.
+                self.jitter_buffer.insert(
+                    Packet {
+                        media_time: 0,
+                        gap: jitter_buffer::Gap::Silence,
+                        payload: &[],
+                    },
+                    now,
+                );
+            }
         }
     }
 

@@ -81,7 +81,7 @@ impl Screen {
 }
 
 fn joined(parts: &[String]) -> String {
-    parts.join(" | ")
+    parts.join("  ")
 }
 
 fn level(level: Option<audio::meter::Level>) -> String {
@@ -123,7 +123,7 @@ mod tests {
     fn all_figures_are_on_the_line() {
         assert_eq!(
             in_call().status_line(200),
-            "01:15 in call | you -23.4 dBFS | far silent     | rtt 1.2 ms | mouth-to-ear 52 ms | buffer 0 ms | concealed 0.0 % | dropped 3"
+            "01:15 in call  you -23.4 dBFS  far silent      rtt 1.2 ms  mouth-to-ear 52 ms  buffer 0 ms  concealed 0.0 %  dropped 3"
         );
     }
 
