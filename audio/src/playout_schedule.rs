@@ -1,0 +1,156 @@
+//! How much must wait in the jitter buffer for the sound not to stop: learned from how the line
+//! has behaved, on the clock of the speaker. Pure bookkeeping in samples per channel.
+//!
+//! *Lead* is media received less time played, looked at when a packet arrives, just before it
+//! counts: what would still have been waiting had nothing ever been cut, inserted or concealed. It
+//! moves only because packets are late, pulls are uneven or clocks drift, so its low values of late
+//! say what the schedule can afford, whatever was done meanwhile.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::Format;
+
+/// What should be left at the low quantile, besides a quarter of the spread: covers what ten
+/// seconds did not show.
+const MARGIN: Duration = Duration::from_micros(2_500);
+/// One observation: the smallest lead within so much playing. A whole underrun is one, since
+/// nothing arrives in it: a rare stall, however long, does not become everyone's delay.
+const SLOT: Duration = Duration::from_millis(20);
+/// Observations kept: ten seconds. Long enough for the tail of the jitter to show, short enough to
+/// forget a bad moment, and for ±200 ppm of drift to falsify by 2 ms at most.
+const SLOTS: usize = 500;
+/// One observation may be lower than the schedule allows for, and one more in so many: a stall
+/// every few seconds is heard as such rather than paid for with its length in delay.
+const ALLOWED: usize = 128;
+
+pub(crate) struct PlayoutSchedule {
+    slot: i64,
+    margin: i64,
+    received: i64,
+    pulled: i64,
+    /// Cut or skipped, less what was inserted or concealed: what waits is lead less this.
+    removed: i64,
+    lows: VecDeque<i64>,
+    sorted: Vec<i64>,
+    /// The low quantile and the median of `lows`.
+    low: Option<(i64, i64)>,
+    current: Option<i64>,
+    current_length: i64,
+    anchor_pending: bool,
+}
+
+impl PlayoutSchedule {
+    pub(crate) fn new(format: Format) -> Self {
+        Self {
+            slot: format.samples_in(SLOT) as i64,
+            margin: format.samples_in(MARGIN) as i64,
+            received: 0,
+            pulled: 0,
+            removed: 0,
+            lows: VecDeque::with_capacity(SLOTS + 1),
+            sorted: Vec::with_capacity(SLOTS + 1),
+            low: None,
+            current: None,
+            current_length: 0,
+            anchor_pending: false,
+        }
+    }
+
+    /// Media arrived to be played.
+    pub(crate) fn receive(&mut self, samples: usize) {
+        self.received += samples as i64;
+    }
+
+    /// Media passed by that never arrives.
+    pub(crate) fn skip(&mut self, samples: usize) {
+        self.received += samples as i64;
+        self.removed += samples as i64;
+    }
+
+    /// Waiting samples were taken out.
+    pub(crate) fn remove(&mut self, samples: usize) {
+        self.removed += samples as i64;
+    }
+
+    /// Samples that never were media are added to those waiting.
+    pub(crate) fn insert(&mut self, samples: usize) {
+        self.removed -= samples as i64;
+    }
+
+    /// Time passed in which nothing was played of what waits.
+    pub(crate) fn idle(&mut self, samples: usize) {
+        self.pulled += samples as i64;
+        self.removed -= samples as i64;
+    }
+
+    /// The sound resumes after a pause whose length nobody can vouch for: what the line did before
+    /// counts on, as if it were now where it mostly was.
+    pub(crate) fn resume(&mut self) {
+        self.anchor_pending = true;
+        self.current = None;
+        self.current_length = 0;
+    }
+
+    /// A new stream: nothing is known.
+    pub(crate) fn forget(&mut self) {
+        self.lows.clear();
+        self.low = None;
+        self.resume();
+    }
+
+    /// Samples were played.
+    pub(crate) fn pull(&mut self, samples: usize) {
+        self.pulled += samples as i64;
+        self.current_length += samples as i64;
+        if self.current_length >= self.slot
+            && let Some(lead) = self.current.take()
+        {
+            if self.lows.len() == SLOTS {
+                self.lows.pop_front();
+            }
+            self.lows.push_back(lead);
+            self.current_length = 0;
+            self.judge();
+        }
+    }
+
+    /// A packet arrives, so many samples' time after the last pull.
+    pub(crate) fn observe(&mut self, since_pull: usize) {
+        let lead = self.received - self.pulled - since_pull as i64;
+        let usual = self.low.map(|(_, median)| median).or(self.current);
+        // A second earlier than usual: not the line, but a media time that jumped.
+        if let Some(usual) = usual
+            && (self.anchor_pending || lead > usual + 50 * self.slot)
+        {
+            self.lows.iter_mut().for_each(|low| *low += lead - usual);
+            self.current = None;
+            self.judge();
+        }
+        self.anchor_pending = false;
+        self.current = Some(self.current.map_or(lead, |least| least.min(lead)));
+    }
+
+    /// What waits beyond the need after a pull, at the line's worst moments of late; negative: so
+    /// much is wanting. 0 while nothing is known.
+    pub(crate) fn surplus(&self) -> i64 {
+        self.low
+            .map_or(0, |(low, _)| low - self.removed - self.margin)
+    }
+
+    /// What must wait beyond the usual for the line's worst moments.
+    pub(crate) fn reserve(&self) -> usize {
+        let spread = self.low.map_or(0, |(low, median)| median - low);
+        usize::try_from(self.margin + spread * 5 / 4).unwrap_or(0)
+    }
+
+    fn judge(&mut self) {
+        self.sorted.clear();
+        self.sorted.extend(&self.lows);
+        self.sorted.sort_unstable();
+        let count = self.sorted.len();
+        let allowed = (1 + count / ALLOWED).min(count.saturating_sub(1));
+        let low = self.sorted.get(allowed);
+        self.low = low.map(|&low| (low, self.sorted[count / 2].max(low)));
+    }
+}
