@@ -3,8 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Router, TcpIncoming};
 
 /// Serves on a thread and runtime of its own, so that a test may be sync or async. Gone when
 /// dropped, open streams and all.
@@ -31,7 +30,9 @@ impl InProcess {
         let listener = tokio::net::TcpListener::from_std(listener)
             .expect("the runtime takes a non-blocking socket");
         drop(guard);
-        runtime.spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
+        // Without it, small answers wait for the acknowledgement of the one before.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        runtime.spawn(router.serve_with_incoming(incoming));
         Self {
             addr,
             runtime: Some(runtime),

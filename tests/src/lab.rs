@@ -169,6 +169,9 @@ mod tests {
     };
     use tokio::time::timeout;
 
+    /// Turns a stream that stops short into a failure.
+    const LIMIT: Duration = Duration::from_secs(20);
+
     #[tokio::test]
     async fn a_chunk_comes_back_stamped_without_new_fields_and_the_stream_never_ends() {
         let lab = Lab::start();
@@ -232,11 +235,11 @@ mod tests {
             .subscribe_to_stock_updates(tokio_stream::iter(requests))
             .await;
         let updates = answer.expect("accepted").into_inner();
-        let symbols: Vec<_> = updates
+        let symbols = updates
             .take(2 * UPDATES_PER_SYMBOL)
             .map(|update| update.expect("no error").ticker_symbol)
-            .collect()
-            .await;
+            .collect::<Vec<_>>();
+        let symbols = timeout(LIMIT, symbols).await.expect("ten updates");
         assert_eq!(symbols, [["AAPL"; 5], ["GOOGL"; 5]].concat());
     }
 

@@ -5,6 +5,7 @@
 //! Nothing waits without a limit: a hang becomes a failure that says what was waited for.
 
 pub mod analysis;
+pub mod cpu;
 pub mod lab;
 pub mod mirror;
 pub mod rig;
@@ -18,6 +19,20 @@ mod server;
 pub use binaries::bin;
 pub use process::{Output, Process, run};
 pub use server::Server;
+
+/// A port of 127.0.0.1 at which nobody listens, for tests of a server that is not there. A server
+/// that shall listen is started on port 0 instead.
+///
+/// # Panics
+///
+/// When the machine has no free port.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let addr = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    addr.port()
+}
 
 /// Says that a test did not run, and why. The caller returns after it.
 ///

@@ -61,6 +61,11 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has written to stderr until now: its log.
     pub fn stderr(&self) -> String {
         self.process.stderr()
