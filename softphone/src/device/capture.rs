@@ -1,0 +1,246 @@
+//! The microphone's ring: the callback's half and the engine's half.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cpal::InputCallbackInfo;
+use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+use super::callback::{Health, LatencyLine, RECORDS, Record, plausible, to_us};
+use super::format::{self, DeviceSample};
+use super::supervisor::{Endpoint, Stream, Supervised};
+use super::{DeviceStats, Microphone};
+
+/// What the ring holds at most. An engine that stood still for longer has lost the line anyway.
+const CAPACITY: Duration = Duration::from_millis(500);
+
+/// The half that lives in the device callback.
+pub(super) struct CaptureCallback {
+    samples: HeapProd<f32>,
+    records: HeapProd<Record>,
+    health: Arc<Health>,
+    theirs: usize,
+    ours: usize,
+    total: u64,
+    faulty: u64,
+    faults: u64,
+}
+
+impl CaptureCallback {
+    /// Runs on the host's callback thread.
+    pub(super) fn on_data<T: DeviceSample>(&mut self, data: &[T], info: &InputCallbackInfo) {
+        let at = self.health.now();
+        let samples = data.len() / self.theirs;
+        let mut lost = 0;
+        format::capture(data, self.theirs, self.ours, |block| {
+            lost += block.len() - self.samples.push_slice(block);
+        });
+        self.total += samples as u64;
+        if lost > 0 {
+            self.faulty += (lost / self.ours) as u64;
+            self.faults += 1;
+        }
+        let stamp = info.timestamp();
+        let latency = plausible(stamp.callback.checked_duration_since(stamp.capture));
+        let (total, faulty, faults) = (self.total, self.faulty, self.faults);
+        let samples = samples as u32;
+        let _ = self.records.try_push(Record {
+            at,
+            total,
+            faulty,
+            faults,
+            samples,
+            latency,
+        });
+        self.health.count_callback();
+    }
+}
+
+/// The half that the engine reads.
+pub(super) struct CaptureRing {
+    samples: HeapCons<f32>,
+    records: HeapCons<Record>,
+    stream: Stream,
+    line: LatencyLine,
+    /// Samples per channel that came out of the ring or were lost before it.
+    passed: u64,
+    last: Option<Record>,
+    latency_us: u32,
+}
+
+/// A ring for `theirs` channels of a device, of which `stream.channels` are ours.
+pub(super) fn ring(stream: Stream, theirs: u16) -> (CaptureCallback, CaptureRing) {
+    let ours = usize::from(stream.channels);
+    let capacity = stream.rate_hz as usize * CAPACITY.as_millis() as usize / 1000 * ours;
+    let (samples_tx, samples_rx) = HeapRb::new(capacity.max(ours)).split();
+    let (records_tx, records_rx) = HeapRb::new(RECORDS).split();
+    let callback = CaptureCallback {
+        samples: samples_tx,
+        records: records_tx,
+        health: Arc::clone(&stream.health),
+        theirs: usize::from(theirs),
+        ours,
+        total: 0,
+        faulty: 0,
+        faults: 0,
+    };
+    let ring = CaptureRing {
+        samples: samples_rx,
+        records: records_rx,
+        stream,
+        line: LatencyLine::default(),
+        passed: 0,
+        last: None,
+        latency_us: 0,
+    };
+    (callback, ring)
+}
+
+impl CaptureRing {
+    fn read(&mut self, samples: &mut Vec<f32>) {
+        let rate_hz = self.stream.rate_hz;
+        let lost_before = self.last.map_or(0, |record| record.faulty);
+        while let Some(record) = self.records.try_pop() {
+            if let Some(latency) = record.latency {
+                let first = record.total - u64::from(record.samples);
+                let captured_s = record.at.as_secs_f64() - latency.as_secs_f64();
+                self.line.observe(first, captured_s, rate_hz);
+            }
+            self.last = Some(record);
+        }
+        let lost = self.last.map_or(0, |record| record.faulty) - lost_before;
+        let channels = usize::from(self.stream.channels);
+        if lost > 0 {
+            // The engine stood still for longer than the ring lasts: what is left in it is half a
+            // second old, and late speech is worse than none.
+            let stale = self.samples.clear() / channels;
+            self.passed += lost + stale as u64;
+        }
+        let start = samples.len();
+        samples.extend(self.samples.pop_iter());
+        if samples.len() == start {
+            return;
+        }
+        self.passed += ((samples.len() - start) / channels) as u64;
+        self.latency_us = self
+            .line
+            .time_of(self.passed, rate_hz)
+            .map_or(0, |captured_s| {
+                to_us(self.stream.health.now().as_secs_f64() - captured_s)
+            });
+    }
+}
+
+impl Endpoint for CaptureRing {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn fill_stats(&self, stats: &mut DeviceStats) {
+        stats.ring_samples =
+            (self.samples.occupied_len() / usize::from(self.stream.channels)) as u32;
+        if let Some(last) = self.last {
+            stats.ring_faults += last.faults;
+            stats.ring_fault_samples += last.faulty;
+            stats.callback_samples = last.samples;
+        }
+    }
+}
+
+/// A real microphone.
+pub(super) struct DeviceMicrophone(pub(super) Supervised<CaptureRing>);
+
+impl Microphone for DeviceMicrophone {
+    fn sample_rate_hz(&self) -> u32 {
+        self.0.current.stream.rate_hz
+    }
+
+    fn channels(&self) -> u16 {
+        self.0.current.stream.channels
+    }
+
+    // `now` is not needed: callbacks are stamped with the stream's own clock, and so are reads.
+    fn read(&mut self, _now: Duration, samples: &mut Vec<f32>) {
+        let start = samples.len();
+        self.0.current.read(samples);
+        if samples.len() == start {
+            // Only between two reads may the rate change, and only when the old ring is empty.
+            self.0.take_over();
+        }
+    }
+
+    fn latency_us(&self) -> u32 {
+        self.0.current.latency_us
+    }
+
+    fn stats(&self) -> DeviceStats {
+        self.0.stats()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpal::{InputStreamTimestamp, StreamInstant};
+
+    fn info(callback_us: u64, capture_us: u64) -> InputCallbackInfo {
+        InputCallbackInfo::new(InputStreamTimestamp {
+            callback: StreamInstant::from_micros(callback_us),
+            capture: StreamInstant::from_micros(capture_us),
+        })
+    }
+
+    #[test]
+    fn what_the_callback_gets_the_engine_reads_whatever_the_sizes() {
+        let (mut callback, mut ring) = ring(Stream::for_test(48_000, 2), 2);
+        let mut read = Vec::new();
+        let mut sent = Vec::new();
+        for size in [1, 480, 7, 1024, 333] {
+            let data: Vec<i16> = (0..size * 2).map(|i| (sent.len() + i) as i16).collect();
+            callback.on_data(&data, &info(0, 0));
+            sent.extend_from_slice(&data);
+            if size % 2 == 1 {
+                ring.read(&mut read);
+            }
+        }
+        ring.read(&mut read);
+        let expected: Vec<f32> = sent.iter().map(|&s| f32::from(s) / 32768.0).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn after_an_overrun_stale_sound_is_dropped_and_counted() {
+        let (mut callback, mut ring) = ring(Stream::for_test(48_000, 1), 1);
+        for _ in 0..100 {
+            callback.on_data(&[0.25_f32; 480], &info(0, 0)); // a second: twice the ring
+        }
+        let mut read = Vec::new();
+        ring.read(&mut read);
+        assert!(read.is_empty());
+        let mut stats = DeviceStats::default();
+        ring.fill_stats(&mut stats);
+        assert_eq!((stats.ring_faults, stats.ring_fault_samples), (50, 24_000));
+        callback.on_data(&[0.5_f32; 480], &info(0, 0));
+        ring.read(&mut read);
+        assert_eq!(read, [0.5; 480]);
+    }
+
+    #[test]
+    fn the_age_of_the_newest_sample_is_the_hosts_latency_less_what_it_covers() {
+        let (mut callback, mut ring) = ring(Stream::for_test(48_000, 1), 1);
+        // First sample 400 ms old, and the callback holds 200 ms: the newest is 200 ms old.
+        callback.on_data(&[0.0_f32; 9_600], &info(900_000, 500_000));
+        ring.read(&mut Vec::new());
+        let age = ring.latency_us;
+        assert!((200_000..250_000).contains(&age), "{age} µs");
+    }
+
+    #[test]
+    fn a_host_without_timestamps_gives_no_latency() {
+        let (mut callback, mut ring) = ring(Stream::for_test(48_000, 1), 1);
+        callback.on_data(&[0.0_f32; 480], &info(0, 0));
+        ring.read(&mut Vec::new());
+        assert_eq!(ring.latency_us, 0);
+    }
+}

@@ -1,0 +1,289 @@
+//! What `softphone devices` says: every host with its inputs and outputs. A host that hangs is
+//! reported as hanging and delays the list by its deadline, no more.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{Device, HostId};
+use serde::Serialize;
+
+use super::deadline::{Outstanding, aside};
+use super::{Direction, host, open};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What alsa-lib lists beside devices: converters, and other audio systems that write to stderr or
+/// start a server when asked. Nobody speaks into them, so they are not opened for the list.
+const ALSA_PLUGINS: [&str; 11] = [
+    "null",
+    "jack",
+    "oss",
+    "lavrate",
+    "samplerate",
+    "speexrate",
+    "speex",
+    "upmix",
+    "vdownmix",
+    "a52",
+    "usbstream",
+];
+
+/// All hosts of this program, the one a call takes first, first.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceList {
+    /// The hosts.
+    pub hosts: Vec<HostDevices>,
+}
+
+/// One audio host.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostDevices {
+    /// Name, as `--audio-host` takes it.
+    pub host: String,
+    /// Why it could not be asked; `None` if it could.
+    pub unavailable: Option<String>,
+    /// Microphones and the like.
+    pub inputs: Vec<DeviceInfo>,
+    /// Speakers and the like.
+    pub outputs: Vec<DeviceInfo>,
+}
+
+/// One device in one direction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// The host's identifier, as `--input` and `--output` take it.
+    pub id: String,
+    /// Its name for people; they take that as well, or a part of it.
+    pub name: String,
+    /// Whether it is used when none is named.
+    pub default: bool,
+    /// The rate that a call opens it at, in Hz.
+    pub sample_rate_hz: u32,
+    /// The channels that a call opens it with.
+    pub channels: u16,
+}
+
+/// Asks all hosts, each on a thread of its own; takes at most five seconds.
+#[must_use]
+pub fn list() -> DeviceList {
+    let asked: Vec<_> = host::candidates(None)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|id| {
+            (
+                id,
+                aside("audio-list", &Outstanding::default(), move || ask(id)),
+            )
+        })
+        .collect();
+    let hosts = asked.into_iter().map(|(id, answer)| {
+        let unavailable = |reason: String| HostDevices {
+            host: host::name(id),
+            unavailable: Some(reason),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        match answer {
+            Err(error) => unavailable(error.to_string()),
+            Ok(answer) => answer.wait(DEADLINE).unwrap_or_else(|| {
+                unavailable(format!(
+                    "it did not answer within {} s: restart its server",
+                    DEADLINE.as_secs()
+                ))
+            }),
+        }
+    });
+    DeviceList {
+        hosts: hosts.collect(),
+    }
+}
+
+fn ask(id: HostId) -> HostDevices {
+    host::silence();
+    let mut answer = HostDevices {
+        host: host::name(id),
+        unavailable: None,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let connected = match cpal::host_from_id(id) {
+        Ok(connected) => connected,
+        Err(error) => {
+            answer.unavailable = Some(error.to_string());
+            return answer;
+        }
+    };
+    answer.inputs = infos(&connected, Direction::Input);
+    answer.outputs = infos(&connected, Direction::Output);
+    answer
+}
+
+/// The devices that can be opened: default first, then as the host orders them.
+fn infos(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
+    let default = match direction {
+        Direction::Input => host.default_input_device(),
+        Direction::Output => host.default_output_device(),
+    };
+    let mut infos: Vec<DeviceInfo> = Vec::new();
+    if let Some(device) = default {
+        let name = device.to_string();
+        let id = device
+            .id()
+            .map_or_else(|_| name.clone(), |id| id.id().to_owned());
+        infos.extend(info(id, name, &device, direction, true));
+    }
+    for (id, name, device) in open::devices(host, direction).unwrap_or_default() {
+        let known = infos.iter().any(|known| known.id == id);
+        if !known && !ALSA_PLUGINS.contains(&id.as_str()) {
+            infos.extend(info(id, name, &device, direction, false));
+        }
+    }
+    infos
+}
+
+fn info(
+    id: String,
+    name: String,
+    device: &Device,
+    direction: Direction,
+    default: bool,
+) -> Option<DeviceInfo> {
+    let config = open::configuration(device, direction).ok()?;
+    Some(DeviceInfo {
+        id,
+        name,
+        default,
+        sample_rate_hz: config.sample_rate(),
+        channels: config.channels(),
+    })
+}
+
+impl DeviceList {
+    /// Whether there is anything to speak into or to listen to.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hosts
+            .iter()
+            .all(|host| host.inputs.is_empty() && host.outputs.is_empty())
+    }
+
+    /// For people.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        for host in &self.hosts {
+            writeln!(out, "{} (--audio-host {})", host.host, host.host)?;
+            if let Some(reason) = &host.unavailable {
+                writeln!(out, "  not available: {reason}")?;
+                continue;
+            }
+            for (title, devices) in [("inputs", &host.inputs), ("outputs", &host.outputs)] {
+                writeln!(
+                    out,
+                    "  {title}{}",
+                    if devices.is_empty() { ": none" } else { "" }
+                )?;
+                for device in devices {
+                    print_device(out, device)?;
+                }
+            }
+        }
+        if self.is_empty() {
+            writeln!(
+                out,
+                "No audio device: install and start an audio server (PipeWire or PulseAudio), \
+                 or call with --synthetic."
+            )?;
+        } else {
+            writeln!(
+                out,
+                "* is used when none is named with --input or --output."
+            )?;
+        }
+        Ok(())
+    }
+
+    /// For programs: one JSON object.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+}
+
+fn print_device(out: &mut impl Write, device: &DeviceInfo) -> io::Result<()> {
+    let mark = if device.default { '*' } else { ' ' };
+    let channels = if device.channels == 1 {
+        "channel"
+    } else {
+        "channels"
+    };
+    writeln!(
+        out,
+        "  {mark} {}  {}, {} Hz, {} {channels}",
+        device.id, device.name, device.sample_rate_hz, device.channels
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> DeviceList {
+        DeviceList {
+            hosts: vec![
+                HostDevices {
+                    host: "pulseaudio".to_owned(),
+                    unavailable: Some("connection refused".to_owned()),
+                    inputs: vec![],
+                    outputs: vec![],
+                },
+                HostDevices {
+                    host: "alsa".to_owned(),
+                    unavailable: None,
+                    inputs: vec![],
+                    outputs: vec![DeviceInfo {
+                        id: "default".to_owned(),
+                        name: "Default Audio Device".to_owned(),
+                        default: true,
+                        sample_rate_hz: 48_000,
+                        channels: 2,
+                    }],
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn people_see_names_marks_rates_and_what_is_wrong() {
+        let mut out = Vec::new();
+        sample().print(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("not available: connection refused"), "{text}");
+        assert!(
+            text.contains("* default  Default Audio Device, 48000 Hz, 2 channels"),
+            "{text}"
+        );
+        assert!(text.contains("inputs: none"), "{text}");
+    }
+
+    #[test]
+    fn without_any_device_it_says_what_to_do() {
+        let mut out = Vec::new();
+        DeviceList { hosts: vec![] }.print(&mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("--synthetic"));
+    }
+
+    #[test]
+    fn programs_get_json() {
+        let mut out = Vec::new();
+        sample().print_json(&mut out).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json["hosts"][1]["outputs"][0]["default"], true);
+        assert_eq!(json["hosts"][0]["host"], "pulseaudio");
+    }
+}

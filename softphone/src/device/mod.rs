@@ -1,0 +1,190 @@
+//! Microphones and speakers, as the engine thread sees them.
+//!
+//! A device has three parties: the host's callback thread (copies samples to or from a ring and
+//! bumps atomics, nothing else), a supervisor thread that opens the device and opens it again when
+//! it falls silent, and the engine thread, which owns the `Microphone` and the `Speaker` and never
+//! waits for either.
+
+mod callback;
+mod capture;
+mod deadline;
+mod error;
+mod format;
+mod host;
+pub mod list;
+mod names;
+mod open;
+mod render;
+mod ring_target;
+mod supervisor;
+pub mod virtual_clock;
+pub mod virtual_microphone;
+pub mod virtual_speaker;
+mod watch;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use error::DeviceError;
+pub use open::{Devices, open, open_microphone, open_speaker};
+
+/// Where captured sound comes from. Read by the engine thread only.
+pub trait Microphone: Send {
+    /// Sample rate of what `read` returns, in Hz. May change between two reads when a device was
+    /// rebuilt: ask before each `read`.
+    fn sample_rate_hz(&self) -> u32;
+    /// Channels of what `read` returns: 1 or 2. May change like the rate.
+    fn channels(&self) -> u16;
+    /// Appends every sample captured since the last call (interleaved, −1..1). Never blocks.
+    /// `now` is the engine's clock (monotonic, since the engine's start).
+    ///
+    /// While the device is being rebuilt nothing comes. Samples of two rates never come from one
+    /// call: what the old device left is returned first, the next call begins with the new one.
+    fn read(&mut self, now: Duration, samples: &mut Vec<f32>);
+    /// How long ago, at the moment of the last `read`, its newest sample was at the microphone, in
+    /// microseconds (device latency; an estimate from the host's timestamps, 0 if it gives none).
+    fn latency_us(&self) -> u32;
+    /// Counters and state, for the screen and the summary.
+    fn stats(&self) -> DeviceStats;
+}
+
+/// Where sound goes to. Written by the engine thread only.
+pub trait Speaker: Send {
+    /// Sample rate of what `write` expects, in Hz. May change between two calls of `wanted` when a
+    /// device was rebuilt: ask after each `wanted`.
+    fn sample_rate_hz(&self) -> u32;
+    /// Channels of what `write` expects: 1 or 2. May change like the rate.
+    fn channels(&self) -> u16;
+    /// How many samples per channel the engine should write now so that the device does not run
+    /// dry before the engine looks again. `now` is the engine's clock.
+    ///
+    /// Without a working device this is what a device would have consumed since, so that whoever
+    /// feeds the speaker keeps draining and is not late when the device is back.
+    fn wanted(&mut self, now: Duration) -> usize;
+    /// Interleaved samples, −1..1, whole sample groups. What does not fit is discarded.
+    fn write(&mut self, samples: &[f32]);
+    /// From `write` to the ear: what is queued in the ring plus the device's own latency,
+    /// microseconds.
+    fn latency_us(&self) -> u32;
+    /// Counters and state, for the screen and the summary.
+    fn stats(&self) -> DeviceStats;
+}
+
+/// What a microphone or a speaker has been through since it was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceStats {
+    /// The device's name for people.
+    pub name: String,
+    /// The audio host that it was opened on, as `--audio-host` takes it.
+    pub host: String,
+    /// Callbacks of the device.
+    pub callbacks: u64,
+    /// Samples per channel in the latest callback.
+    pub callback_samples: u32,
+    /// Overruns and underruns that the host itself reported.
+    pub xruns: u64,
+    /// Other errors of the host, which may pass.
+    pub backend_errors: u64,
+    /// Callbacks that found our ring too full (microphone) or too empty (speaker).
+    pub ring_faults: u64,
+    /// Samples per channel lost (microphone) or played as silence (speaker) in those.
+    pub ring_fault_samples: u64,
+    /// Samples per channel that wait in our ring now.
+    pub ring_samples: u32,
+    /// How far ahead of an expected callback the ring is filled, in microseconds (speaker only):
+    /// grows with each underrun, shrinks slowly.
+    pub ring_margin_us: u32,
+    /// How often the host moved the stream to another device without interrupting it.
+    pub route_changes: u64,
+    /// How often the stream was lost and opened again.
+    pub rebuilds: u64,
+    /// What the device is doing now.
+    pub state: DeviceState,
+}
+
+/// What a device is doing now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceState {
+    /// Sound flows.
+    #[default]
+    Running,
+    /// The stream was lost; it is tried again until it is back.
+    Rebuilding {
+        /// What was wrong with the stream.
+        why: RebuildReason,
+    },
+}
+
+/// Why a stream was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RebuildReason {
+    /// No callback for half a second, and no error either: an audio server that hangs.
+    Silent,
+    /// The host reported an error, and no callback came after it.
+    Backend,
+    /// The host said that the stream is no longer valid: its server ended, or its format changed.
+    Invalidated,
+    /// The device is gone: unplugged, or its server ended.
+    Unavailable,
+}
+
+impl fmt::Display for RebuildReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "it stopped without an error",
+            Self::Backend => "the audio system reported an error",
+            Self::Invalidated => "the audio server ended the stream",
+            Self::Unavailable => "the device is gone",
+        })
+    }
+}
+
+/// Which devices to open, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceOptions {
+    /// Audio host by name (`alsa`, `pulseaudio`, …), any case; the best that works if `None`.
+    pub host: Option<String>,
+    /// Microphone by identifier, name or an unambiguous part of a name; the default if `None`.
+    pub input: Option<String>,
+    /// Speaker, likewise.
+    pub output: Option<String>,
+    /// How much sound a device should hand over at a time.
+    pub buffer: BufferWish,
+}
+
+/// How much sound a device is asked to hand over per callback. A wish: the device's limits win,
+/// and some hosts call with other sizes than they promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BufferWish {
+    /// Milliseconds at the device's own rate.
+    Ms(u32),
+    /// Samples per channel.
+    Samples(u32),
+}
+
+impl Default for BufferWish {
+    /// 10 ms: half of it costs twice the wake-ups for 7 ms less delay.
+    fn default() -> Self {
+        Self::Ms(10)
+    }
+}
+
+/// Which way the sound goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From a microphone.
+    Input,
+    /// To a speaker.
+    Output,
+}
+
+impl Direction {
+    /// What the device is called in a sentence.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Input => "microphone",
+            Self::Output => "speaker",
+        }
+    }
+}

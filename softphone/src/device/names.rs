@@ -1,0 +1,135 @@
+//! From what a person typed to one device: identifier, name, or a part of a name.
+
+/// Finds the one device that `wanted` means among `(identifier, name)`: an exact identifier or
+/// name first, then a part of exactly one of them, whatever the case.
+///
+/// # Errors
+/// What to say next: the candidates when several match, else the nearest names, else all.
+pub(super) fn find(devices: &[(String, String)], wanted: &str) -> Result<usize, String> {
+    let lower = wanted.to_lowercase();
+    let exact = |(id, name): &(String, String)| {
+        id == wanted || name == wanted || id.to_lowercase() == lower || name.to_lowercase() == lower
+    };
+    if let Some(index) = devices.iter().position(exact) {
+        return Ok(index);
+    }
+    let part = |(id, name): &&(String, String)| {
+        !lower.is_empty()
+            && (id.to_lowercase().contains(&lower) || name.to_lowercase().contains(&lower))
+    };
+    let matches: Vec<_> = devices.iter().filter(part).collect();
+    match matches.as_slice() {
+        [] => Err(nearest(devices, &lower)),
+        [one] => devices
+            .iter()
+            .position(|d| d == *one)
+            .ok_or_else(String::new),
+        several => Err(format!(
+            "several match, say which: {}",
+            join(several.iter().copied())
+        )),
+    }
+}
+
+fn nearest(devices: &[(String, String)], wanted: &str) -> String {
+    if devices.is_empty() {
+        return "there is none at all".to_owned();
+    }
+    let distance = |text: &str| edit_distance(&text.to_lowercase(), wanted);
+    let mut near: Vec<_> = devices
+        .iter()
+        .map(|device| (distance(&device.0).min(distance(&device.1)), device))
+        .filter(|(distance, _)| *distance <= wanted.chars().count() / 3)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    if near.is_empty() {
+        format!("there is {}", join(devices.iter()))
+    } else {
+        format!(
+            "did you mean {}?",
+            join(near.into_iter().map(|(_, device)| device).take(3))
+        )
+    }
+}
+
+fn join<'a>(devices: impl Iterator<Item = &'a (String, String)>) -> String {
+    let names: Vec<_> = devices
+        .map(|(id, name)| {
+            if id == name {
+                format!("\"{id}\"")
+            } else {
+                format!("\"{id}\" ({name})")
+            }
+        })
+        .collect();
+    names.join(", ")
+}
+
+/// Levenshtein's distance in characters.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn devices() -> Vec<(String, String)> {
+        [
+            ("hw:0", "Built-in Analog"),
+            ("hw:1", "USB Headset Mono"),
+            ("alsa_input.usb", "USB Webcam"),
+        ]
+        .map(|(id, name)| (id.to_owned(), name.to_owned()))
+        .to_vec()
+    }
+
+    #[test]
+    fn identifier_name_and_part_find_the_device_in_any_case() {
+        assert_eq!(find(&devices(), "hw:1"), Ok(1));
+        assert_eq!(find(&devices(), "built-in analog"), Ok(0));
+        assert_eq!(find(&devices(), "WEBCAM"), Ok(2));
+    }
+
+    #[test]
+    fn an_exact_name_wins_over_a_part_of_another() {
+        let devices = [
+            ("a".to_owned(), "mic two".to_owned()),
+            ("b".to_owned(), "mic".to_owned()),
+        ];
+        assert_eq!(find(&devices, "mic"), Ok(1));
+    }
+
+    #[test]
+    fn a_part_of_several_asks_which() {
+        let hint = find(&devices(), "usb").unwrap_err();
+        assert!(
+            hint.contains("USB Headset") && hint.contains("USB Webcam"),
+            "{hint}"
+        );
+        assert!(!hint.contains("Built-in"), "{hint}");
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_gets_the_near_name_and_nonsense_gets_all() {
+        let hint = find(&devices(), "usb hedset mono").unwrap_err();
+        assert_eq!(hint, "did you mean \"hw:1\" (USB Headset Mono)?");
+        let hint = find(&devices(), "xyzzy").unwrap_err();
+        assert!(
+            hint.contains("hw:0") && hint.contains("hw:1") && hint.contains("Webcam"),
+            "{hint}"
+        );
+        assert_eq!(find(&[], "x").unwrap_err(), "there is none at all");
+    }
+}

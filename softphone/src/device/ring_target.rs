@@ -1,0 +1,458 @@
+//! How full the speaker's ring must be, and when: as late as is safe.
+//!
+//! A device takes its samples in steps: 480 every 10 ms, say. Keeping a full step in the ring at
+//! all times would cost a step of delay for nothing; writing the step just before it is taken costs
+//! only the margin. The devices' clock is found from their callbacks: the earliest that the n-th
+//! sample was ever taken, lately, is when it may be taken again.
+//!
+//! Pure: times and counts in, a count out.
+
+use std::time::Duration;
+
+/// Margin before an expected callback: for the start, and its bounds.
+const MARGIN_START: Duration = Duration::from_millis(3);
+const MARGIN_LEAST: Duration = Duration::from_millis(2);
+const MARGIN_MOST: Duration = Duration::from_millis(20);
+/// Each underrun makes the margin longer by this …
+const MARGIN_STEP: Duration = Duration::from_millis(2);
+/// … and each such time without one makes it shorter by a quarter of that.
+const MARGIN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Underruns closer together than this are one: an engine that stood still for 60 ms misses six
+/// callbacks, and no margin would have helped.
+const ONE_EVENT: Duration = Duration::from_millis(100);
+
+/// How long an early callback is remembered: twice this at most. Shorter at first, because a device
+/// fills its own buffer in one go when it starts.
+const WINDOW: Duration = Duration::from_secs(1);
+const FIRST_WINDOW: Duration = Duration::from_millis(100);
+/// A callback later than this against the line is a device that stood still: a new line begins.
+const STALL: f64 = 0.08;
+
+/// Decides how much to write into a speaker's ring.
+#[derive(Debug)]
+pub(super) struct RingTarget {
+    rate_hz: f64,
+    steps: Steps,
+    lead: Lead,
+    looks: Looks,
+    taken: u64,
+    margin: Duration,
+    margin_since: Duration,
+    underrun: Option<Duration>,
+}
+
+impl RingTarget {
+    /// `step`: samples per channel that the device is expected to take at a time.
+    pub(super) fn new(rate_hz: u32, step: u32) -> Self {
+        Self {
+            rate_hz: f64::from(rate_hz.max(1)),
+            steps: Steps::new(step.max(1)),
+            lead: Lead::default(),
+            looks: Looks::default(),
+            taken: 0,
+            margin: MARGIN_START,
+            margin_since: Duration::ZERO,
+            underrun: None,
+        }
+    }
+
+    /// The device took `step` samples at `at`, and `taken` altogether.
+    pub(super) fn on_callback(&mut self, at: Duration, taken: u64, step: u32) {
+        self.taken = taken;
+        self.steps.observe(step);
+        self.lead
+            .observe(at, taken as f64 / self.rate_hz - at.as_secs_f64());
+    }
+
+    /// A callback found too little.
+    pub(super) fn on_underrun(&mut self, now: Duration) {
+        let again = self.underrun.replace(now);
+        if again.is_some_and(|before| now.saturating_sub(before) < ONE_EVENT) {
+            return;
+        }
+        self.margin = (self.margin + MARGIN_STEP).min(MARGIN_MOST);
+        self.margin_since = now;
+    }
+
+    /// Samples per channel to write now. `put`: what was put until now, so that `put` less what the
+    /// device took lies in the ring.
+    pub(super) fn wanted(&mut self, now: Duration, put: u64) -> usize {
+        self.looks.observe(now);
+        if now.saturating_sub(self.margin_since) >= MARGIN_PATIENCE {
+            self.margin = self
+                .margin
+                .saturating_sub(MARGIN_STEP / 4)
+                .max(MARGIN_LEAST);
+            self.margin_since = now;
+        }
+        let needed = self.taken + self.may_be_taken(now + self.looks.interval() + self.margin);
+        usize::try_from(needed.saturating_sub(put)).unwrap_or(0)
+    }
+
+    /// The margin, for the statistics.
+    pub(super) fn margin(&self) -> Duration {
+        self.margin
+    }
+
+    /// Samples per channel that the device may take from now until `until`.
+    fn may_be_taken(&self, until: Duration) -> u64 {
+        let most = 2 * u64::from(self.steps.largest());
+        let Some(lead_s) = self.lead.greatest() else {
+            // Nothing was taken yet: the first step, and be it early.
+            return u64::from(self.steps.largest());
+        };
+        let line = (until.as_secs_f64() + lead_s) * self.rate_hz;
+        let ahead = (line - self.taken as f64).max(0.0);
+        // A hair's breadth (a tenth of a sample) for the rounding of the line.
+        let grain = u64::from(self.steps.grain());
+        let whole_steps = (ahead + 0.1) as u64 / grain * grain;
+        whole_steps.min(most)
+    }
+}
+
+/// The sizes in which the device takes samples.
+#[derive(Debug)]
+struct Steps {
+    recent: [u32; 16],
+    next: usize,
+}
+
+impl Steps {
+    fn new(expected: u32) -> Self {
+        Self {
+            recent: [expected; 16],
+            next: 0,
+        }
+    }
+
+    fn observe(&mut self, step: u32) {
+        if step > 0 {
+            self.recent[self.next] = step;
+            self.next = (self.next + 1) % self.recent.len();
+        }
+    }
+
+    fn largest(&self) -> u32 {
+        self.recent.iter().copied().max().unwrap_or(1)
+    }
+
+    /// The size that all recent steps are multiples of; 1 if there is none.
+    fn grain(&self) -> u32 {
+        let least = self.recent.iter().copied().min().unwrap_or(1);
+        if self.recent.iter().all(|step| step % least == 0) {
+            least
+        } else {
+            1
+        }
+    }
+}
+
+/// How far the device was ahead of the clock at most, lately: a maximum over one to two windows.
+#[derive(Debug, Default)]
+struct Lead {
+    before_s: Option<f64>,
+    current_s: Option<f64>,
+    begun: Duration,
+    turn: Duration,
+}
+
+impl Lead {
+    fn observe(&mut self, at: Duration, lead_s: f64) {
+        if self
+            .greatest()
+            .is_some_and(|greatest| greatest - lead_s > STALL)
+        {
+            *self = Self {
+                begun: at,
+                turn: at,
+                ..Self::default()
+            };
+        }
+        let window = (at.saturating_sub(self.begun) / 2).clamp(FIRST_WINDOW, WINDOW);
+        if at.saturating_sub(self.turn) >= window {
+            self.before_s = self.current_s.take();
+            self.turn = at;
+        }
+        self.current_s = Some(self.current_s.map_or(lead_s, |current| current.max(lead_s)));
+    }
+
+    fn greatest(&self) -> Option<f64> {
+        match (self.before_s, self.current_s) {
+            (Some(before), Some(current)) => Some(before.max(current)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// How often the engine looks: nine of ten intervals are shorter than this one. The tenth is the
+/// margin's business.
+#[derive(Debug)]
+struct Looks {
+    last: Option<Duration>,
+    interval_s: f64,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self {
+            last: None,
+            interval_s: 0.003,
+        }
+    }
+}
+
+impl Looks {
+    const STEP_S: f64 = 0.000_1;
+    const RANGE_S: (f64, f64) = (0.000_5, 0.01);
+
+    fn observe(&mut self, now: Duration) {
+        let Some(last) = self.last.replace(now) else {
+            return;
+        };
+        let interval = now.saturating_sub(last).as_secs_f64();
+        if interval < Self::RANGE_S.0 {
+            return; // the same look, going on
+        }
+        let news = if interval > self.interval_s {
+            0.9
+        } else {
+            -0.1
+        };
+        let (least, most) = Self::RANGE_S;
+        self.interval_s = (self.interval_s + news * Self::STEP_S).clamp(least, most);
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs_f64(self.interval_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device and an engine on a virtual clock of 0.1 ms.
+    struct Rig {
+        target: RingTarget,
+        tick: u64,
+        put: u64,
+        taken: u64,
+        missing: u64,
+        underruns: u64,
+        /// Samples times the ticks they lay in the ring, for the mean delay.
+        waited: u64,
+    }
+
+    impl Rig {
+        fn new(step: u32) -> Self {
+            Self {
+                target: RingTarget::new(48_000, step),
+                tick: 0,
+                put: 0,
+                taken: 0,
+                missing: 0,
+                underruns: 0,
+                waited: 0,
+            }
+        }
+
+        /// `calls(tick)`: how many samples the device takes in this tick; `looks(tick)`: whether
+        /// the engine looks. The engine writes whole frames of `frame`.
+        fn run(
+            &mut self,
+            ticks: u64,
+            frame: u64,
+            mut calls: impl FnMut(u64) -> u32,
+            mut looks: impl FnMut(u64) -> bool,
+        ) {
+            for _ in 0..ticks {
+                let now = Duration::from_micros(self.tick * 100);
+                let step = calls(self.tick);
+                if step > 0 {
+                    let queued = self.put - self.taken;
+                    let lacking = u64::from(step).saturating_sub(queued);
+                    let started = self.put > 0;
+                    self.put += lacking; // silence takes the place
+                    self.taken += u64::from(step);
+                    self.target.on_callback(now, self.taken, step);
+                    if lacking > 0 && started {
+                        self.missing += lacking;
+                        self.underruns += 1;
+                        self.target.on_underrun(now);
+                    }
+                }
+                if looks(self.tick) {
+                    while self.target.wanted(now, self.put) > 0 {
+                        self.put += frame;
+                    }
+                }
+                self.waited += self.put - self.taken;
+                self.tick += 1;
+            }
+        }
+
+        fn reset_counts(&mut self) {
+            (self.missing, self.underruns, self.waited) = (0, 0, 0);
+        }
+
+        fn mean_ring_ms(&self, ticks: u64) -> f64 {
+            self.waited as f64 / ticks as f64 / 48.0
+        }
+    }
+
+    fn every(period: u64) -> impl FnMut(u64) -> bool {
+        move |tick| tick.is_multiple_of(period)
+    }
+
+    #[test]
+    fn a_regular_device_never_runs_dry_and_waits_for_little_more_than_the_margin() {
+        let mut rig = Rig::new(480);
+        rig.run(
+            20_000,
+            480,
+            |t| if t.is_multiple_of(100) { 480 } else { 0 },
+            every(20),
+        );
+        rig.reset_counts();
+        rig.run(
+            100_000,
+            480,
+            |t| if t.is_multiple_of(100) { 480 } else { 0 },
+            every(20),
+        );
+        assert_eq!(rig.missing, 0);
+        // Between 3 and 5 ms before its callback, a frame of 10 ms is put: 40 % of the time there
+        // are 10 ms in the ring. Filled at once it would be 10 ms all the time.
+        let mean = rig.mean_ring_ms(100_000);
+        assert!((2.0..6.0).contains(&mean), "{mean} ms in the ring");
+    }
+
+    #[test]
+    fn pairs_of_callbacks_as_alsa_over_pulse_makes_them_are_foreseen() {
+        // 320 samples, sometimes two at once: 960 every 20 ms.
+        let calls = |t: u64| match t % 200 {
+            0 => 640,
+            100 => 320,
+            _ => 0,
+        };
+        let mut rig = Rig::new(320);
+        rig.run(20_000, 480, calls, every(30));
+        rig.reset_counts();
+        rig.run(100_000, 480, calls, every(30));
+        assert_eq!(rig.missing, 0);
+    }
+
+    #[test]
+    fn a_device_faster_or_slower_by_200_ppm_is_followed_for_an_hour() {
+        for ppm in [-200_i64, 200] {
+            // Callbacks every 10 ms ∓ 2 µs: one tick more or less in 50 callbacks.
+            let period = |n: u64| (n as i128 * 100_000 - n as i128 * i128::from(ppm) / 10) / 1000;
+            let mut n = 0;
+            let mut rig = Rig::new(480);
+            let mut calls = |t: u64| {
+                if i128::from(t) >= period(n) {
+                    n += 1;
+                    480
+                } else {
+                    0
+                }
+            };
+            rig.run(20_000, 480, &mut calls, every(20));
+            rig.reset_counts();
+            rig.run(3_600_000, 480, &mut calls, every(20));
+            assert_eq!(rig.missing, 0, "{ppm} ppm");
+            let mean = rig.mean_ring_ms(3_600_000);
+            assert!(mean < 7.0, "{ppm} ppm: {mean} ms in the ring");
+        }
+    }
+
+    #[test]
+    fn late_callbacks_cost_nothing_and_early_ones_are_learnt() {
+        // Each callback up to 4 ms late, in an order that repeats after 7.
+        let late = [0_u64, 40, 10, 30, 0, 20, 35];
+        let calls = |t: u64| {
+            let n = t / 100;
+            if t % 100 == late[n as usize % 7] {
+                480
+            } else {
+                0
+            }
+        };
+        let mut rig = Rig::new(480);
+        rig.run(40_000, 480, calls, every(20));
+        rig.reset_counts();
+        rig.run(100_000, 480, calls, every(20));
+        assert_eq!(rig.missing, 0);
+    }
+
+    #[test]
+    fn an_engine_that_oversleeps_pays_with_margin_until_it_fits() {
+        // Looks every 2 ms, but for 12 ms in each half second.
+        let looks = |t: u64| t % 5_000 >= 120 && t.is_multiple_of(20);
+        let calls = |t: u64| if t.is_multiple_of(97) { 466 } else { 0 };
+        let mut rig = Rig::new(466);
+        rig.run(100_000, 466, calls, looks);
+        assert!(rig.underruns > 0, "the rig does not trouble the target");
+        let learnt = rig.target.margin();
+        assert!(learnt > MARGIN_START);
+        rig.reset_counts();
+        rig.run(100_000, 466, calls, looks);
+        assert!(
+            rig.underruns <= 1,
+            "{} underruns after learning",
+            rig.underruns
+        );
+        assert!(rig.target.margin() <= MARGIN_MOST);
+    }
+
+    #[test]
+    fn a_row_of_underruns_is_one_event() {
+        let mut target = RingTarget::new(48_000, 480);
+        for ms in [1_000, 1_010, 1_020, 1_030, 1_040] {
+            target.on_underrun(Duration::from_millis(ms));
+        }
+        assert_eq!(target.margin(), MARGIN_START + MARGIN_STEP);
+    }
+
+    #[test]
+    fn the_margin_shrinks_again_when_all_is_quiet() {
+        let mut target = RingTarget::new(48_000, 480);
+        for second in 0..20 {
+            target.on_underrun(Duration::from_secs(second));
+        }
+        assert_eq!(target.margin(), MARGIN_MOST);
+        for second in 20..=99 {
+            target.wanted(Duration::from_secs(second), u64::MAX);
+        }
+        assert_eq!(target.margin(), MARGIN_MOST - MARGIN_STEP);
+        for second in 100..10_000 {
+            target.wanted(Duration::from_secs(second), u64::MAX);
+        }
+        assert_eq!(target.margin(), MARGIN_LEAST);
+    }
+
+    #[test]
+    fn a_device_that_stands_still_is_not_fed_without_end_and_starts_a_new_line() {
+        let mut rig = Rig::new(480);
+        // 2 s of life, 300 ms of nothing, life again.
+        let calls = |t: u64| {
+            if t.is_multiple_of(100) && !(20_000..23_000).contains(&t) {
+                480
+            } else {
+                0
+            }
+        };
+        rig.run(22_999, 480, calls, every(20));
+        assert!(
+            rig.put - rig.taken <= 3 * 480,
+            "{} queued",
+            rig.put - rig.taken
+        );
+        rig.run(10_000, 480, calls, every(20));
+        rig.reset_counts();
+        rig.run(10_000, 480, calls, every(20));
+        assert_eq!(rig.missing, 0);
+        assert!(rig.mean_ring_ms(10_000) < 6.0);
+    }
+}
