@@ -53,7 +53,8 @@ pub enum LegError {
 pub struct Leg {
     format: Format,
     effects: Effects,
-    /// Samples per channel of the newest payload whose duration was readable.
+    /// Samples per channel of the newest payload whose duration was readable, as long as nothing is
+    /// decoded; the decoder remembers by itself.
     last_samples: usize,
     /// Set up with the first payload, whose size the framing goes by.
     path: Option<Path>,
@@ -92,9 +93,7 @@ impl Leg {
                 self.path.insert(path)
             }
         };
-        let processed = path.process(payload, answer)?;
-        self.last_samples = processed.samples_per_channel;
-        Ok(processed)
+        path.process(payload, answer)
     }
 
     /// By how much the answer's sound lags the payload's, in microseconds: effects, framing,
