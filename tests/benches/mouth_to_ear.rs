@@ -1,0 +1,170 @@
+//! Mouth to ear on virtual devices: what goes into the microphone against what comes out of the
+//! speaker, on one clock, through real programs and a real audio server.
+//!
+//!     cargo bench -p tests --bench mouth_to_ear [-- FILTER]
+//!
+//! FILTER keeps the rows that contain it, for example `alsa` or `10 ms`.
+
+use std::{env, time::Duration};
+
+use serde_json::Value;
+use tests::{
+    Process, Server,
+    analysis::{delays, longest_gap_ms, percentile},
+    bin,
+    cpu::process_seconds,
+    rig::{Rig, Unclean, clean_run},
+    signals::{repeated, speech},
+};
+
+/// How much speech each row is measured on.
+const SPEECH_SECONDS: f64 = 12.0;
+const RECORD: Duration = Duration::from_secs(14);
+
+/// What the softphone may take to open its devices and to hang up.
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Row {
+    host: &'static str,
+    frame_ms: u32,
+    effects: &'static str,
+}
+
+struct Measured {
+    median_ms: f64,
+    p95_ms: f64,
+    first_ms: f64,
+    last_ms: f64,
+    gap_ms: f64,
+    figures: Value,
+    cpu_percent: f64,
+}
+
+fn main() {
+    let filter = env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    let Some(words) = speech("The quick brown fox jumps over the lazy dog, again and again.")
+    else {
+        return;
+    };
+    let feed = repeated(&words, SPEECH_SECONDS);
+    println!("Mouth to ear in ms; stages as the softphone reckons them (means over the call).");
+    println!(
+        "{:<34} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>7} {:>6} {:>7} {:>6} {:>8} | {:>9} {:>6}",
+        "host, chunk, effects",
+        "median",
+        "p95",
+        "first",
+        "last",
+        "gap",
+        "to send",
+        "server",
+        "to here",
+        "buffer",
+        "playback",
+        "concealed",
+        "CPU %"
+    );
+    for host in ["pulseaudio", "alsa"] {
+        for effects in ["highpass,denoise,agc,limiter", "none"] {
+            for frame_ms in [5, 10, 20] {
+                let row = Row {
+                    host,
+                    frame_ms,
+                    effects,
+                };
+                let name = row.name();
+                if filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
+                    continue;
+                }
+                print_row(&name, &clean_run(|| measure(&row, &feed)));
+            }
+        }
+    }
+}
+
+impl Row {
+    fn name(&self) -> String {
+        let chain = if self.effects == "none" {
+            "none"
+        } else {
+            "default chain"
+        };
+        format!("{}, {} ms, {chain}", self.host, self.frame_ms)
+    }
+}
+
+fn measure(row: &Row, feed: &[f32]) -> Result<Measured, Unclean> {
+    let Some(rig) = Rig::start() else {
+        panic!(
+            "mouth to ear cannot be measured without PulseAudio: script/setup --tests installs it"
+        );
+    };
+    let server = Server::start(&["--effects", row.effects, "--log", "error"]);
+    let frame_ms = row.frame_ms.to_string();
+    let addr = server.addr().to_string();
+    let args = [
+        "--server",
+        &addr,
+        "--audio-host",
+        row.host,
+        "--frame-ms",
+        &frame_ms,
+        "--json",
+    ];
+    let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
+    softphone.wait_for_stderr("connected", LIMIT);
+    let before = process_seconds(softphone.id());
+    let recording = rig.play_and_record(feed, RECORD)?;
+    let cpu_percent = (process_seconds(softphone.id()) - before) / RECORD.as_secs_f64() * 100.0;
+    softphone.signal("INT");
+    let output = softphone.wait(LIMIT);
+    let figures = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
+
+    let found = delays(&recording.feed, &recording.speaker, recording.rate);
+    let heard: Vec<f64> = found
+        .iter()
+        .filter(|delay| delay.correlation > 0.5)
+        .map(|delay| delay.delay_ms)
+        .collect();
+    let median_ms = percentile(&heard, 50.0);
+    Ok(Measured {
+        median_ms,
+        p95_ms: percentile(&heard, 95.0),
+        first_ms: heard.first().copied().unwrap_or(f64::NAN),
+        last_ms: heard.last().copied().unwrap_or(f64::NAN),
+        gap_ms: longest_gap_ms(
+            &recording.feed,
+            &recording.speaker,
+            recording.rate,
+            median_ms,
+        ),
+        figures,
+        cpu_percent,
+    })
+}
+
+fn print_row(name: &str, measured: &Measured) {
+    let stage = |key: &str| {
+        measured.figures["delay_ms"][key]
+            .as_f64()
+            .unwrap_or(f64::NAN)
+    };
+    println!(
+        "{name:<34} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>7.1} {:>6.1} {:>7.1} {:>6.1} {:>8.1} | {:>7.2} % {:>6.1}",
+        measured.median_ms,
+        measured.p95_ms,
+        measured.first_ms,
+        measured.last_ms,
+        measured.gap_ms,
+        stage("sent_age"),
+        stage("server_processing"),
+        stage("arrival_age"),
+        stage("jitter_buffer"),
+        stage("playback"),
+        measured.figures["concealed_ratio"]
+            .as_f64()
+            .unwrap_or(f64::NAN)
+            * 100.0,
+        measured.cpu_percent,
+    );
+}
