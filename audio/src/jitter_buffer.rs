@@ -4,7 +4,7 @@
 //! Made for streams that lose nothing but are late in bursts (gRPC on TCP). Packets are decoded on
 //! arrival; what waits is samples, and its amount is the delay. When nothing is left, the decoder
 //! conceals; what arrives afterwards is then surplus and is played faster, by whole periods of the
-//! voice, until the delay is what the line needs ([`crate::playout_schedule`]). Belongs to the
+//! voice, until the delay is what the line needs (`playout_schedule`). Belongs to the
 //! audio thread, not to a device callback: decoding may allocate. Pure: `now` is the caller's.
 
 use std::time::Duration;
@@ -372,6 +372,11 @@ impl JitterBuffer {
         self.totals.concealed += samples as u64;
     }
 
+    fn end_concealment(&mut self) {
+        self.totals.longest = self.totals.longest.max(self.concealed_in_a_row as u64);
+        self.concealed_in_a_row = 0;
+    }
+
     /// libopus leads from its own concealment into the next packet; for the others, a little more
     /// concealment is made to fade out under the sound that begins.
     fn join_after_concealment(&mut self) {
@@ -403,8 +408,7 @@ impl JitterBuffer {
             gain = (gain + ramp_step).min(1.0);
         }
         self.gain = gain;
-        self.totals.longest = self.totals.longest.max(self.concealed_in_a_row as u64);
-        self.concealed_in_a_row = 0;
+        self.end_concealment();
     }
 
     /// Lengthens or shortens what waits towards what the line needs.
@@ -503,7 +507,7 @@ impl JitterBuffer {
         self.schedule.pull(last);
         self.totals.played += last as u64;
         self.state = State::Waiting;
-        self.concealed_in_a_row = 0;
+        self.end_concealment();
         self.gain = 0.0;
         if last > 0 {
             Playout::Sound

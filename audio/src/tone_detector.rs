@@ -36,7 +36,8 @@ pub struct ToneReport {
     pub longest_missing_ms: f32,
     /// When the expected tone set in, in ms since the first sample; `None`: never.
     pub onset_ms: Option<f32>,
-    /// Steps in the waveform that the expected tone does not have, where it is there.
+    /// Steps in the waveform that the expected tone does not have, where it is there. Those of
+    /// tones above a quarter of the sample rate cannot be told.
     pub clicks: u32,
     /// RMS of everything heard, tone or not, in dBFS.
     pub sound_dbfs: f32,
@@ -214,6 +215,9 @@ struct Presence {
     inverse: (f64, f64, f64),
     /// Twice the cosine of the tone's turn per sample: what predicts its next sample.
     turn: f64,
+    /// A step beyond this share of the amplitude is a click: more than if the tone turned round,
+    /// as concealment that plays backwards makes it do.
+    kink: f64,
     filled: usize,
     cos: f64,
     sin: f64,
@@ -247,6 +251,7 @@ impl Presence {
             basis,
             inverse: (ss / determinant, -cs / determinant, cc / determinant),
             turn: 2.0 * angle.cos(),
+            kink: 0.25 + 2.0 * angle,
             filled: 0,
             cos: 0.0,
             sin: 0.0,
@@ -293,7 +298,7 @@ impl Presence {
             if self.onset.is_none() {
                 self.onset = Some(self.blocks * length);
                 self.norm = amplitude;
-            } else if self.current_gap == 0 && self.step > self.norm / 4.0 {
+            } else if self.current_gap == 0 && self.step > self.norm * self.kink {
                 self.clicks += 1;
             }
             self.norm += (amplitude - self.norm) / 50.0;
