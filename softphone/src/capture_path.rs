@@ -104,6 +104,7 @@ impl CapturePath {
         muted: bool,
         mut send: impl FnMut(Outgoing),
     ) -> Result<(), PathError> {
+        let falls_silent = muted && !self.muted;
         self.set_muted(muted);
         self.read(now)?;
         while !self.muted && self.pending.len() >= self.chunk_samples {
@@ -111,7 +112,9 @@ impl CapturePath {
             self.last_chunk = now;
             send(chunk);
         }
-        if now.saturating_sub(self.last_chunk) >= KEEP_ALIVE.max(self.chunk_duration() * 2) {
+        let keep_alive = KEEP_ALIVE.max(self.chunk_duration() * 2);
+        // Said at once, or the far end would take the silence for a loss and conceal it.
+        if falls_silent || now.saturating_sub(self.last_chunk) >= keep_alive {
             self.last_chunk = now;
             send(self.empty_chunk(now));
         }
@@ -228,7 +231,12 @@ impl CapturePath {
             payload: Bytes::new(),
             media_time: self.media_time,
             age_us: 0,
-            gap: if self.muted { Gap::Muted } else { Gap::Device },
+            gap: match self.gap {
+                _ if self.muted => Gap::Muted,
+                Gap::None => Gap::Device,
+                // No chunk has told it yet.
+                before => before,
+            },
             level: 0,
             made: now,
         }
@@ -281,7 +289,10 @@ mod tests {
 
     fn run(away_ms: std::ops::Range<u64>, muted_ms: std::ops::Range<u64>) -> Vec<Outgoing> {
         let format = Format::OPUS_48K_MONO;
-        let microphone = Box::new(ScriptedMicrophone { away_ms, last_ms: 0 });
+        let microphone = Box::new(ScriptedMicrophone {
+            away_ms,
+            last_ms: 0,
+        });
         let mut path = CapturePath::new(microphone, format, 480, 32_000).unwrap();
         let mut sent = Vec::new();
         for ms in 0..1_000u64 {
@@ -309,8 +320,12 @@ mod tests {
     #[test]
     fn muted_time_passes_and_is_marked() {
         let sent = run(0..0, 300..600);
-        let empty: Vec<_> = sent.iter().filter(|chunk| chunk.payload.is_empty()).collect();
-        assert_eq!(empty.len(), 3, "one every 100 ms");
+        let empty: Vec<_> = sent
+            .iter()
+            .filter(|chunk| chunk.payload.is_empty())
+            .collect();
+        assert_eq!(empty.len(), 4, "one at once, then one every 100 ms");
+        assert_eq!(empty[0].made, Duration::from_millis(300));
         assert!(empty.iter().all(|chunk| chunk.gap == Gap::Muted));
         let after = sent
             .iter()
@@ -325,7 +340,10 @@ mod tests {
     #[test]
     fn a_microphone_that_was_away_is_marked_and_time_goes_on() {
         let sent = run(303..700, 0..0);
-        assert!(sent.iter().any(|chunk| chunk.payload.is_empty() && chunk.gap == Gap::Device));
+        assert!(
+            sent.iter()
+                .any(|chunk| chunk.payload.is_empty() && chunk.gap == Gap::Device)
+        );
         let after = sent
             .iter()
             .find(|chunk| chunk.made >= Duration::from_millis(700) && !chunk.payload.is_empty())
@@ -333,6 +351,9 @@ mod tests {
         assert_eq!(after.gap, Gap::Device);
         let position = Format::OPUS_48K_MONO.duration_of(after.media_time as usize);
         let due = after.made - Duration::from_millis(10);
-        assert!(position.abs_diff(due) <= Duration::from_millis(2), "{position:?} {due:?}");
+        assert!(
+            position.abs_diff(due) <= Duration::from_millis(2),
+            "{position:?} {due:?}"
+        );
     }
 }
