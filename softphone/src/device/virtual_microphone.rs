@@ -56,12 +56,18 @@ impl Microphone for ToneMicrophone {
     }
 }
 
+/// Silence after the end of a file before it counts as played: its last sound has to leave the
+/// longest chunk, and the look-ahead of codecs and effects on its way.
+const TAIL: Duration = Duration::from_millis(200);
+
 /// A WAV file, played once.
 pub struct WavMicrophone {
     name: String,
     samples: Vec<f32>,
     channels: u16,
     position: usize,
+    /// Samples of silence still to be given after the last of the file.
+    tail: usize,
     clock: VirtualClock,
     finished: Arc<AtomicBool>,
 }
@@ -73,9 +79,8 @@ impl WavMicrophone {
     /// The file cannot be read, or is not such a WAV; in words.
     pub fn open(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let reader = hound::WavReader::open(path).map_err(|error| {
-            format!("{shown}: {error}; --source takes mic, tone or a WAV file")
-        })?;
+        let reader = hound::WavReader::open(path)
+            .map_err(|error| format!("{shown}: {error}; --source takes mic, tone or a WAV file"))?;
         let spec = reader.spec();
         if !matches!(spec.channels, 1 | 2) || spec.sample_rate < 8_000 {
             return Err(format!(
@@ -86,7 +91,7 @@ impl WavMicrophone {
         let samples = match spec.sample_format {
             hound::SampleFormat::Float => reader.into_samples::<f32>().collect::<Result<_, _>>(),
             hound::SampleFormat::Int => {
-                let scale = 1.0 / (1u32 << (spec.bits_per_sample - 1)) as f32;
+                let scale = 0.5f32.powi(i32::from(spec.bits_per_sample) - 1);
                 reader
                     .into_samples::<i32>()
                     .map(|sample| sample.map(|value| value as f32 * scale))
@@ -98,12 +103,14 @@ impl WavMicrophone {
             samples: samples.map_err(|error: hound::Error| format!("{shown}: {error}"))?,
             channels: spec.channels,
             position: 0,
+            tail: (TAIL.as_secs_f32() * spec.sample_rate as f32) as usize
+                * usize::from(spec.channels),
             clock: VirtualClock::new(spec.sample_rate),
             finished: Arc::default(),
         })
     }
 
-    /// Becomes true when the file has been played.
+    /// Becomes true when the file has been played, to its last sound.
     pub fn finished(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.finished)
     }
@@ -125,7 +132,8 @@ impl Microphone for WavMicrophone {
         samples.extend_from_slice(&rest[..sound]);
         samples.extend(std::iter::repeat_n(0.0, wanted - sound));
         self.position += sound;
-        if self.position == self.samples.len() {
+        self.tail = self.tail.saturating_sub(wanted - sound);
+        if self.tail == 0 {
             self.finished.store(true, Ordering::Relaxed);
         }
     }
