@@ -27,9 +27,11 @@ use crate::{
     report::Report,
     screen::Screen,
     session::{Line, Session, SessionEnd, SessionOptions, SessionStatus},
+    signals::Signals,
+    text::one_line,
     ui::{Key, Ui},
     uplink::Uplink,
-    verdict::{Expected, ExitCode, Verdict, judge_line, judge_tone},
+    verdict::{ExitCode, Expected, Verdict, judge_line, judge_tone},
 };
 
 /// Peaks of the tone.
@@ -45,7 +47,7 @@ const DOWNLINK_CHUNKS: usize = 2_000;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// After hanging up: the longest we wait for what is still due, and then for it to be played.
-const LAST_ANSWERS: Duration = Duration::from_secs(4);
+const LAST_ANSWERS: Duration = Duration::from_secs(6);
 const LAST_SOUND: Duration = Duration::from_secs(2);
 
 /// Makes one call as `args` say.
@@ -75,11 +77,14 @@ pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
         session_status,
         session: tokio::spawn(session.run()),
         ui: Ui::new(args.json),
+        signals: Signals::new(),
         said: Said::default(),
     };
     running.greet(args, &plan);
     let end = running.run().await;
-    let report = running.report(args, &plan, &end, devices.ear.as_ref()).await;
+    let report = running
+        .report(args, &plan, &end, devices.ear.as_ref())
+        .await;
     Ok(report)
 }
 
@@ -102,9 +107,11 @@ impl Plan {
             Format::parse(args.codec.name(), rate, 1).map_err(|error| usage(error.to_string()))?;
         let synthetic_effects = args.synthetic.then(Effects::none);
         Ok(Self {
+            // Left empty, the server would choose one, and another one for each new stream.
             call_id: args
                 .call
                 .clone()
+                .filter(|id| !id.is_empty())
                 .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             format,
             effects: args.effects.clone().or(synthetic_effects),
@@ -115,7 +122,9 @@ impl Plan {
     }
 
     fn effects_wish(&self) -> String {
-        self.effects.as_ref().map_or_else(String::new, Effects::to_string)
+        self.effects
+            .as_ref()
+            .map_or_else(String::new, Effects::to_string)
     }
 
     fn session_options(&self, args: &CallArgs) -> SessionOptions {
@@ -243,27 +252,32 @@ struct RunningCall {
     session_status: watch::Receiver<SessionStatus>,
     session: JoinHandle<SessionEnd>,
     ui: Ui,
+    signals: Signals,
     said: Said,
 }
 
 impl RunningCall {
     fn greet(&mut self, args: &CallArgs, plan: &Plan) {
-        self.ui.say(&format!("calling {} (call {})", args.server, plan.call_id));
-        if self.ui.is_live() && args.source == Source::Mic && args.sink == Sink::Speaker {
+        let call_id = one_line(&plan.call_id);
+        self.ui
+            .say(&format!("calling {} (call {call_id})", args.server));
+        if !self.ui.is_live() {
+            return;
+        }
+        if !args.synthetic && args.source == Source::Mic && args.sink == Sink::Speaker {
             self.ui
                 .say("use headphones: nothing keeps the loudspeaker out of the microphone yet");
         }
+        self.ui.say("press m to mute, q to hang up");
     }
 
     /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
     async fn run(&mut self) -> SessionEnd {
         let mut looks = tokio::time::interval(LOOK);
-        let signals = asked_to_hang_up();
-        tokio::pin!(signals);
         loop {
             tokio::select! {
                 end = &mut self.session => return self.play_out(ended(end)).await,
-                () = &mut signals => break,
+                () = self.signals.recv() => break,
                 key = self.ui.key() => match key {
                     Key::HangUp => break,
                     Key::Mute => {
@@ -280,11 +294,12 @@ impl RunningCall {
             }
         }
         self.uplink.close();
-        let end = match timeout(LAST_ANSWERS, &mut self.session).await {
-            Ok(end) => ended(end),
-            Err(_) => {
+        let end = tokio::select! {
+            end = &mut self.session => ended(end),
+            // We hung up; that the server goes on is not our loss.
+            _ = timeout(LAST_ANSWERS, self.signals.asked_again(&mut self.ui)) => {
                 self.session.abort();
-                SessionEnd::Lost("the server did not end the call in time".to_owned())
+                SessionEnd::Completed
             }
         };
         self.play_out(end).await
@@ -293,7 +308,11 @@ impl RunningCall {
     /// Lets the engine play what it still has.
     async fn play_out(&mut self, end: SessionEnd) -> SessionEnd {
         let mut status = self.engine.status();
-        let _ = timeout(LAST_SOUND, async { while status.changed().await.is_ok() {} }).await;
+        let played = async { while status.changed().await.is_ok() {} };
+        tokio::select! {
+            () = played => {}
+            _ = timeout(LAST_SOUND, self.signals.asked_again(&mut self.ui)) => {}
+        }
         self.ui.close();
         end
     }
@@ -328,12 +347,14 @@ impl RunningCall {
         let line = &screen.session.line;
         if *line != self.said.line {
             match (&self.said.line, line) {
-                (Line::Connecting, Line::Connected) => self.ui.say("connected: speak"),
-                (_, Line::Connected) => self.ui.say("the line is back: speak"),
-                (_, Line::Lost { why, next_attempt_in }) => self.ui.say(&format!(
-                    "the line is lost ({why}); trying again in {}",
-                    humantime::format_duration(*next_attempt_in)
-                )),
+                (Line::Connecting, Line::Connected) => self.ui.say("connected"),
+                (_, Line::Connected) => self.ui.say("the line is back"),
+                (Line::Lost { .. }, Line::Lost { why }) => {
+                    self.ui.say(&format!("still trying: {why}"));
+                }
+                (_, Line::Lost { why }) => self
+                    .ui
+                    .say(&format!("the line is lost: {why}; trying to get it back")),
                 _ => {}
             }
             self.said.line = line.clone();
@@ -429,22 +450,4 @@ fn device_change(direction: Direction, stats: &DeviceStats) -> String {
 
 fn ended(end: Result<SessionEnd, tokio::task::JoinError>) -> SessionEnd {
     end.unwrap_or_else(|error| SessionEnd::Lost(format!("a fault in the session: {error}")))
-}
-
-#[cfg(unix)]
-async fn asked_to_hang_up() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn asked_to_hang_up() {
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -1,6 +1,6 @@
 //! `softphone`: parses its arguments, sets up logging, and makes the call.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use clap::Parser;
 use softphone::{
@@ -23,25 +23,26 @@ fn main() -> std::process::ExitCode {
 
 fn make_call(args: &CallArgs) -> ExitCode {
     if let Err(error) = set_up_logging(args.log.as_deref()) {
-        eprintln!("softphone: {error}");
+        print_error(&format!("softphone: {error}"));
         return ExitCode::Usage;
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("softphone: the system gives no threads: {error}");
+            print_error(&format!("softphone: the system gives no threads: {error}"));
             return ExitCode::NoConnection;
         }
     };
     match runtime.block_on(call(args)) {
         Ok(report) => {
+            let good = report.verdict.exit == ExitCode::Good;
             if args.json {
-                println!("{:#}", report.json());
+                print(&format!("{:#}", report.json()));
             }
-            if report.verdict.exit == ExitCode::Good && !args.json {
-                println!("{}", report.summary());
+            if good && !args.json {
+                print(&report.summary());
             } else {
-                eprintln!("{}", report.summary());
+                print_error(&report.summary());
             }
             report.verdict.exit
         }
@@ -59,9 +60,19 @@ fn say_it_never_began(args: &CallArgs, verdict: &Verdict) {
             "exit_code": verdict.exit.code(),
             "message": verdict.why,
         });
-        println!("{figures:#}");
+        print(&format!("{figures:#}"));
     }
-    eprintln!("softphone: {}", verdict.why);
+    print_error(&format!("softphone: {}", verdict.why));
+}
+
+/// Unlike `println!`, does not panic when the reader is gone: how the call went does not depend on
+/// who still listens.
+fn print(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+fn print_error(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn devices(json: bool) -> ExitCode {
@@ -74,7 +85,7 @@ fn devices(json: bool) -> ExitCode {
     };
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("softphone: cannot print: {error}");
+            print_error(&format!("softphone: cannot print: {error}"));
             ExitCode::NoAudio
         }
         _ => ExitCode::Good,

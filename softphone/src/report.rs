@@ -9,6 +9,7 @@ use crate::{
     device::{DeviceState, DeviceStats},
     engine::EngineStatus,
     session::SessionStatus,
+    text::one_line,
     verdict::Verdict,
 };
 
@@ -55,33 +56,45 @@ impl Report {
     pub fn summary(&self) -> String {
         let engine = &self.engine;
         let buffer = &engine.jitter_buffer;
-        let mut lines = vec![
-            format!("call {} with {}: {}", self.call_id, self.server, self.verdict.why),
-            format!(
-                "  {} of {}, {} ms chunks: {} sent, {} received, {} dropped, {} reconnects",
-                humantime::format_duration(Duration::from_millis(self.duration.as_millis() as u64)),
+        let session = &self.session;
+        let mut lines = vec![format!(
+            "call {} with {}: {}",
+            one_line(&self.call_id),
+            self.server,
+            self.verdict.why
+        )];
+        if session.chunks_received > 0 {
+            lines.push(format!(
+                "  {:.1} s of {}, {} ms chunks: {} sent, {} received, {} dropped, {}",
+                self.duration.as_secs_f64(),
                 self.format,
                 self.frame_ms,
-                self.session.chunks_sent,
-                self.session.chunks_received,
+                session.chunks_sent,
+                session.chunks_received,
                 self.dropped,
-                self.session.reconnects
-            ),
-            format!(
-                "  round trip {}, mouth to ear {}, jitter buffer {:.0} ms, concealed {:.2} % ({} times, at most {:.0} ms)",
-                self.session.round_trip.map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
+                counted(session.reconnects, "reconnect"),
+            ));
+            lines.push(format!(
+                "  round trip {}, mouth to ear {}, jitter buffer {:.0} ms, concealed {:.2} % ({}, at most {:.0} ms)",
+                session.round_trip.map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
                 engine.mouth_to_ear_us.map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3)),
                 engine.delay.jitter_buffer_us as f64 / 1e3,
                 Self::concealed_ratio(engine) * 100.0,
-                buffer.concealment_events,
+                counted(buffer.concealment_events, "time"),
                 ms(buffer.longest_concealed_us),
-            ),
-        ];
-        for (noun, device) in [("microphone", &engine.microphone), ("speaker", &engine.speaker)] {
+            ));
+        }
+        for (noun, device) in [
+            ("microphone", &engine.microphone),
+            ("speaker", &engine.speaker),
+        ] {
             if device.xruns + device.ring_faults + device.rebuilds > 0 {
                 lines.push(format!(
-                    "  {noun} {}: {} xruns, {} ring faults, opened again {} times",
-                    device.name, device.xruns, device.ring_faults, device.rebuilds
+                    "  {noun} {}: {}, {}, opened again {}",
+                    device.name,
+                    counted(device.xruns, "xrun"),
+                    counted(device.ring_faults, "ring fault"),
+                    counted(device.rebuilds, "time"),
                 ));
             }
         }
@@ -166,6 +179,11 @@ fn device_json(device: &DeviceStats) -> Value {
             DeviceState::Rebuilding { why } => format!("rebuilding: {why}"),
         },
     })
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 fn ms(us: u64) -> f64 {

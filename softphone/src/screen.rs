@@ -35,18 +35,17 @@ impl Screen {
             format!("far {}", level(self.engine.far_level)),
             format!(
                 "rtt {}",
-                self.session.round_trip.map_or_else(unknown, |rtt| format!(
-                    "{:.1} ms",
-                    rtt.as_secs_f64() * 1e3
-                ))
+                self.session
+                    .round_trip
+                    .map_or_else(unknown, |rtt| format!("{:5.1} ms", rtt.as_secs_f64() * 1e3))
             ),
             format!(
                 "mouth-to-ear {}",
                 self.engine
                     .mouth_to_ear_us
-                    .map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3))
+                    .map_or_else(unknown, |us| format!("{:3.0} ms", f64::from(us) / 1e3))
             ),
-            format!("buffer {:.0} ms", buffer.depth_us as f64 / 1e3),
+            format!("buffer {:3.0} ms", buffer.depth_us as f64 / 1e3),
             format!(
                 "concealed {:.1} %",
                 Report::concealed_ratio(&self.engine) * 100.0
@@ -71,7 +70,7 @@ impl Screen {
 
     fn near(&self) -> String {
         if self.engine.muted {
-            "MUTED".to_owned()
+            "MUTED     ".to_owned()
         } else if self.engine.microphone.state != DeviceState::Running {
             "no microphone".to_owned()
         } else {
@@ -92,7 +91,7 @@ fn level(level: Option<audio::meter::Level>) -> String {
 }
 
 fn unknown() -> String {
-    "?".to_owned()
+    "   ? ms".to_owned()
 }
 
 #[cfg(test)]
@@ -123,7 +122,7 @@ mod tests {
     fn all_figures_are_on_the_line() {
         assert_eq!(
             in_call().status_line(200),
-            "01:15 in call  you -23.4 dBFS  far silent      rtt 1.2 ms  mouth-to-ear 52 ms  buffer 0 ms  concealed 0.0 %  dropped 3"
+            "01:15 in call  you -23.4 dBFS  far silent      rtt   1.2 ms  mouth-to-ear  52 ms  buffer   0 ms  concealed 0.0 %  dropped 3"
         );
     }
 
@@ -132,7 +131,7 @@ mod tests {
         for width in 0..200 {
             assert!(in_call().status_line(width).chars().count() <= width);
         }
-        assert!(in_call().status_line(80).contains("mouth-to-ear 52 ms"));
+        assert!(in_call().status_line(80).contains("mouth-to-ear  52 ms"));
     }
 
     #[test]

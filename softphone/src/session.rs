@@ -5,13 +5,14 @@
 //! and aged.
 
 use std::{
+    error::Error,
     sync::{Arc, mpsc::SyncSender},
     time::Duration,
 };
 
 use audio::Format;
 use proto::callcenter::{AudioChunk, Join, call_center_client::CallCenterClient};
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 use tonic::{
     Code, Status, Streaming,
     transport::{Channel, Endpoint},
@@ -19,7 +20,7 @@ use tonic::{
 
 use crate::{
     clock::Clock, numbering::Numbering, playout_path::Downlink, server_address::ServerAddress,
-    uplink::Uplink,
+    text::one_line, uplink::Uplink,
 };
 
 /// A server that cannot be connected to in this time is not there.
@@ -35,6 +36,10 @@ const CONNECTION_WINDOW: u32 = 16 * 1_024 * 1_024;
 
 /// Once we have said all: how long we wait for each answer that is still due.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
+
+/// Likewise for the beginning of the answer: so long that a server that is not there is told from
+/// one that has nothing to say.
+const FIRST_ANSWER: Duration = Duration::from_millis(4_500);
 
 /// Pauses between two attempts to get the call back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -65,8 +70,6 @@ pub enum Line {
     Lost {
         /// What happened, for people.
         why: String,
-        /// When the next attempt begins.
-        next_attempt_in: Duration,
     },
     /// Over.
     Ended,
@@ -89,7 +92,7 @@ pub struct SessionStatus {
     pub chunks_received: u64,
     /// Of those, chunks with sound.
     pub sound_received: u64,
-    /// How often the call had to be begun again.
+    /// How often the call was taken up again after the line was lost.
     pub reconnects: u64,
     /// Chunks that the engine could not take in time.
     pub engine_overflow: u64,
@@ -170,23 +173,22 @@ impl Session {
             if self.uplink.is_closed() {
                 return SessionEnd::Lost(why);
             }
-            self.status.send_modify(|status| {
-                status.line = Line::Lost {
-                    why,
-                    next_attempt_in: pause,
-                };
-                status.reconnects += 1;
-            });
+            self.status
+                .send_modify(|status| status.line = Line::Lost { why: why.clone() });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.uplink.closed() => return SessionEnd::Lost("hung up while the line was lost".to_owned()),
+                () = self.uplink.closed() => return SessionEnd::Lost(why),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     async fn run_stream(&self) -> StreamEnd {
-        let channel = match self.connect().await {
+        let channel = tokio::select! {
+            channel = self.connect() => channel,
+            () = self.uplink.closed() => Err(format!("{} did not answer yet", self.options.server)),
+        };
+        let channel = match channel {
             Ok(channel) => channel,
             Err(why) => return StreamEnd::Broken(why),
         };
@@ -194,10 +196,17 @@ impl Session {
         let (stop_sending, sending_stops) = watch::channel(());
         let requests = self.requests(Arc::clone(&numbering), sending_stops);
         self.uplink.open();
+        let mut heard = Heard::new(self.clock.now());
         let mut client = CallCenterClient::new(channel);
-        let end = match client.live_call(requests).await {
-            Ok(response) => self.receive(response.into_inner(), &numbering).await,
-            Err(status) => ended_by(&status),
+        // Some servers send nothing at all, not even headers, before they have sound to send.
+        let response = patient(client.live_call(requests), FIRST_ANSWER, &numbering).await;
+        let end = match response {
+            Some(Ok(response)) => {
+                self.receive(response.into_inner(), &numbering, &mut heard)
+                    .await
+            }
+            Some(Err(status)) => self.ended_by(&status, heard),
+            None => StreamEnd::Completed,
         };
         // A request stream that outlived its connection would take chunks from the next one.
         drop(stop_sending);
@@ -266,32 +275,28 @@ impl Session {
         &self,
         mut responses: Streaming<AudioChunk>,
         numbering: &Numbering,
+        heard: &mut Heard,
     ) -> StreamEnd {
-        let mut connected = false;
         loop {
             if numbering.all_is_said() && numbering.nothing_is_due() && !numbering.is_accepted() {
                 // Not every server ends its streams.
                 return StreamEnd::Completed;
             }
-            let patience = numbering.all_is_said().then_some(LAST_ANSWER);
-            let chunk = tokio::select! {
-                chunk = next(&mut responses, patience) => chunk,
-                // From now on an answer that does not come is not waited for.
-                () = numbering.wait_until_all_is_said(), if patience.is_none() => continue,
-            };
-            let chunk = match chunk {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) if self.uplink.is_closed() => return StreamEnd::Completed,
-                Ok(None) => return StreamEnd::Broken("the server ended the call".to_owned()),
-                Err(Some(status)) => return ended_by(&status),
+            let chunk = match patient(responses.message(), LAST_ANSWER, numbering).await {
+                Some(Ok(Some(chunk))) => chunk,
+                Some(Ok(None)) if self.uplink.is_closed() => return StreamEnd::Completed,
+                Some(Ok(None)) => return StreamEnd::Broken("the server ended the call".to_owned()),
+                Some(Err(status)) => return self.ended_by(&status, *heard),
                 // Whatever is still due will not come.
-                Err(None) => return StreamEnd::Completed,
+                None => return StreamEnd::Completed,
             };
-            if !connected {
-                connected = true;
-                self.deliver(Downlink::Began);
-                self.status.send_modify(|status| status.line = Line::Connected);
+            if !heard.anything {
+                self.begin();
             }
+            *heard = Heard {
+                anything: true,
+                last: self.clock.now(),
+            };
             let accepted = chunk.accepted.clone();
             let incoming = numbering.receive(chunk);
             let has_sound = !incoming.payload.is_empty();
@@ -308,48 +313,102 @@ impl Session {
         }
     }
 
+    /// The far end is heard for the first time on this stream.
+    fn begin(&self) {
+        self.deliver(Downlink::Began);
+        self.status.send_modify(|status| {
+            status.reconnects += u64::from(matches!(status.line, Line::Lost { .. }));
+            status.line = Line::Connected;
+        });
+    }
+
+    /// What a status means for the call: some say that we are not wanted, the rest that the line
+    /// broke.
+    fn ended_by(&self, status: &Status, heard: Heard) -> StreamEnd {
+        let said = format!("{:?}: {}", status.code(), one_line(status.message()));
+        match status.code() {
+            Code::Unimplemented => StreamEnd::Rejected(format!(
+                "it does not offer calls (no callcenter.CallCenter/LiveCall): {}",
+                if status.message().is_empty() {
+                    "Unimplemented"
+                } else {
+                    &said
+                },
+            )),
+            Code::InvalidArgument
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::NotFound => StreamEnd::Rejected(said),
+            // With a source it was made here, out of what happened to the connection.
+            _ => StreamEnd::Broken(match status.source() {
+                Some(source) => self.connection_lost(&root_cause(source), heard),
+                None => said,
+            }),
+        }
+    }
+
+    fn connection_lost(&self, cause: &str, heard: Heard) -> String {
+        let server = &self.options.server;
+        let silent = self.clock.now().saturating_sub(heard.last);
+        if silent >= KEEPALIVE_TIMEOUT {
+            format!(
+                "{server} has not answered for {:.0} s",
+                silent.as_secs_f32()
+            )
+        } else if heard.anything {
+            format!("the connection to {server} broke")
+        } else {
+            format!("what answers at {server} is no gRPC server ({cause})")
+        }
+    }
+
     fn deliver(&self, downlink: Downlink) {
         if self.downlink.try_send(downlink).is_err() {
-            self.status.send_modify(|status| status.engine_overflow += 1);
+            self.status
+                .send_modify(|status| status.engine_overflow += 1);
         }
     }
 }
 
-/// The next chunk; `Err(None)` when it did not come within `patience`.
-async fn next(
-    responses: &mut Streaming<AudioChunk>,
-    patience: Option<Duration>,
-) -> Result<Option<AudioChunk>, Option<Status>> {
-    match patience {
-        None => responses.message().await.map_err(Some),
-        Some(patience) => match timeout(patience, responses.message()).await {
-            Ok(chunk) => chunk.map_err(Some),
-            Err(_) => Err(None),
-        },
+/// What came from the far end on one stream, and when.
+#[derive(Clone, Copy)]
+struct Heard {
+    anything: bool,
+    /// The newest chunk; before there is one, the beginning of the stream.
+    last: Duration,
+}
+
+impl Heard {
+    fn new(now: Duration) -> Self {
+        Self {
+            anything: false,
+            last: now,
+        }
     }
 }
 
-/// What a status means for the call: some say that we are not wanted, the rest that the line broke.
-fn ended_by(status: &Status) -> StreamEnd {
-    let said: String = status.message().escape_debug().collect();
-    match status.code() {
-        Code::InvalidArgument
-        | Code::Unauthenticated
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::Unimplemented
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::NotFound => StreamEnd::Rejected(format!("{:?}: {said}", status.code())),
-        _ => StreamEnd::Broken(match root_cause(status).as_str() {
-            cause if cause == said || said.is_empty() => format!("{:?}: {said}", status.code()),
-            cause => format!("{said}: {cause}"),
-        }),
+/// What `answer` gives; `None` if it does not come within `patience` once we have said all.
+async fn patient<T>(
+    answer: impl Future<Output = T>,
+    patience: Duration,
+    numbering: &Numbering,
+) -> Option<T> {
+    let too_late = async {
+        numbering.wait_until_all_is_said().await;
+        tokio::time::sleep(patience).await;
+    };
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = too_late => None,
     }
 }
 
 /// The innermost reason, which is the one that a person can do something about.
-fn root_cause(error: &dyn std::error::Error) -> String {
+fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -42,6 +42,8 @@ pub struct Ui {
     /// Plain lines go to stderr when stdout belongs to JSON.
     to_stderr: bool,
     next_plain: Duration,
+    /// Characters of the status line on the screen.
+    shown: usize,
 }
 
 impl Ui {
@@ -53,6 +55,7 @@ impl Ui {
             live: live.then(LiveTerminal::take).flatten(),
             to_stderr: json,
             next_plain: PLAIN_EVERY,
+            shown: 0,
         }
     }
 
@@ -77,6 +80,7 @@ impl Ui {
         if self.live.is_some() {
             // Raw mode: lines end in carriage return and line feed.
             let words = words.replace('\n', "\r\n");
+            self.shown = 0;
             self.print(&format!("\r\x1b[2K{words}\r\n"));
         } else {
             self.print(&format!("{words}\n"));
@@ -86,15 +90,15 @@ impl Ui {
     /// Shows the newest figures.
     pub fn show(&mut self, screen: &Screen) {
         if self.live.is_some() {
-            let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns));
-            let hint = "  [m] mute [q] hang up";
-            let line = screen.status_line(width.saturating_sub(1));
-            let hint = if line.chars().count() + hint.len() < width {
-                hint
-            } else {
-                ""
-            };
-            self.print(&format!("\r\x1b[2K{line}{hint}"));
+            let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(1));
+            // A terminal that has become narrower has broken the line: what stands above is ours.
+            let above = self.shown.saturating_sub(1) / width;
+            if above > 0 {
+                self.print(&format!("\x1b[{above}A"));
+            }
+            let line = screen.status_line(width - 1);
+            self.shown = line.chars().count();
+            self.print(&format!("\r\x1b[J{line}"));
         } else if screen.elapsed >= self.next_plain {
             self.next_plain += PLAIN_EVERY;
             self.print(&format!("{}\n", screen.status_line(usize::MAX)));
