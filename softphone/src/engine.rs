@@ -157,7 +157,16 @@ impl EngineThread {
         let thread_control = Arc::clone(&control);
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || run(engine, clock, &uplink, &downlink, &thread_control, &status_tx))?;
+            .spawn(move || {
+                run(
+                    engine,
+                    clock,
+                    &uplink,
+                    &downlink,
+                    &thread_control,
+                    &status_tx,
+                )
+            })?;
         Ok(Self {
             control,
             status,

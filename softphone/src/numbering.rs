@@ -14,9 +14,7 @@ use audio::{
 use proto::callcenter::{AudioChunk, Gap};
 use tokio::sync::watch;
 
-use crate::{
-    capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing,
-};
+use crate::{capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing};
 
 /// What one stream remembers of both directions.
 pub struct Numbering {
@@ -122,7 +120,12 @@ impl Numbering {
         let _ = self.all_is_said.subscribe().wait_for(|said| *said).await;
     }
 
-    fn receive_numbered(&self, state: &mut State, chunk: AudioChunk, arrived: Duration) -> Incoming {
+    fn receive_numbered(
+        &self,
+        state: &mut State,
+        chunk: AudioChunk,
+        arrived: Duration,
+    ) -> Incoming {
         state.newest = Some((chunk.sequence, arrived));
         let has_age = chunk.age_us > 0;
         let one_way = state.transit.on_received(
@@ -166,9 +169,11 @@ impl Numbering {
     }
 
     fn sender_clock_us(&self, chunk: &AudioChunk) -> u64 {
-        let position = u128::from(chunk.media_time) * 1_000_000
-            / u128::from(self.format.sample_rate_hz());
-        u64::try_from(position).unwrap_or(u64::MAX).saturating_add(u64::from(chunk.age_us))
+        let position =
+            u128::from(chunk.media_time) * 1_000_000 / u128::from(self.format.sample_rate_hz());
+        u64::try_from(position)
+            .unwrap_or(u64::MAX)
+            .saturating_add(u64::from(chunk.age_us))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

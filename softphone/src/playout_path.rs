@@ -171,7 +171,8 @@ impl PlayoutPath {
                     self.ready.len() as u64 * 1_000_000_000 / u64::from(self.resampler_rate_hz),
                 ));
             let handling_us = micros(now.saturating_sub(chunk.arrived));
-            self.delay.add(chunk.age_us, handling_us, waiting_us, queued_us);
+            self.delay
+                .add(chunk.age_us, handling_us, waiting_us, queued_us);
         }
         self.jitter_buffer.insert(
             Packet {

@@ -23,10 +23,17 @@ impl FromStr for ServerAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not HOST[:PORT]; write it like 192.168.1.20, callhost:50051 or [::1]:50051");
+        let wrong = || {
+            format!(
+                "{text:?} is not HOST[:PORT]; write it like 192.168.1.20, callhost:50051 or [::1]:50051"
+            )
+        };
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-            (host, rest.strip_prefix(':').or(rest.is_empty().then_some("")))
+            (
+                host,
+                rest.strip_prefix(':').or(rest.is_empty().then_some("")),
+            )
         } else {
             match text.matches(':').count() {
                 0 => (text, Some("")),
@@ -85,7 +92,18 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_an_example() {
-        for bad in ["", ":50051", "host:", "host:x", "host:0", "host:70000", "[::1", "[::1]x", "a b", "http://h"] {
+        for bad in [
+            "",
+            ":50051",
+            "host:",
+            "host:x",
+            "host:0",
+            "host:70000",
+            "[::1",
+            "[::1]x",
+            "a b",
+            "http://h",
+        ] {
             let error = bad.parse::<ServerAddress>().unwrap_err();
             assert!(error.contains("callhost:50051"), "{bad}: {error}");
         }

@@ -208,7 +208,10 @@ mod tests {
         let start = Duration::from_secs(1_000_000);
         uplink.open();
         for index in 0..40u32 {
-            uplink.push(chunk(u64::from(index), start + Duration::from_millis(10) * index));
+            uplink.push(chunk(
+                u64::from(index),
+                start + Duration::from_millis(10) * index,
+            ));
         }
         let first = uplink.pop().await.unwrap();
         assert_eq!((first.media_time, first.gap), (24, Gap::Late));

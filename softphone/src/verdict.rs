@@ -121,7 +121,9 @@ pub fn judge_tone(expected: Expected, heard: &ToneReport, concealed: f64) -> Ver
         return if heard.sound_dbfs < -70.0 {
             Verdict::new(
                 ExitCode::NoAudio,
-                format!("chunks came back, but silent: the {hz:.0} Hz tone was not in them; if effects were asked for, try --effects none (a noise suppressor removes a steady tone)"),
+                format!(
+                    "chunks came back, but silent: the {hz:.0} Hz tone was not in them; if effects were asked for, try --effects none (a noise suppressor removes a steady tone)"
+                ),
             )
         } else {
             wrong(format!(
@@ -239,6 +241,9 @@ mod tests {
             ..good()
         };
         assert_eq!(judge_tone(strict, &whole, 0.0).exit, ExitCode::Good);
-        assert_eq!(judge_tone(strict, &whole, 0.000_1).exit, ExitCode::WrongAudio);
+        assert_eq!(
+            judge_tone(strict, &whole, 0.000_1).exit,
+            ExitCode::WrongAudio
+        );
     }
 }

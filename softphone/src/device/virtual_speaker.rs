@@ -89,7 +89,10 @@ impl Speaker for VirtualSpeaker {
             Sink::Wav(writer) => {
                 for &sample in samples {
                     // `as` saturates.
-                    if writer.write_sample((sample * 32_768.0).round() as i16).is_err() {
+                    if writer
+                        .write_sample((sample * 32_768.0).round() as i16)
+                        .is_err()
+                    {
                         self.lost_samples += 1;
                     }
                 }
@@ -117,7 +120,10 @@ pub struct Ear(Arc<Mutex<ToneDetector>>);
 impl Ear {
     /// An ear for a tone of `frequency_hz`.
     pub fn new(frequency_hz: f32) -> Self {
-        Self(Arc::new(Mutex::new(ToneDetector::new(frequency_hz, RATE_HZ))))
+        Self(Arc::new(Mutex::new(ToneDetector::new(
+            frequency_hz,
+            RATE_HZ,
+        ))))
     }
 
     fn hear(&self, samples: &[f32]) {
