@@ -35,6 +35,8 @@ pub enum Decoded {
 pub struct Decoder {
     format: Format,
     opus: Option<opus::Decoder>,
+    /// What libopus concealed beyond the last request: the head of the next one.
+    surplus: Vec<f32>,
     /// Samples per channel of the last good payload: what an undecodable one is taken to last.
     last_samples: usize,
     /// The tail of the newest decoded sound, for concealment without Opus.
@@ -59,6 +61,7 @@ impl Decoder {
         Ok(Self {
             format,
             opus,
+            surplus: Vec::new(),
             last_samples: format.samples_in(std::time::Duration::from_millis(20)),
             tail: Vec::new(),
             fade: 1.0,
@@ -109,6 +112,7 @@ impl Decoder {
         if count > 0 {
             self.last_samples = count;
         }
+        self.surplus.clear();
         self.remember_tail(&samples[start..]);
         Ok(Decoded::Sound)
     }
@@ -119,7 +123,10 @@ impl Decoder {
         let end = start + samples_per_channel * self.format.channels();
         samples.resize(end, 0.0);
         match &mut self.opus {
-            Some(opus) => conceal_opus(opus, self.format, &mut samples[start..]),
+            Some(opus) => {
+                let out = &mut samples[start..];
+                conceal_opus(opus, self.format, &mut self.surplus, out);
+            }
             None => self.repeat_tail(&mut samples[start..]),
         }
         make_finite(&mut samples[start..]);
@@ -285,12 +292,15 @@ fn opus_channels(format: Format) -> opus::Channels {
     }
 }
 
-/// libopus conceals multiples of 2.5 ms up to 120 ms; a remainder is the head of one more.
-fn conceal_opus(opus: &mut opus::Decoder, format: Format, out: &mut [f32]) {
-    let channels = format.channels();
-    let step = format.sample_rate_hz() as usize / 400 * channels;
-    let most = format.samples_in(MAX_CHUNK) * channels;
-    let mut rest = out;
+/// libopus conceals multiples of 2.5 ms up to 120 ms; what is beyond the request is kept in
+/// `surplus` for the next one.
+fn conceal_opus(opus: &mut opus::Decoder, format: Format, surplus: &mut Vec<f32>, out: &mut [f32]) {
+    let kept = surplus.len().min(out.len());
+    let (head, mut rest) = out.split_at_mut(kept);
+    head.copy_from_slice(&surplus[..kept]);
+    surplus.drain(..kept);
+    let step = format.sample_rate_hz() as usize / 400 * format.channels();
+    let most = format.samples_in(MAX_CHUNK) * format.channels();
     while rest.len() >= step {
         let now = (rest.len() / step * step).min(most);
         let (head, tail) = rest.split_at_mut(now);
@@ -300,10 +310,12 @@ fn conceal_opus(opus: &mut opus::Decoder, format: Format, out: &mut [f32]) {
         rest = tail;
     }
     if !rest.is_empty() {
-        let mut last = vec![0.0; step];
-        if opus.decode_float(&[], &mut last, false).is_ok() {
-            rest.copy_from_slice(&last[..rest.len()]);
+        surplus.resize(step, 0.0);
+        if opus.decode_float(&[], surplus, false).is_err() {
+            surplus.fill(0.0);
         }
+        rest.copy_from_slice(&surplus[..rest.len()]);
+        surplus.drain(..rest.len());
     }
 }
 
@@ -519,7 +531,12 @@ mod tests {
                 decoder.decode(&payload, &mut heard).unwrap();
             }
             let end = heard.len();
-            // In pieces, as a jitter buffer asks for it.
+            // In pieces, as a jitter buffer asks for it; the first is no multiple of 2.5 ms.
+            decoder.conceal(rate * 3 / 1_000, &mut heard);
+            assert!(
+                peak(&heard[heard.len() - rate / 4_000 * format.channels()..]) > 0.01,
+                "{format}"
+            );
             for _ in 0..30 {
                 decoder.conceal(rate / 100, &mut heard);
             }
