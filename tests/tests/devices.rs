@@ -1,0 +1,85 @@
+//! A call through real devices: sound goes into the virtual microphone, through the softphone, the
+//! server and back, and is judged where it comes out of the virtual speaker.
+
+use std::time::Duration;
+
+use tests::{
+    Process, Server,
+    analysis::{delays, longest_gap_ms, percentile, rms_dbfs},
+    bin,
+    rig::{Recording, Rig, clean_run},
+    signals::{chirp, repeated, speech},
+};
+
+const LENGTH: Duration = Duration::from_secs(9);
+
+/// A softphone in a call on the rig's devices, connected.
+fn softphone(rig: &Rig, server: &Server, effects: &str) -> Process {
+    let addr = server.addr().to_string();
+    let args = ["--server", &addr, "--effects", effects];
+    let softphone = Process::start(bin("softphone"), &args, &rig.env());
+    softphone.wait_for_stdout("connected", Duration::from_secs(30));
+    softphone
+}
+
+/// What the far end hears of `feed`, the softphone having hung up cleanly.
+fn heard(rig: &Rig, effects: &str, feed: &[f32]) -> Recording {
+    let server = Server::start(&[]);
+    clean_run(|| {
+        let mut softphone = softphone(rig, &server, effects);
+        let recording = rig.play_and_record(feed, LENGTH)?;
+        softphone.signal("INT");
+        assert_eq!(
+            softphone.wait(Duration::from_secs(20)).code,
+            Some(0),
+            "{softphone}"
+        );
+        Ok(recording)
+    })
+}
+
+/// The median delay, after seeing that it is bounded and does not grow.
+fn judged_delay(recording: &Recording, least_correlation: f64) -> f64 {
+    let found = delays(&recording.feed, &recording.speaker, recording.rate);
+    assert!(found.len() >= 6, "{found:?}");
+    assert!(
+        found
+            .iter()
+            .all(|delay| delay.correlation > least_correlation),
+        "{found:?}"
+    );
+    let all: Vec<f64> = found.iter().map(|delay| delay.delay_ms).collect();
+    let (early, late) = all.split_at(all.len() / 2);
+    let growth = percentile(late, 50.0) - percentile(early, 50.0);
+    let median = percentile(&all, 50.0);
+    println!("{median:.1} ms, growth {growth:.1} ms");
+    assert!(percentile(&all, 100.0) < 250.0, "{found:?}");
+    assert!(growth < 30.0, "the delay grows: {found:?}");
+    median
+}
+
+#[test]
+fn chirps_come_back_whole_and_as_loud_as_they_were() {
+    let Some(rig) = Rig::start() else { return };
+    let feed = repeated(&chirp(300.0, 3400.0, 2.5, 0.3), 6.0);
+    let recording = heard(&rig, "none", &feed);
+    let delay = judged_delay(&recording, 0.5);
+    let gap = longest_gap_ms(&recording.feed, &recording.speaker, recording.rate, delay);
+    assert!(gap <= 60.0, "{gap} ms are missing");
+    let change = rms_dbfs(&recording.speaker) - rms_dbfs(&recording.feed);
+    assert!(change.abs() < 2.0, "the level changed by {change} dB");
+}
+
+#[test]
+fn speech_comes_back_through_the_default_effects() {
+    let Some(rig) = Rig::start() else { return };
+    let Some(words) = speech(
+        "One two three four five six seven. Please hold the line, somebody will be with you soon.",
+    ) else {
+        return;
+    };
+    let recording = heard(&rig, "highpass,denoise,agc,limiter", &words);
+    judged_delay(&recording, 0.3);
+    let level = rms_dbfs(&recording.speaker);
+    assert!((-45.0..-5.0).contains(&level), "{level} dBFS");
+}
