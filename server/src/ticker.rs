@@ -448,6 +448,10 @@ mod tests {
         client.ask("TSLA");
         assert_eq!(client.update().await.ticker_symbol, "TSLA");
         assert_eq!(asked.elapsed(), Duration::ZERO);
+        // From then on it has the ticks of everybody else.
+        client.symbols(2).await;
+        let late = asked.elapsed() - TICK * 2 / 3;
+        assert!(late < Duration::from_millis(5), "{late:?} late");
     }
 
     #[tokio::test(start_paused = true)]
@@ -548,14 +552,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_left_is_forgotten() {
-        let mut client = Client::start(false);
-        let (gone_tx, gone_rx) = open(&client.service);
-        gone_tx.send(request("AAPL")).expect("the stream runs");
-        drop(gone_rx);
-        // The task owns the other end of the requests.
-        gone_tx.closed().await;
-        client.ask("AAPL");
-        client.update().await;
+        let client = Client::start(false);
+        // Also one that waits for nothing, to whom nothing will ever be sent in vain.
+        for symbol in [Some("AAPL"), None] {
+            let (gone_tx, gone_rx) = open(&client.service);
+            if let Some(symbol) = symbol {
+                gone_tx.send(request(symbol)).expect("the stream runs");
+            }
+            drop(gone_rx);
+            // The task owns the other end of the requests.
+            timeout(TICK, gone_tx.closed())
+                .await
+                .expect("the task is over");
+        }
     }
 
     #[tokio::test(start_paused = true)]
