@@ -7,7 +7,7 @@ use std::{
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
-use tests::{Output, Process, Server, run};
+use tests::{Output, Process, Server, bin, run};
 
 /// Far more than anything here needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -200,4 +200,42 @@ fn without_grpcio_they_say_how_to_get_it() {
         assert!(ended.stderr.contains("pip install -r"), "{ended:?}");
         assert!(!ended.stderr.contains("Traceback"), "{ended:?}");
     }
+}
+
+/// A ticker on gRPC's own server, which hangs up on clients that ping it while it is silent: one
+/// update for each request, and no more.
+const SILENT_TICKER: &str = r#"
+import sys, threading
+from concurrent import futures
+import grpc
+sys.path.insert(0, sys.argv[1])
+messages, services = grpc.protos_and_services("fin.proto")
+
+class Ticker(services.StockTickerServicer):
+    def SubscribeToStockUpdates(self, requests, context):
+        for request in requests:
+            yield messages.StockUpdate(ticker_symbol=request.ticker_symbol, current_price=1)
+
+server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.http2.max_ping_strikes", 1)])
+services.add_StockTickerServicer_to_server(Ticker(), server)
+print("port", server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+threading.Event().wait()
+"#;
+
+#[test]
+fn ticker_client_stays_with_a_server_that_wants_no_pings() {
+    let Some(python) = python() else { return };
+    let proto = repository().join("proto");
+    let proto = proto.to_str().expect("a path in UTF-8");
+    let server = Process::start(python, &["-c", SILENT_TICKER, proto], &[]);
+    let port = server.wait_for_stdout("port ", LIMIT).replace("port ", "");
+    let address = format!("127.0.0.1:{port}");
+    let args = ["--server", &address, "AAPL"];
+    let mut client = Process::start(bin("ticker-client"), &args, &[]);
+    client.wait_for_stderr("wants no pings", LIMIT);
+    client.write("tsla\n");
+    client.wait_for_stdout("TSLA", LIMIT);
+    client.signal("INT");
+    assert_eq!(client.wait(LIMIT).code, Some(0));
 }
