@@ -93,15 +93,11 @@ impl Numbering {
         self.lock().transit.round_trip()
     }
 
-    /// Whether the far end numbers its chunks.
-    pub fn is_accepted(&self) -> bool {
-        self.lock().accepted
-    }
-
-    /// Whether every request was answered.
-    pub fn nothing_is_due(&self) -> bool {
+    /// Whether every request was answered, by a server of which no more can be expected: not every
+    /// one ends its streams, but those that number their chunks do.
+    pub fn nothing_will_come(&self) -> bool {
         let state = self.lock();
-        state.received >= state.sent
+        state.received >= state.sent && !state.accepted
     }
 
     /// We have nothing more to send on this stream.

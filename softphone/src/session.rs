@@ -278,8 +278,7 @@ impl Session {
         heard: &mut Heard,
     ) -> StreamEnd {
         loop {
-            if numbering.all_is_said() && numbering.nothing_is_due() && !numbering.is_accepted() {
-                // Not every server ends its streams.
+            if numbering.all_is_said() && numbering.nothing_will_come() {
                 return StreamEnd::Completed;
             }
             let chunk = match patient(responses.message(), LAST_ANSWER, numbering).await {
@@ -398,7 +397,9 @@ async fn patient<T>(
 ) -> Option<T> {
     let too_late = async {
         numbering.wait_until_all_is_said().await;
-        tokio::time::sleep(patience).await;
+        if !numbering.nothing_will_come() {
+            tokio::time::sleep(patience).await;
+        }
     };
     tokio::select! {
         biased;
