@@ -17,6 +17,8 @@ pub mod screen;
 pub mod server_address;
 pub mod session;
 pub mod signals;
+#[cfg(test)]
+mod simulation;
 pub mod stamp;
 pub mod text;
 pub mod ui;
