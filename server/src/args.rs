@@ -88,7 +88,10 @@ mod tests {
         let error = Args::try_parse_from(["server", "--effects", "reverb"])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("reverb") && error.contains("denoise"), "{error}");
+        assert!(
+            error.contains("reverb") && error.contains("denoise"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -135,8 +135,9 @@ async fn next_lab_answer(state: Option<LegStream>) -> Next {
     let answer = match state.next_request().await {
         Ok(Some(chunk)) => {
             state.log.start(&chunk.call_id, "lab");
+            let bytes_in = chunk.audio_data.len();
             let answer = stamped(chunk);
-            state.log.count(&answer);
+            state.log.count(bytes_in, answer.audio_data.len());
             Ok(answer)
         }
         Ok(None) => {
@@ -208,7 +209,10 @@ impl LegStream {
 
 /// Waits until the streams in flight must end, and says why.
 async fn ended(shutdown: &mut watch::Receiver<Option<String>>) -> String {
-    let reason = shutdown.wait_for(Option::is_some).await.map(|reason| reason.clone());
+    let reason = shutdown
+        .wait_for(Option::is_some)
+        .await
+        .map(|reason| reason.clone());
     match reason {
         Ok(reason) => reason.unwrap_or_default(),
         // Whoever could end the service is gone: it never ends.
@@ -276,10 +280,11 @@ impl LegLog {
         }
     }
 
-    fn count(&mut self, answer: &AudioChunk) {
+    fn count(&mut self, bytes_in: usize, bytes_out: usize) {
         if let Some((_, _, carried)) = &mut self.call {
             carried.chunks += 1;
-            carried.bytes_out += answer.audio_data.len() as u64;
+            carried.bytes_in += bytes_in as u64;
+            carried.bytes_out += bytes_out as u64;
         }
     }
 }

@@ -11,7 +11,9 @@ use tokio::net::TcpListener;
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Not an address at all.
-    #[error("--listen {wish}: {error}; write it as HOST:PORT, for example 127.0.0.1:50051 or [::1]:50051")]
+    #[error(
+        "--listen {wish}: {error}; write it as HOST:PORT, for example 127.0.0.1:50051 or [::1]:50051"
+    )]
     Address {
         /// What was asked for.
         wish: String,
@@ -24,7 +26,9 @@ pub enum ListenError {
     )]
     NotLoopback(SocketAddr),
     /// Somebody else is there.
-    #[error("{0} is already in use by another program (a second server?): stop that one, or choose another port with --listen")]
+    #[error(
+        "{0} is already in use by another program (a second server?): stop that one, or choose another port with --listen"
+    )]
     InUse(SocketAddr),
     /// A port below 1024, usually.
     #[error("{0} may not be used by this account: choose a port of 1024 or above with --listen")]
@@ -51,10 +55,12 @@ pub async fn bind(wishes: &[String], insecure: bool) -> Result<Vec<TcpListener>,
     }
     let mut listeners = Vec::new();
     for wish in wishes {
-        let addrs = wish.to_socket_addrs().map_err(|error| ListenError::Address {
-            wish: wish.clone(),
-            error,
-        })?;
+        let addrs = wish
+            .to_socket_addrs()
+            .map_err(|error| ListenError::Address {
+                wish: wish.clone(),
+                error,
+            })?;
         for addr in addrs {
             if !addr.ip().is_loopback() && !insecure {
                 return Err(ListenError::NotLoopback(addr));
@@ -80,11 +86,13 @@ async fn bind_default() -> Result<Vec<TcpListener>, ListenError> {
 }
 
 async fn bind_one(addr: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(addr).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse(addr),
-        io::ErrorKind::PermissionDenied => ListenError::NotPermitted(addr),
-        _ => ListenError::Other { addr, error },
-    })
+    TcpListener::bind(addr)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse(addr),
+            io::ErrorKind::PermissionDenied => ListenError::NotPermitted(addr),
+            _ => ListenError::Other { addr, error },
+        })
 }
 
 /// The addresses under which other machines reach a listener on `addr`: itself, or all of this
@@ -132,7 +140,10 @@ mod tests {
         let first = bind(&wish("127.0.0.1:0"), false).await.unwrap();
         let taken = first[0].local_addr().unwrap().to_string();
         let error = bind(&wish(&taken), false).await.unwrap_err().to_string();
-        assert!(error.contains(&taken) && error.contains("in use"), "{error}");
+        assert!(
+            error.contains(&taken) && error.contains("in use"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

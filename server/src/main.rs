@@ -33,6 +33,8 @@ async fn main() -> ExitCode {
 async fn serve(args: Args) -> anyhow::Result<()> {
     set_up_logging(args.log.as_deref())?;
     let listeners = bind(&args.listen, args.insecure).await?;
+    // Before anybody is told that we are here, who might then ask us to stop.
+    let stop = asked_to_stop()?;
     say_where(&listeners)?;
     let config = Config {
         call_center: CallCenterConfig {
@@ -48,7 +50,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         },
         drain: args.drain,
     };
-    run(listeners, config, asked_to_stop()).await
+    run(listeners, config, stop).await
 }
 
 fn set_up_logging(filter: Option<&str>) -> anyhow::Result<()> {
@@ -80,30 +82,53 @@ fn say_where(listeners: &[TcpListener]) -> anyhow::Result<()> {
 }
 
 /// Comes when somebody wants the server to stop: Ctrl-C, or what a service manager sends. A second
-/// one ends the program at once.
-async fn asked_to_stop() {
-    signal().await;
-    tokio::spawn(async {
-        signal().await;
-        eprintln!("server: stopped at once, as asked twice");
-        std::process::exit(130);
-    });
+/// one ends the program at once. Signals are heard from the call on, not from the first poll.
+fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    Ok(async move {
+        signals.next().await;
+        tokio::spawn(async move {
+            signals.next().await;
+            eprintln!("server: stopped at once, as asked twice");
+            std::process::exit(130);
+        });
+    })
 }
 
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        self.0.recv().await;
+    }
 }

@@ -1,18 +1,31 @@
 //! Runs both services on the caller's listeners until the caller's shutdown, and then stops in
 //! time whatever clients do.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::stream::{StreamExt, select_all};
 use proto::{
-    callcenter::call_center_server::CallCenterServer, fin::stock_ticker_server::StockTickerServer,
+    callcenter::call_center_server::{CallCenterServer, SERVICE_NAME as CALL_CENTER},
+    fin::stock_ticker_server::{SERVICE_NAME as STOCK_TICKER, StockTickerServer},
 };
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
     time::timeout,
 };
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{
+    Request, Status,
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::info;
 
 use crate::{
@@ -34,6 +47,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the last words to the peers may take once their streams were ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What a peer is told whose stream we end, or do not take any more.
+const STOPPING: &str = "the server is stopping; try again in a moment";
 
 /// How the server behaves.
 #[derive(Debug, Clone)]
@@ -60,13 +76,17 @@ pub async fn run(
     let (end_streams, streams_end) = watch::channel(None::<String>);
     let (stop_accepting, accepting_stops) = oneshot::channel::<()>();
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_serving::<CallCenterServer<CallCenterService>>()
-        .await;
-    health
-        .set_serving::<StockTickerServer<StockTickerService>>()
-        .await;
+    set_health(&health, ServingStatus::Serving).await;
 
+    // A connection that is told to go away may still open streams until it has heard of it.
+    let draining = Arc::new(AtomicBool::new(false));
+    let unless_stopping = {
+        let draining = Arc::clone(&draining);
+        move |request: Request<()>| match draining.load(Ordering::Relaxed) {
+            true => Err(Status::unavailable(STOPPING)),
+            false => Ok(request),
+        }
+    };
     let calls = CallCenterService::new(config.call_center, streams_end.clone());
     let quotes = StockTickerService::new(config.ticker, streams_end);
     let router = Server::builder()
@@ -75,12 +95,14 @@ pub async fn run(
         .max_concurrent_streams(u32::MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(
+        .add_service(InterceptedService::new(
             CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
-        .add_service(
+            unless_stopping.clone(),
+        ))
+        .add_service(InterceptedService::new(
             StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )
+            unless_stopping,
+        ))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -89,27 +111,26 @@ pub async fn run(
             .into_iter()
             .map(|listener| TcpIncoming::from(listener).with_nodelay(Some(true))),
     );
-    let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming.boxed(), async {
-        // An error means that the sender is gone, and so is the reason to serve.
-        let _ = accepting_stops.await;
-    }));
+    let mut serving = tokio::spawn(
+        router.serve_with_incoming_shutdown(incoming.boxed(), async {
+            // An error means that the sender is gone, and so is the reason to serve.
+            let _ = accepting_stops.await;
+        }),
+    );
 
     tokio::select! {
         () = shutdown => {}
         stopped = &mut serving => return Ok(stopped??),
     }
-    info!("stopping: no new streams; those in flight end within {}", humantime::format_duration(config.drain));
-    health
-        .set_not_serving::<CallCenterServer<CallCenterService>>()
-        .await;
-    health
-        .set_not_serving::<StockTickerServer<StockTickerService>>()
-        .await;
+    draining.store(true, Ordering::Relaxed);
+    info!(
+        "stopping: no new streams; those in flight end within {}",
+        humantime::format_duration(config.drain)
+    );
+    set_health(&health, ServingStatus::NotServing).await;
     let _ = stop_accepting.send(());
     if timeout(config.drain, &mut serving).await.is_err() {
-        end_streams.send_replace(Some(
-            "the server is stopping; try again in a moment".to_owned(),
-        ));
+        end_streams.send_replace(Some(STOPPING.to_owned()));
         if timeout(LAST_WORDS, &mut serving).await.is_err() {
             // A silent socket or a peer that reads nothing would hold it up for ever.
             serving.abort();
@@ -117,6 +138,13 @@ pub async fn run(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Of each service, and of the server as a whole, whose name is empty.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for service in ["", CALL_CENTER, STOCK_TICKER] {
+        health.set_service_status(service, status).await;
+    }
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
