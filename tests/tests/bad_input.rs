@@ -484,7 +484,7 @@ async fn bytes_that_are_no_http() {
 async fn no_chunk_at_all() {
     let server = Server::start(&[]);
     let channel = connect(&server).await;
-    let mut good = GoodCall::on(&channel).await;
+    let good = GoodCall::on(&channel).await;
     let mut caller = Caller::on(&channel).await;
     caller.half_close();
     let status = caller.refusal().await;

@@ -8,7 +8,7 @@ use audio::{Decoder, Encoder, Format, Tone};
 use bytes::Bytes;
 use caller::{
     Caller, GoodCall, LIMIT, Value, bytes_of, chunk, connect, fields, later, message, numbered,
-    raw_call, resident_bytes, samples_of, wishing,
+    raw_call, resident_bytes, wishing,
 };
 use proto::callcenter::{Accepted, AudioChunk, Gap};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};

@@ -156,14 +156,6 @@ pub fn bytes_of(samples: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-/// 16-bit little-endian as samples.
-pub fn samples_of(bytes: &[u8]) -> Vec<f32> {
-    bytes
-        .chunks_exact(2)
-        .map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
-        .collect()
-}
-
 /// A good call that is going on while others misbehave: what it hears is exactly what it says.
 pub struct GoodCall {
     caller: Caller,
@@ -179,13 +171,18 @@ impl GoodCall {
         Self { caller, said: 0 }
     }
 
-    /// Says ten chunks that were never said before, and hears them.
+    /// Says a chunk that was never said before, and hears it.
+    pub async fn goes_on_once(&mut self) {
+        self.said += 1;
+        let payload = self.said.to_le_bytes().repeat(80);
+        let answer = self.caller.ask(later(payload.clone())).await;
+        assert_eq!(answer.audio_data, payload, "chunk {}", self.said);
+    }
+
+    /// Ten times so.
     pub async fn goes_on(&mut self) {
         for _ in 0..10 {
-            self.said += 1;
-            let payload = self.said.to_le_bytes().repeat(80);
-            let answer = self.caller.ask(later(payload.clone())).await;
-            assert_eq!(answer.audio_data, payload, "chunk {}", self.said);
+            self.goes_on_once().await;
         }
     }
 
