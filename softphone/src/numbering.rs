@@ -12,9 +12,21 @@ use audio::{
     transit::{Arrival, Transit},
 };
 use proto::callcenter::{AudioChunk, Gap};
-use tokio::sync::watch;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use crate::{capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing};
+
+/// Sound is handed to the transport only while the oldest that was not acknowledged is younger than
+/// this, or than two round trips: what waits in the transport cannot be taken back, and would make
+/// the line late once it flows again. What waits before it is dropped when it is too old.
+const MOST_UNDER_WAY: Duration = Duration::from_millis(150);
+
+/// On a stalled line a chunk goes so often all the same: an acknowledgement that went astray must
+/// not silence us for ever.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// What one stream remembers of both directions.
 pub struct Numbering {
@@ -22,6 +34,7 @@ pub struct Numbering {
     format: Format,
     state: Mutex<State>,
     all_is_said: watch::Sender<bool>,
+    received: Notify,
 }
 
 #[derive(Default)]
@@ -45,6 +58,7 @@ impl Numbering {
             format,
             state: Mutex::default(),
             all_is_said: watch::Sender::new(false),
+            received: Notify::new(),
         }
     }
 
@@ -76,11 +90,29 @@ impl Numbering {
         let mut state = self.lock();
         state.received += 1;
         state.accepted |= chunk.accepted.is_some();
+        self.received.notify_one();
         if state.accepted && chunk.sequence > 0 {
             self.receive_numbered(&mut state, chunk, arrived)
         } else {
             self.receive_plain(&mut state, &chunk, arrived)
         }
+    }
+
+    /// Returns when the transport may be given another chunk: at once, unless the line has stalled
+    /// and the far end is one that acknowledges.
+    pub async fn line_is_clear(&self) {
+        while self.is_stalled() {
+            if timeout(PROBE, self.received.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn is_stalled(&self) -> bool {
+        let state = self.lock();
+        let round_trip = state.transit.smallest_round_trip().unwrap_or_default();
+        let under_way = state.transit.unacknowledged_for(self.clock.now());
+        state.accepted && under_way.is_some_and(|time| time >= MOST_UNDER_WAY.max(round_trip * 2))
     }
 
     /// Chunks sent on this stream.

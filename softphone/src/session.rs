@@ -254,7 +254,13 @@ impl Session {
                 let outgoing = tokio::select! {
                     biased;
                     _ = stops.changed() => break,
-                    outgoing = uplink.pop() => outgoing,
+                    outgoing = async {
+                        tokio::select! {
+                            () = numbering.line_is_clear() => {}
+                            () = uplink.closed() => {}
+                        }
+                        uplink.pop().await
+                    } => outgoing,
                 };
                 let Some(outgoing) = outgoing else { break };
                 let mut chunk = first.take().unwrap_or_else(|| AudioChunk {

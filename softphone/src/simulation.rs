@@ -358,6 +358,7 @@ fn a_new_stream_is_heard_at_the_old_delay() {
     is_the_tone(&call.heard);
     let missing_ms = call.heard.longest_missing_ms;
     assert!((1_800.0..2_150.0).contains(&missing_ms), "{missing_ms} ms");
+    assert_eq!(call.status.jitter_buffer.out_of_order, 0);
     let before = call.at(seconds(4)).mouth_to_ear_us.unwrap();
     let after = call.status.mouth_to_ear_us.unwrap();
     assert!(after < before + 10_000, "{before} µs became {after}");
