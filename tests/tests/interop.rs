@@ -32,14 +32,26 @@ fn synthetic(server: SocketAddr, codec: &str) -> Output {
 
 /// The call was good, and nothing was believed that only our own server may say.
 fn good_and_unnumbered(output: &Output, codec: &str) {
-    assert_eq!(output.code, Some(0), "{codec}: {output:?}");
     let figures: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    if output.code == Some(0) {
+        // A stamp taken for sound would be heard as a click in each chunk.
+        assert_eq!(figures["tone"]["clicks"], 0, "{codec}: {figures:#}");
+    } else {
+        // Three times disturbed: the machine's fault, as long as it is a little only.
+        assert_eq!(output.code, Some(6), "{codec}: {output:?}");
+        let concealed = figures["concealed_ratio"].as_f64().expect("a number");
+        assert!((0.001..0.2).contains(&concealed), "{codec}: {figures:#}");
+        println!("{codec}: not wholly judged: {}", figures["message"]);
+    }
+    let number = |pointer| figures.pointer(pointer).and_then(serde_json::Value::as_f64);
+    let hz = number("/tone/frequency_hz").expect("a number");
+    assert!((hz - 440.0).abs() < 1.0, "{codec}: {figures:#}");
+    let purity_db = number("/tone/purity_db").expect("a number");
+    assert!(purity_db > 20.0, "{codec}: {figures:#}");
     assert_eq!(figures["leg_id"], "", "{codec}: {figures:#}");
     assert!(figures["round_trip_ms"].is_null(), "{codec}: {figures:#}");
     assert!(figures["mouth_to_ear_ms"].is_null(), "{codec}: {figures:#}");
     assert_eq!(figures["reconnects"], 0, "{codec}: {figures:#}");
-    // A stamp taken for sound would be heard as a click in each chunk.
-    assert_eq!(figures["tone"]["clicks"], 0, "{codec}: {figures:#}");
     assert_eq!(
         figures["chunks_received"], figures["chunks_sent"],
         "{codec}"
