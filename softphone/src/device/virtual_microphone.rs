@@ -155,3 +155,35 @@ pub(super) fn virtual_stats(name: &str) -> DeviceStats {
         ..DeviceStats::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_counts_as_played_only_when_its_last_sound_is_under_way() {
+        // 100 ms, the last sample the loudest.
+        let mut microphone = WavMicrophone {
+            name: String::new(),
+            samples: (1..=1_600).map(|n| n as f32 / 1_600.0).collect(),
+            channels: 2,
+            position: 0,
+            tail: 2 * 1_600,
+            clock: VirtualClock::new(8_000),
+            finished: Arc::default(),
+        };
+        let finished = microphone.finished();
+        let mut heard = Vec::new();
+        let mut finished_at = None;
+        for ms in (0..=400).step_by(10) {
+            microphone.read(Duration::from_millis(ms), &mut heard);
+            if finished.load(Ordering::Relaxed) {
+                finished_at.get_or_insert(ms);
+            }
+        }
+        assert_eq!(heard[1_599], 1.0);
+        assert!(heard[1_600..].iter().all(|&sample| sample == 0.0));
+        assert_eq!(heard.len(), 6_400);
+        assert_eq!(finished_at, Some(300));
+    }
+}
