@@ -18,7 +18,7 @@ use tonic::{
 };
 
 /// Far more than anything here needs; a hang becomes a failure.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection to the server.
 pub async fn connect(server: &Server) -> Channel {
