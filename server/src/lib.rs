@@ -11,6 +11,7 @@ mod run;
 pub mod subscriptions;
 pub mod text;
 pub mod ticker;
+mod workers;
 
 pub use run::{Config, run};
 

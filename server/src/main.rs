@@ -18,7 +18,8 @@ use server::{
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
+// Connections are served by threads of their own: this one accepts them and hears signals.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
     match serve(args).await {

@@ -17,21 +17,19 @@ use proto::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{oneshot, watch},
-    time::timeout,
+    sync::watch,
+    time::{sleep, timeout},
 };
-use tonic::{
-    Request, Status,
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
-};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     MAX_MESSAGE_BYTES,
     call_center::{CallCenterConfig, CallCenterService},
     ticker::{StockTickerService, TickerConfig},
+    workers::Workers,
 };
 
 /// What one leg may have in flight unread: a second of anything we carry.
@@ -47,6 +45,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the last words to the peers may take once their streams were ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a peer is told whose stream we end, or do not take any more.
 const STOPPING: &str = "the server is stopping; try again in a moment";
@@ -74,7 +75,6 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (end_streams, streams_end) = watch::channel(None::<String>);
-    let (stop_accepting, accepting_stops) = oneshot::channel::<()>();
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::Serving).await;
 
@@ -89,38 +89,32 @@ pub async fn run(
     };
     let calls = CallCenterService::new(config.call_center, streams_end.clone());
     let quotes = StockTickerService::new(config.ticker, streams_end);
-    let router = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(u32::MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(InterceptedService::new(
-            CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            unless_stopping.clone(),
-        ))
-        .add_service(InterceptedService::new(
-            StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES),
-            unless_stopping,
-        ))
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    let incoming = select_all(
-        listeners
-            .into_iter()
-            .map(|listener| TcpIncoming::from(listener).with_nodelay(Some(true))),
-    );
-    let mut serving = tokio::spawn(
-        router.serve_with_incoming_shutdown(incoming.boxed(), async {
-            // An error means that the sender is gone, and so is the reason to serve.
-            let _ = accepting_stops.await;
-        }),
-    );
+    let calls = CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let quotes = StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    let mut workers = Workers::start(|| {
+        Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(u32::MAX)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .add_service(InterceptedService::new(
+                calls.clone(),
+                unless_stopping.clone(),
+            ))
+            .add_service(InterceptedService::new(
+                quotes.clone(),
+                unless_stopping.clone(),
+            ))
+            .add_service(health_service.clone())
+            .add_service(v1.clone())
+            .add_service(v1alpha.clone())
+    })?;
 
     tokio::select! {
         () = shutdown => {}
-        stopped = &mut serving => return Ok(stopped??),
+        () = accept(listeners, &mut workers) => {}
     }
     draining.store(true, Ordering::Relaxed);
     info!(
@@ -128,16 +122,32 @@ pub async fn run(
         humantime::format_duration(config.drain)
     );
     set_health(&health, ServingStatus::NotServing).await;
-    let _ = stop_accepting.send(());
-    if timeout(config.drain, &mut serving).await.is_err() {
+    workers.drain();
+    if timeout(config.drain, workers.ended()).await.is_err() {
         end_streams.send_replace(Some(STOPPING.to_owned()));
-        if timeout(LAST_WORDS, &mut serving).await.is_err() {
-            // A silent socket or a peer that reads nothing would hold it up for ever.
-            serving.abort();
-        }
+        // A silent socket or a peer that reads nothing would hold it up for ever: what still runs
+        // after this is ended with the workers.
+        let _ = timeout(LAST_WORDS, workers.ended()).await;
     }
+    drop(workers);
     info!("stopped");
     Ok(())
+}
+
+/// Deals every new connection to the workers, for ever.
+async fn accept(listeners: Vec<TcpListener>, workers: &mut Workers) {
+    let mut incoming = select_all(listeners.into_iter().map(TcpListenerStream::new));
+    while let Some(connection) = incoming.next().await {
+        match connection {
+            Ok(connection) => workers.deal(connection).await,
+            Err(error) => {
+                // The peer gave up, or we have too many sockets open: the next may do better, and
+                // until then nothing is gained by asking at once.
+                warn!("a connection could not be accepted: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// Of each service, and of the server as a whole, whose name is empty.

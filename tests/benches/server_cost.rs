@@ -28,6 +28,9 @@ const ECHO: &str = "SERVER_COST_ECHO";
 const TURNS: usize = 20;
 const ROUND_TRIPS: usize = 250;
 
+/// Between two chunks of twenty calls in chunks of 10 ms.
+const PAUSE: Duration = Duration::from_micros(500);
+
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn main() {
@@ -38,15 +41,20 @@ fn main() {
     let seconds = number("--seconds", 10);
     let runtime = Runtime::new().expect("the system has threads");
 
-    println!("CPU of {calls} paced Opus calls for {seconds} s, a chunk each, in microseconds:");
     println!(
-        "{:<32} {:>12} {:>10} {:>7}",
-        "chunks, effects", "codec+chain", "server", "ratio"
+        "CPU of {calls} Opus calls at the pace of speech for {seconds} s, microseconds a chunk.\n\
+         Codec and effects alone: at once, one chunk behind the other; and at a pace, as the server\n\
+         has to, so that caches are as cold."
+    );
+    println!(
+        "{:<36} {:>8} {:>8} {:>8} {:>17}",
+        "chunks, effects", "at once", "at pace", "server", "server to at pace"
     );
     for effects in [Effects::DEFAULT, "highpass"] {
         for chunk_ms in [10, 20] {
             let packets = packets(chunk_ms);
-            let alone = alone_us(&packets, effects);
+            let at_once = alone_us(&packets, effects, calls as usize, Duration::ZERO);
+            let at_pace = alone_us(&packets, effects, calls as usize, PAUSE);
             let server = Server::start(&["--effects", effects, "--log", "error"]);
             let chunks = (seconds * 1_000 / chunk_ms) as usize;
             let before = process_seconds(server.id());
@@ -60,17 +68,38 @@ fn main() {
             let used = process_seconds(server.id()) - before;
             let each = used * 1e6 / (calls as f64 * chunks as f64);
             println!(
-                "{:<32} {alone:>12.1} {each:>10.1} {:>7.2}",
+                "{:<36} {at_once:>8.1} {at_pace:>8.1} {each:>8.1} {:>17.2}",
                 format!("{chunk_ms} ms, {effects}"),
-                each / alone
+                each / at_pace
             );
         }
+    }
+
+    let (echo, echo_uri) = bare_echo();
+    for chunk_ms in [10, 20] {
+        let packets = packets(chunk_ms);
+        let chunks = (seconds * 1_000 / chunk_ms) as usize;
+        let before = process_seconds(echo.id());
+        runtime.block_on(paced_calls(
+            &echo_uri,
+            calls as usize,
+            chunks,
+            chunk_ms,
+            &packets,
+        ));
+        let used = process_seconds(echo.id()) - before;
+        println!(
+            "{:<36} {:>8} {:>8} {:>8.1}",
+            format!("{chunk_ms} ms, bare tonic echo"),
+            "",
+            "",
+            used * 1e6 / (calls as f64 * chunks as f64)
+        );
     }
 
     println!("\nRound trip of one 20 ms chunk of a lone call, in microseconds:");
     println!("{:<32} {:>8} {:>8}", "", "p50", "p99");
     let server = Server::start(&["--effects", "none", "--log", "error"]);
-    let (echo, echo_uri) = bare_echo();
     let packet = packets(20).swap_remove(0);
     let mut bare = Vec::new();
     let mut plain = Vec::new();
@@ -125,17 +154,25 @@ fn packets(chunk_ms: u64) -> Vec<bytes::Bytes> {
         .collect()
 }
 
-/// CPU of decode, chain and encode alone: microseconds a chunk, on this thread.
-fn alone_us(packets: &[bytes::Bytes], effects: &str) -> f64 {
+/// CPU of decode, chain and encode alone, for as many calls in turn as the server will carry:
+/// microseconds a chunk, on this thread, with a pause before each.
+fn alone_us(packets: &[bytes::Bytes], effects: &str, calls: usize, pause: Duration) -> f64 {
     let effects = Effects::parse(effects).expect("effects of our own choice");
-    let mut leg = audio::Leg::new(Format::OPUS_48K_MONO, &effects);
+    let mut legs: Vec<_> = (0..calls)
+        .map(|_| audio::Leg::new(Format::OPUS_48K_MONO, &effects))
+        .collect();
     let mut answer = Vec::new();
     let mut chunks = 0u32;
     let before = thread_seconds();
     while chunks < 5_000 {
         for packet in packets {
-            leg.process(packet, &mut answer).expect("our own packets");
-            chunks += 1;
+            for leg in &mut legs {
+                if !pause.is_zero() {
+                    std::thread::sleep(pause);
+                }
+                leg.process(packet, &mut answer).expect("our own packets");
+                chunks += 1;
+            }
         }
     }
     (thread_seconds() - before) * 1e6 / f64::from(chunks)
