@@ -38,6 +38,8 @@ pub(crate) struct PlayoutSchedule {
     current: Option<i64>,
     current_length: i64,
     anchor_pending: bool,
+    /// Whether the newest observation was kept without an older one giving way.
+    starting: bool,
 }
 
 impl PlayoutSchedule {
@@ -54,6 +56,7 @@ impl PlayoutSchedule {
             current: None,
             current_length: 0,
             anchor_pending: false,
+            starting: false,
         }
     }
 
@@ -106,7 +109,10 @@ impl PlayoutSchedule {
         if self.current_length >= self.slot
             && let Some(lead) = self.current.take()
         {
-            if self.lows.len() == SLOTS {
+            // A stream begins unlike it goes on: devices fill their buffers, caches are cold. Until
+            // the history is full, its older half is left out, so that this is soon forgotten.
+            self.starting = !self.starting && self.lows.len() < SLOTS;
+            if !self.starting {
                 self.lows.pop_front();
             }
             self.lows.push_back(lead);

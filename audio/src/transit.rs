@@ -219,7 +219,9 @@ mod tests {
     #[test]
     fn jitter_is_seen_packet_by_packet() {
         let mut line = Line::new(ms(20), ms(20));
-        line.step(ms(0));
+        for _ in 0..300 {
+            line.step(ms(0));
+        }
         let mut seed = 1u32;
         for _ in 0..2_000 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn a_stall_shows_in_full_and_passes() {
         let mut line = Line::new(ms(5), ms(5));
-        for _ in 0..100 {
+        for _ in 0..300 {
             line.step(ms(0));
         }
         assert_eq!(line.step(ms(2_000)), Some(ms(2_005)));

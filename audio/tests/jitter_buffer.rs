@@ -639,3 +639,21 @@ fn a_speaker_that_takes_several_pulls_at_once_is_heard_whole() {
         assert!(delay < 5.0 * pulls_at_once as f64 + 10.0);
     }
 }
+
+#[test]
+fn a_rough_start_is_soon_forgotten() {
+    let format = Format::OPUS_48K_MONO;
+    let mut rough = Line::new(format, 10, 480);
+    rough.lateness = Box::new(|at| {
+        if (ms(50)..ms(400)).contains(&at) {
+            ms(25)
+        } else {
+            Duration::ZERO
+        }
+    });
+    let rough = rough.run(Duration::from_secs(5));
+    let smooth = Line::new(format, 10, 480).run(Duration::from_secs(5));
+    let (from, to) = (Duration::from_secs(3), Duration::from_secs(5));
+    let (delay, usual) = (rough.mean_delay(from, to), smooth.mean_delay(from, to));
+    assert!(delay < usual + 2.0, "{delay:.1} ms, where {usual:.1} is usual");
+}
