@@ -92,11 +92,14 @@ fn devices(json: bool) -> ExitCode {
     }
 }
 
+/// The PulseAudio library calls it an error when we hang up.
+const DEFAULT_LOG: &str = "error,pulseaudio=off";
+
 fn set_up_logging(filter: Option<&str>) -> Result<(), String> {
     let filter = match filter {
         Some(filter) => EnvFilter::try_new(filter)
             .map_err(|_| format!("--log {filter} is not a log filter; try info or debug"))?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error")),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
