@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{denoise, limiter};
+use crate::{denoise, format::shortened, limiter};
 
 /// Range of the echo's delay, in milliseconds.
 const DELAY_MS: std::ops::RangeInclusive<u32> = 1..=2_000;
@@ -176,14 +176,6 @@ fn parse_word(word: &str) -> Result<Option<Effect>, EffectsError> {
         _ => return Err(EffectsError::Unknown(shortened(word))),
     };
     Ok(Some(effect))
-}
-
-/// At most 40 characters of a peer's text, for a message.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ fn rates(codec: Codec) -> &'static str {
 }
 
 /// At most 40 characters of a peer's text, for a message.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -655,5 +655,8 @@ fn a_rough_start_is_soon_forgotten() {
     let smooth = Line::new(format, 10, 480).run(Duration::from_secs(5));
     let (from, to) = (Duration::from_secs(3), Duration::from_secs(5));
     let (delay, usual) = (rough.mean_delay(from, to), smooth.mean_delay(from, to));
-    assert!(delay < usual + 2.0, "{delay:.1} ms, where {usual:.1} is usual");
+    assert!(
+        delay < usual + 2.0,
+        "{delay:.1} ms, where {usual:.1} is usual"
+    );
 }

@@ -20,7 +20,7 @@ use clap::Parser;
 pub struct Args {
     /// Address to listen on, HOST:PORT; may be given several times. Port 0 takes a free one.
     ///
-    /// [default: 127.0.0.1:50051 and [::1]:50051]
+    /// [default: this machine only, 127.0.0.1 and ::1, port 50051]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
 

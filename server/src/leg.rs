@@ -10,9 +10,12 @@ use audio::{
     transit::{Arrival, Transit},
 };
 use bytes::Bytes;
-use proto::callcenter::{Accepted, AudioChunk, Gap};
+use proto::{
+    callcenter::{Accepted, AudioChunk, Gap},
+    text::is_printable,
+};
 
-use crate::text::{excerpt, is_printable};
+use crate::text::excerpt;
 
 /// The longest call id we carry.
 const MAX_CALL_ID_BYTES: usize = 128;

@@ -9,11 +9,9 @@
 //! the mean of its ends and a random step of half the stretch's own deviation (Lévy's construction
 //! of the Brownian bridge). Fifteen halvings reach any tick of the day.
 
-pub mod symbol;
-
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
-pub use symbol::{Symbol, SymbolError};
+use proto::Symbol;
 
 /// Ticks in a trading day, a power of two: at one a second, nine hours.
 const DAY_TICKS: u64 = 1 << 15;

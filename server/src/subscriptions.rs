@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::market::Symbol;
+use proto::Symbol;
 
 /// How many symbols one stream may ask for.
 pub const MAX_SYMBOLS: usize = 1_000;

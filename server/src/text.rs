@@ -1,15 +1,7 @@
-//! Text that came from a peer: what may be carried, and how it is shown in a message or a log.
+//! A peer's text as a message or a log repeats it.
 
 /// The most of a peer's text that a message repeats.
 const EXCERPT_CHARS: usize = 60;
-
-/// Whether `text` holds no control characters, neither the ASCII ones nor those that turn lines
-/// or writing direction around.
-pub fn is_printable(text: &str) -> bool {
-    !text.chars().any(|c| {
-        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    })
-}
 
 /// A peer's text in quotes, escaped and cut to a length that fits a line.
 pub fn excerpt(text: &str) -> String {
@@ -21,6 +13,8 @@ pub fn excerpt(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proto::text::is_printable;
+
     use super::*;
 
     #[test]
@@ -30,13 +24,5 @@ mod tests {
         assert!(shown.len() < 600, "{}", shown.len());
         assert!(is_printable(&shown), "{shown}");
         assert_eq!(excerpt("AAPL"), "\"AAPL\"");
-    }
-
-    #[test]
-    fn letters_of_any_script_are_printable_and_controls_are_not() {
-        assert!(is_printable("звонок-7 ☎"));
-        for bad in ["a\nb", "\0", "\u{7f}", "\u{85}", "\u{2028}", "\u{202e}"] {
-            assert!(!is_printable(bad), "{bad:?}");
-        }
     }
 }

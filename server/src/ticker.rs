@@ -14,7 +14,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use proto::fin::{StockUpdate, TickerRequest, stock_ticker_server::StockTicker};
+use proto::{
+    Symbol, SymbolError,
+    fin::{StockUpdate, TickerRequest, stock_ticker_server::StockTicker},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep},
@@ -24,7 +27,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::{
     MAX_MESSAGE_BYTES,
-    market::{Market, Symbol, SymbolError},
+    market::Market,
     subscriptions::{LabRequests, MAX_SYMBOLS, Subscriptions, TooManySymbols},
 };
 

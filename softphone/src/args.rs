@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use audio::{Codec, Effects};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::server_address::ServerAddress;
+use proto::ServerAddress;
 
 /// Speak into a call: microphone to server to speaker.
 #[derive(Debug, Clone, Parser)]

@@ -12,6 +12,8 @@ use std::{
 use audio::{Codec, Effects, Format};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
+use proto::text::one_line;
+
 use crate::{
     args::{CallArgs, Sink, Source},
     capture_path::CapturePath,
@@ -28,7 +30,6 @@ use crate::{
     screen::Screen,
     session::{Line, Session, SessionEnd, SessionOptions, SessionStatus},
     signals::Signals,
-    text::one_line,
     ui::{Key, Ui},
     uplink::Uplink,
     verdict::{ExitCode, Expected, Verdict, judge_line, judge_tone},

@@ -14,13 +14,11 @@ pub mod numbering;
 pub mod playout_path;
 pub mod report;
 pub mod screen;
-pub mod server_address;
 pub mod session;
 pub mod signals;
 #[cfg(test)]
 mod simulation;
 pub mod stamp;
-pub mod text;
 pub mod ui;
 pub mod uplink;
 pub mod verdict;

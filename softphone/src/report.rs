@@ -5,11 +5,12 @@ use std::time::Duration;
 use audio::ToneReport;
 use serde_json::{Value, json};
 
+use proto::text::one_line;
+
 use crate::{
     device::{DeviceState, DeviceStats},
     engine::EngineStatus,
     session::SessionStatus,
-    text::one_line,
     verdict::Verdict,
 };
 

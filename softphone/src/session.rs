@@ -11,17 +11,18 @@ use std::{
 };
 
 use audio::Format;
-use proto::callcenter::{AudioChunk, Join, call_center_client::CallCenterClient};
+use proto::{
+    ServerAddress,
+    callcenter::{AudioChunk, Join, call_center_client::CallCenterClient},
+    text::one_line,
+};
 use tokio::sync::watch;
 use tonic::{
     Code, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
-use crate::{
-    clock::Clock, numbering::Numbering, playout_path::Downlink, server_address::ServerAddress,
-    text::one_line, uplink::Uplink,
-};
+use crate::{clock::Clock, numbering::Numbering, playout_path::Downlink, uplink::Uplink};
 
 /// A server that cannot be connected to in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);

@@ -32,12 +32,16 @@ pub fn bin(name: &str) -> PathBuf {
 
 fn build(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    // The whole workspace with `--examples` gives dependencies the same features as
-    // `cargo test --workspace` does; naming only the one package would compile tokio and all that
-    // stands on it a second time.
+    let profile = profile();
+    // Just what `script/test` and `cargo test --workspace` built: a smaller choice would give the
+    // dependencies other features, and compile them a second time.
+    let targets = if profile == "dev" {
+        "--all-targets"
+    } else {
+        "--bins"
+    };
     let output = Command::new(cargo)
-        .args(["build", "--workspace", "--examples", "--bin", name])
-        .args(["--profile", &profile()])
+        .args(["build", "--workspace", targets, "--profile", &profile])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
@@ -46,12 +50,12 @@ fn build(name: &str) -> PathBuf {
         .expect("cargo can be started");
     assert!(
         output.status.success(),
-        "cannot build the program `{name}` (cargo's words are above)"
+        "the programs cannot be built (cargo's words are above)"
     );
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .find_map(|line| executable(line, name))
-        .unwrap_or_else(|| panic!("cargo built `{name}` and did not say where it is"))
+        .unwrap_or_else(|| panic!("the workspace has no program called `{name}`"))
 }
 
 /// Cargo's name for the profile of the running test, told by the directory it lies in:
@@ -67,7 +71,9 @@ fn profile() -> String {
 /// The path of the program, when this is the line of cargo's JSON that reports it.
 fn executable(line: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let is_it = message["target"]["name"] == name && message["target"]["kind"][0] == "bin";
+    let is_it = message["target"]["name"] == name
+        && message["target"]["kind"][0] == "bin"
+        && message["profile"]["test"] == false;
     is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
 }
 
@@ -84,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "cannot build the program `toaster`")]
+    #[should_panic(expected = "no program called `toaster`")]
     fn an_unknown_program_is_named() {
         bin("toaster");
     }

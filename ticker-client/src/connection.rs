@@ -6,7 +6,9 @@ use proto::fin::{StockUpdate, TickerRequest, stock_ticker_client::StockTickerCli
 use tokio_stream::Stream;
 use tonic::{Streaming, transport::Endpoint};
 
-use crate::{args::ServerAddress, failure::Failure};
+use proto::ServerAddress;
+
+use crate::failure::Failure;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use tonic::{Code, Status};
 
-use crate::{args::ServerAddress, show::printable, symbol::SymbolError};
+use proto::{ServerAddress, SymbolError, text::one_line};
 
 /// Everything that ends the program badly.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +84,7 @@ impl Failure {
                 root_cause(source)
             ),
             None if status.message().is_empty() => status.code().to_string(),
-            None => printable(status.message()),
+            None => one_line(status.message()),
         };
         match status.code() {
             Code::Unavailable
@@ -117,7 +117,7 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    printable(&cause.to_string())
+    one_line(&cause.to_string())
 }
 
 #[cfg(test)]

@@ -7,15 +7,14 @@ pub mod args;
 pub mod connection;
 pub mod failure;
 pub mod show;
-/// The server's own rule, compiled a second time instead of linking the whole server: what this
-/// program lets through never ends the stream.
-#[path = "../../server/src/market/symbol.rs"]
-pub mod symbol;
 pub mod typed;
 
 use std::{io, ops::ControlFlow};
 
-use proto::fin::{StockUpdate, TickerRequest};
+use proto::{
+    Symbol,
+    fin::{StockUpdate, TickerRequest},
+};
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -27,7 +26,6 @@ pub use args::Args;
 use connection::Keepalive;
 pub use failure::Failure;
 use show::Style;
-use symbol::Symbol;
 
 /// Symbols on their way from the input to the transport.
 const REQUEST_QUEUE: usize = 16;

@@ -1,6 +1,6 @@
 //! How an update looks: a line for a person, or a line of JSON for a program.
 
-use proto::fin::StockUpdate;
+use proto::{fin::StockUpdate, text::one_line};
 use serde::Serialize;
 
 const GREEN: &str = "\u{1b}[32m";
@@ -49,7 +49,7 @@ fn columns(update: &StockUpdate, colour: bool) -> String {
     format!(
         "{}  {:<12} {:>10.2}  {change}  {:>9} shares",
         time_of_day(update.timestamp),
-        printable(&update.ticker_symbol),
+        one_line(&update.ticker_symbol),
         update.current_price,
         grouped(update.volume),
     )
@@ -94,16 +94,6 @@ fn json(update: &StockUpdate) -> String {
         volume: update.volume,
     };
     serde_json::to_string(&line).expect("text and numbers are always JSON")
-}
-
-/// Text from another machine without anything that a terminal would obey.
-pub fn printable(text: &str) -> String {
-    // The ranges turn the direction of writing around.
-    let obeyed =
-        |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|c| if obeyed(c) { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

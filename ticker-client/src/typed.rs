@@ -8,7 +8,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::symbol::{Symbol, SymbolError};
+use proto::{Symbol, SymbolError};
 
 /// A longer line is read in pieces, so that one without an end holds no memory.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
