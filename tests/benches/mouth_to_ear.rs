@@ -49,7 +49,7 @@ fn main() {
     let feed = repeated(&words, SPEECH_SECONDS);
     println!("Mouth to ear in ms; stages as the softphone reckons them (means over the call).");
     println!(
-        "{:<34} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>7} {:>6} {:>7} {:>6} {:>8} | {:>9} {:>6}",
+        "{:<34} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>7} {:>6} {:>7} {:>6} {:>8} | {:>9} {:>6} {:>6}",
         "host, chunk, effects",
         "median",
         "p95",
@@ -62,7 +62,8 @@ fn main() {
         "buffer",
         "playback",
         "concealed",
-        "CPU %"
+        "CPU %",
+        "faults"
     );
     for host in ["pulseaudio", "alsa"] {
         for effects in ["highpass,denoise,agc,limiter", "none"] {
@@ -150,7 +151,7 @@ fn print_row(name: &str, measured: &Measured) {
             .unwrap_or(f64::NAN)
     };
     println!(
-        "{name:<34} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>7.1} {:>6.1} {:>7.1} {:>6.1} {:>8.1} | {:>7.2} % {:>6.1}",
+        "{name:<34} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>7.1} {:>6.1} {:>7.1} {:>6.1} {:>8.1} | {:>7.2} % {:>6.1} {:>6}",
         measured.median_ms,
         measured.p95_ms,
         measured.first_ms,
@@ -166,5 +167,11 @@ fn print_row(name: &str, measured: &Measured) {
             .unwrap_or(f64::NAN)
             * 100.0,
         measured.cpu_percent,
+        ["microphone", "speaker"]
+            .map(|device| measured.figures[device]["ring_faults"]
+                .as_u64()
+                .unwrap_or(0))
+            .iter()
+            .sum::<u64>(),
     );
 }

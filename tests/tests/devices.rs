@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tests::{
     Process, Server,
-    analysis::{delays, longest_gap_ms, percentile, rms_dbfs},
+    analysis::{Delay, delays, longest_gap_ms, percentile, rms_dbfs},
     bin,
     rig::{Recording, Rig, clean_run},
     signals::{chirp, repeated, speech},
@@ -38,14 +38,18 @@ fn heard(rig: &Rig, effects: &str, feed: &[f32]) -> Recording {
     })
 }
 
+/// In the first second of sound the line may still find its delay.
+const SETTLING_MS: f64 = 1_000.0;
+
 /// The median delay, after seeing that it is bounded and does not grow.
 fn judged_delay(recording: &Recording, least_correlation: f64) -> f64 {
-    let found = delays(&recording.feed, &recording.speaker, recording.rate);
+    let mut found = delays(&recording.feed, &recording.speaker, recording.rate);
+    found.retain(|delay| delay.at_ms >= SETTLING_MS);
     assert!(found.len() >= 6, "{found:?}");
+    // A cut or an insertion of the jitter buffer may fall into a window; a hole is judged by itself.
+    let alike = |delay: &&Delay| delay.correlation > least_correlation;
     assert!(
-        found
-            .iter()
-            .all(|delay| delay.correlation > least_correlation),
+        found.iter().filter(alike).count() * 5 >= found.len() * 4,
         "{found:?}"
     );
     let all: Vec<f64> = found.iter().map(|delay| delay.delay_ms).collect();
