@@ -19,9 +19,11 @@ try:
     with wave.open(sys.argv[1]) as spoken, grpc.insecure_channel(server) as channel:
         if spoken.getsampwidth() != 2:
             sys.exit(f"{sys.argv[1]}: its samples have {8 * spoken.getsampwidth()} bits, not 16")
-        with wave.open(sys.argv[2], "wb") as heard:
-            heard.setparams(spoken.getparams())
-            for chunk in services.CallCenterStub(channel).LiveCall(chunks(spoken)):
-                heard.writeframesraw(chunk.audio_data)
+        answers = [chunk.audio_data for chunk in services.CallCenterStub(channel).LiveCall(chunks(spoken))]
+    with open(sys.argv[2], "wb") as file, wave.open(file) as heard:
+        heard.setparams(spoken.getparams())
+        for answer in answers:
+            heard.writeframesraw(answer)
 except (OSError, EOFError, wave.Error, grpc.RpcError) as error:
-    sys.exit(error.details() if isinstance(error, grpc.RpcError) else f"{sys.argv[1]}: {error}")
+    words = error.details() if isinstance(error, grpc.RpcError) else error
+    sys.exit(f"{sys.argv[1]} to {sys.argv[2]}: {words}")

@@ -303,6 +303,7 @@ impl Drop for LegLog {
             leg = self.leg_id,
             call = %call,
             format,
+            peer = self.peer,
             %duration,
             chunks = totals.chunks,
             dropped = totals.dropped,

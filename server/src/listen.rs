@@ -27,7 +27,7 @@ pub enum ListenError {
     NotLoopback(SocketAddr),
     /// Somebody else is there.
     #[error(
-        "{0} is already in use by another program (a second server?): stop that one, or choose another port with --listen"
+        "{0} is already in use, by another program (a second server?) or by another --listen of this one: stop that one, or choose another port"
     )]
     InUse(SocketAddr),
     /// A port below 1024, usually.

@@ -196,6 +196,15 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
             Box::new(wav)
         }
     };
+    if let (Source::Wav(source), Sink::Wav(sink)) = (&args.source, &args.sink)
+        && let (Ok(source), Ok(sink)) = (source.canonicalize(), sink.canonicalize())
+        && source == sink
+    {
+        return Err(usage(format!(
+            "{} cannot be both --source and --sink: the answer would overwrite what is sent",
+            source.display()
+        )));
+    }
     let speaker: Box<dyn Speaker> = match &args.sink {
         Sink::Speaker => device::open_speaker(&options).map_err(device_verdict)?,
         Sink::Null => Box::new(VirtualSpeaker::null()),
@@ -416,7 +425,18 @@ fn judge(
     if let Some(failure) = &engine.failure {
         return Verdict::new(ExitCode::NoAudio, failure.clone());
     }
-    if session.sound_received == 0 && session.chunks_sent > 0 && !engine.muted {
+    if let Sink::Wav(path) = &args.sink
+        && engine.speaker.ring_fault_samples > 0
+    {
+        return Verdict::new(
+            ExitCode::NoAudio,
+            format!(
+                "{} could not be written to its end: is the disk full?",
+                path.display()
+            ),
+        );
+    }
+    if session.sound_received == 0 && !engine.muted {
         return Verdict::new(
             ExitCode::NoAudio,
             format!(

@@ -32,6 +32,8 @@ const PROBE: Duration = Duration::from_secs(1);
 pub struct Numbering {
     clock: Clock,
     format: Format,
+    /// Whether the far end is known, from an earlier stream, to acknowledge.
+    acknowledges: bool,
     state: Mutex<State>,
     all_is_said: watch::Sender<bool>,
     received: Notify,
@@ -51,11 +53,13 @@ struct State {
 }
 
 impl Numbering {
-    /// The numbers of a stream that begins.
-    pub fn new(clock: Clock, format: Format) -> Self {
+    /// The numbers of a stream that begins. `acknowledges`: an earlier stream of this call was with
+    /// a far end that acknowledges, so that silence now is a stall and not ignorance.
+    pub fn new(clock: Clock, format: Format, acknowledges: bool) -> Self {
         Self {
             clock,
             format,
+            acknowledges,
             state: Mutex::default(),
             all_is_said: watch::Sender::new(false),
             received: Notify::new(),
@@ -112,7 +116,13 @@ impl Numbering {
         let state = self.lock();
         let round_trip = state.transit.smallest_round_trip().unwrap_or_default();
         let under_way = state.transit.unacknowledged_for(self.clock.now());
-        state.accepted && under_way.is_some_and(|time| time >= MOST_UNDER_WAY.max(round_trip * 2))
+        (state.accepted || self.acknowledges)
+            && under_way.is_some_and(|time| time >= MOST_UNDER_WAY.max(round_trip * 2))
+    }
+
+    /// Whether the far end acknowledges, as far as this stream or an earlier one has shown.
+    pub fn acknowledges(&self) -> bool {
+        self.acknowledges || self.lock().accepted
     }
 
     /// Chunks sent on this stream.

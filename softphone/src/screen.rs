@@ -29,6 +29,8 @@ impl Screen {
     pub fn status_line(&self, width: usize) -> String {
         let seconds = self.elapsed.as_secs();
         let buffer = &self.engine.jitter_buffer;
+        // On a line that is lost there is no delay, only what it once was.
+        let connected = self.session.line == Line::Connected;
         let mut parts = vec![
             format!("{:02}:{:02} {}", seconds / 60, seconds % 60, self.line()),
             format!("you {}", self.near()),
@@ -37,12 +39,14 @@ impl Screen {
                 "rtt {}",
                 self.session
                     .round_trip
+                    .filter(|_| connected)
                     .map_or_else(unknown, |rtt| format!("{:5.1} ms", rtt.as_secs_f64() * 1e3))
             ),
             format!(
                 "mouth-to-ear {}",
                 self.engine
                     .mouth_to_ear_us
+                    .filter(|_| connected)
                     .map_or_else(unknown, |us| format!("{:3.0} ms", f64::from(us) / 1e3))
             ),
             format!("buffer {:3.0} ms", buffer.depth_us as f64 / 1e3),

@@ -6,7 +6,11 @@
 
 use std::{
     error::Error,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
+    },
     time::Duration,
 };
 
@@ -44,7 +48,7 @@ const FIRST_ANSWER: Duration = Duration::from_millis(4_500);
 
 /// Pauses between two attempts to get the call back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the session is to do.
 #[derive(Debug, Clone)]
@@ -126,6 +130,8 @@ pub struct Session {
     uplink: Arc<Uplink>,
     downlink: SyncSender<Downlink>,
     status: watch::Sender<SessionStatus>,
+    /// Whether the far end has been seen to acknowledge, on whichever stream.
+    acknowledges: AtomicBool,
 }
 
 impl Session {
@@ -143,6 +149,7 @@ impl Session {
             uplink,
             downlink,
             status,
+            acknowledges: AtomicBool::new(false),
         };
         (session, receiver)
     }
@@ -193,7 +200,9 @@ impl Session {
             Ok(channel) => channel,
             Err(why) => return StreamEnd::Broken(why),
         };
-        let numbering = Arc::new(Numbering::new(self.clock, self.options.format));
+        let acknowledges = self.acknowledges.load(Ordering::Relaxed);
+        let numbering = Numbering::new(self.clock, self.options.format, acknowledges);
+        let numbering = Arc::new(numbering);
         let (stop_sending, sending_stops) = watch::channel(());
         let requests = self.requests(Arc::clone(&numbering), sending_stops);
         self.uplink.open();
@@ -212,6 +221,8 @@ impl Session {
         // A request stream that outlived its connection would take chunks from the next one.
         drop(stop_sending);
         self.uplink.interrupt();
+        self.acknowledges
+            .store(numbering.acknowledges(), Ordering::Relaxed);
         self.status
             .send_modify(|status| status.chunks_sent += numbering.sent());
         end
@@ -341,6 +352,10 @@ impl Session {
                     &said
                 },
             )),
+            // In the middle of a call we wait for our place again; nobody else hangs up for us.
+            Code::ResourceExhausted if matches!(self.status.borrow().line, Line::Lost { .. }) => {
+                StreamEnd::Broken(said)
+            }
             Code::InvalidArgument
             | Code::Unauthenticated
             | Code::PermissionDenied

@@ -239,3 +239,29 @@ fn ticker_client_stays_with_a_server_that_wants_no_pings() {
     client.signal("INT");
     assert_eq!(client.wait(LIMIT).code, Some(0));
 }
+
+/// The program that the README shows, with the one address in it replaced.
+#[test]
+fn the_readmes_own_program_runs_as_shown() {
+    let Some(python) = python() else { return };
+    let readme = std::fs::read_to_string(repository().join("README.md")).expect("a README");
+    let (_, rest) = readme.split_once("```python\n").expect("a program in it");
+    let (program, _) = rest.split_once("```").expect("its end");
+    let server = Server::start(&["--effects", "none"]);
+    let program = program.replace("127.0.0.1:50051", &server.addr().to_string());
+    assert!(program.contains(&server.addr().to_string()), "{program}");
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let link = dir.path().join("proto");
+    std::os::unix::fs::symlink(repository().join("proto"), link).expect("a link");
+    let spoken = noise(16_000);
+    write_wav(&dir.path().join("hello.wav"), wav_spec(16_000, 1), &spoken);
+    let output = std::process::Command::new(python)
+        .args(["-c", &program])
+        .current_dir(dir.path())
+        .output()
+        .expect("Python can be started");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    assert_eq!(read_wav(&dir.path().join("answer.wav")).1, spoken);
+}

@@ -682,11 +682,18 @@ fn a_frozen_server_is_noticed_and_the_call_goes_on_when_it_thaws() {
     server.process().signal("STOP");
     let words = call.process.wait_for_stderr("the line is lost", LIMIT);
     assert!(words.contains("has not answered for"), "{words}");
+    // Meanwhile the kernel takes new connections for it, and would take all that is said.
+    call.hear_a_second();
+    call.hear_a_second();
     server.process().signal("CONT");
     call.process.wait_for_stderr("the line is back", LIMIT);
     call.hear_a_second();
     let (call, heard) = call.hang_up();
     call.ended(GOOD, &[]);
+    // Four seconds until it was noticed and two more: what was said in them was dropped here, and
+    // did not come late when it thawed.
+    let dropped = call.number("/chunks_dropped");
+    assert!(dropped >= 520.0, "only {dropped} chunks were dropped");
     tone_at_the_end(&heard);
 }
 
