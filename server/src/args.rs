@@ -30,7 +30,7 @@ pub struct Args {
     pub insecure: bool,
 
     /// What every leg's sound goes through, in order, unless it asks for something else: a comma
-    /// list of highpass, denoise, agc, limiter, delay[=MILLISECONDS]; or none.
+    /// list of highpass, denoise, agc, limiter, delay[=MILLISECONDS]; or none. Not with --lab.
     #[arg(long, value_name = "LIST", default_value = Effects::DEFAULT, value_parser = Effects::parse)]
     pub effects: Effects,
 
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     pub lab: bool,
 
-    /// Time between two prices of the ticker.
+    /// Time between two prices of the ticker. With --lab: what its prices move by, not when they come.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_duration)]
     pub tick: Duration,
 
