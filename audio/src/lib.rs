@@ -12,6 +12,7 @@ pub mod chain;
 pub mod codec;
 pub mod delay;
 pub mod denoise;
+pub mod e_model;
 pub mod effects;
 pub mod format;
 pub mod frame;
