@@ -45,7 +45,7 @@ impl Screen {
             format!(
                 "mouth-to-ear {}",
                 self.engine
-                    .mouth_to_ear_us
+                    .mouth_to_ear_us()
                     .filter(|_| connected)
                     .map_or_else(unknown, |us| format!("{:3.0} ms", f64::from(us) / 1e3))
             ),
@@ -101,6 +101,7 @@ fn unknown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{course::CourseFigures, delay::Stages};
 
     fn in_call() -> Screen {
         Screen {
@@ -110,7 +111,13 @@ mod tests {
                     rms_dbfs: -23.4,
                     peak_dbfs: -12.0,
                 }),
-                mouth_to_ear_us: Some(52_300),
+                course: CourseFigures {
+                    now: Some(Stages {
+                        uplink: 52_300,
+                        ..Stages::default()
+                    }),
+                    ..CourseFigures::default()
+                },
                 ..EngineStatus::default()
             },
             session: SessionStatus {
