@@ -78,13 +78,14 @@ impl Report {
                 counted(session.reconnects, "reconnect"),
             ));
             lines.push(format!(
-                "  round trip {}, jitter buffer {:.0} ms, concealed {:.2} % ({}, at most {:.0} ms)",
+                "  round trip {}, jitter buffer {:.0} ms, concealed {:.2} % ({} up to 60 ms, {} longer, at most {:.0} ms)",
                 session
                     .round_trip
                     .map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
                 ms(buffer.depth_us),
                 Self::concealed_ratio(engine) * 100.0,
-                counted(buffer.concealment_events, "time"),
+                counted(buffer.short_concealments, "time"),
+                buffer.long_concealments,
                 ms(buffer.longest_concealed_us),
             ));
             lines.extend(delay_lines(&engine.course));
@@ -149,6 +150,8 @@ impl Report {
                 "played_ms": ms(buffer.played_us),
                 "concealed_ms": ms(buffer.concealed_us),
                 "concealment_events": buffer.concealment_events,
+                "short_concealments": buffer.short_concealments,
+                "long_concealments": buffer.long_concealments,
                 "longest_concealed_ms": ms(buffer.longest_concealed_us),
                 "dropped_late_ms": ms(buffer.dropped_late_us),
                 "cut_ms": ms(buffer.cut_us),
