@@ -20,6 +20,7 @@ pub mod jitter_buffer;
 pub mod leg;
 pub mod limiter;
 pub mod meter;
+pub mod near_end;
 mod playout_schedule;
 pub mod resampler;
 mod sample_fifo;
