@@ -21,6 +21,7 @@ pub mod leg;
 pub mod limiter;
 pub mod meter;
 pub mod near_end;
+pub mod near_end_reference;
 mod playout_schedule;
 pub mod resampler;
 mod sample_fifo;

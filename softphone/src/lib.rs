@@ -9,7 +9,11 @@ pub mod capture_path;
 pub mod clock;
 pub mod delay;
 pub mod device;
+#[cfg(test)]
+mod echo_simulation;
 pub mod engine;
+pub mod near_end_choice;
+pub mod near_end_path;
 pub mod numbering;
 pub mod playout_path;
 pub mod report;
