@@ -12,6 +12,7 @@ pub mod chain;
 pub mod codec;
 pub mod delay;
 pub mod denoise;
+pub mod drift;
 pub mod effects;
 pub mod format;
 pub mod frame;
@@ -34,6 +35,7 @@ pub mod transit;
 
 pub use chain::Chain;
 pub use codec::{CodecError, Decoder, Encoder};
+pub use drift::DriftControl;
 pub use effects::{Effect, Effects, EffectsError};
 pub use format::{Codec, Format, FormatError, PayloadError};
 pub use impairment::{ImpairedLine, Impairment, ImpairmentError};
