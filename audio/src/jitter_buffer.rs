@@ -96,6 +96,10 @@ pub struct JitterBufferStats {
     pub concealed_us: u64,
     /// How often that began.
     pub concealment_events: u64,
+    /// Of the events that are over, those of up to 60 ms: covered by a guess, often unheard.
+    pub short_concealments: u64,
+    /// Events of more than 60 ms, as soon as they are that long: their rest is silence.
+    pub long_concealments: u64,
     /// The longest of these.
     pub longest_concealed_us: u64,
     /// Never played because it came too late: dropped here, or marked as dropped by the sender.
@@ -151,6 +155,7 @@ struct Totals {
     played: u64,
     concealed: u64,
     events: u64,
+    long_events: u64,
     longest: u64,
     dropped_late: u64,
     cut: u64,
@@ -272,6 +277,8 @@ impl JitterBuffer {
         let us = |samples: u64| samples * 1_000_000 / u64::from(self.format.sample_rate_hz());
         let totals = &self.totals;
         let target = self.mean_depth as i64 - self.schedule.surplus();
+        let running = self.concealed_in_a_row > 0;
+        let running_long = self.concealed_in_a_row > self.format.samples_in(MOST_CONCEALED);
         JitterBufferStats {
             depth_us: us(self.fifo.len() as u64),
             target_us: us(u64::try_from(target).unwrap_or(0)),
@@ -279,6 +286,8 @@ impl JitterBuffer {
             played_us: us(totals.played),
             concealed_us: us(totals.concealed),
             concealment_events: totals.events,
+            short_concealments: totals.events - totals.long_events - u64::from(running),
+            long_concealments: totals.long_events + u64::from(running_long),
             longest_concealed_us: us(totals.longest.max(self.concealed_in_a_row as u64)),
             dropped_late_us: us(totals.dropped_late),
             cut_us: us(totals.cut),
@@ -373,6 +382,9 @@ impl JitterBuffer {
     }
 
     fn end_concealment(&mut self) {
+        if self.concealed_in_a_row > self.format.samples_in(MOST_CONCEALED) {
+            self.totals.long_events += 1;
+        }
         self.totals.longest = self.totals.longest.max(self.concealed_in_a_row as u64);
         self.concealed_in_a_row = 0;
     }

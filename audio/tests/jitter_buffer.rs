@@ -321,6 +321,11 @@ fn after_a_stall_the_line_is_back_at_its_target_within_a_second() {
         );
         assert!(heard.most_delay(end + ms(1_000), ms(16_000)) < before + 15.0);
         assert!(heard.stats.concealment_events <= 3);
+        assert_eq!(heard.stats.long_concealments, 1, "{:?}", heard.stats);
+        assert_eq!(
+            heard.stats.short_concealments + 1,
+            heard.stats.concealment_events
+        );
         assert!(heard.stats.longest_concealed_us + 40_000 >= length * 1_000);
     }
 }
@@ -520,6 +525,11 @@ fn a_lost_stretch_is_concealed_for_60_ms_at_most_and_counted() {
     assert_eq!(stats.concealed_us, 60_000, "{stats:?}");
     assert_eq!(stats.concealment_events, 1, "{stats:?}");
     assert_eq!(stats.longest_concealed_us, 60_000, "{stats:?}");
+    assert_eq!(
+        (stats.short_concealments, stats.long_concealments),
+        (1, 0),
+        "{stats:?}"
+    );
     assert!(stats.dropped_late_us >= 1_000_000, "{stats:?}");
 }
 
