@@ -6,6 +6,7 @@ use audio::{Codec, Effects};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use proto::ServerAddress;
+use tracing_subscriber::EnvFilter;
 
 use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
 
@@ -131,8 +132,9 @@ pub struct CallArgs {
     pub json: bool,
 
     /// What to log, on stderr: error, warn, info, debug. [default: RUST_LOG, or error]
-    #[arg(long, value_name = "FILTER")]
-    pub log: Option<String>,
+    // By itself the PulseAudio library calls it an error when we hang up.
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env = true, default_value = "error,pulseaudio=off", hide_default_value = true, value_parser = log_filter)]
+    pub log: String,
 }
 
 impl CallArgs {
@@ -203,6 +205,14 @@ fn frame_ms(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(ms @ (5 | 10 | 20 | 40 | 60)) => Ok(ms),
         _ => Err("accepted are 5, 10, 20, 40 and 60".to_owned()),
+    }
+}
+
+/// A filter that the log understands. Also what `RUST_LOG` says, where `--log` is not given.
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; try info or debug, here or in RUST_LOG")),
     }
 }
 

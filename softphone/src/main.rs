@@ -22,10 +22,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn make_call(args: &CallArgs) -> ExitCode {
-    if let Err(error) = set_up_logging(args.log.as_deref()) {
-        print_error(&format!("softphone: {error}"));
-        return ExitCode::Usage;
-    }
+    set_up_logging(&args.log);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -92,19 +89,10 @@ fn devices(json: bool) -> ExitCode {
     }
 }
 
-/// The PulseAudio library calls it an error when we hang up.
-const DEFAULT_LOG: &str = "error,pulseaudio=off";
-
-fn set_up_logging(filter: Option<&str>) -> Result<(), String> {
-    let filter = match filter {
-        Some(filter) => EnvFilter::try_new(filter)
-            .map_err(|_| format!("--log {filter} is not a log filter; try info or debug"))?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
-    };
+fn set_up_logging(filter: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    Ok(())
 }
