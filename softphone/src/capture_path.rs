@@ -11,7 +11,10 @@ use audio::{
 use bytes::Bytes;
 use proto::callcenter::Gap;
 
-use crate::{device::Microphone, uplink::Outgoing};
+use crate::{
+    device::{DeviceNotice, Microphone},
+    uplink::Outgoing,
+};
 
 /// Without sound to send, an empty chunk so often: it keeps acknowledgements flowing.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
@@ -124,6 +127,11 @@ impl CapturePath {
     /// The microphone, for its figures.
     pub fn microphone(&self) -> &dyn Microphone {
         &*self.microphone
+    }
+
+    /// The next thing to tell people about the microphone.
+    pub fn device_notice(&mut self) -> Option<DeviceNotice> {
+        self.microphone.notice()
     }
 
     /// Level of what the microphone heard since the last call of this.

@@ -16,7 +16,7 @@ use proto::callcenter::Gap;
 use crate::{
     capture_path::{PathError, micros},
     delay::DelaySum,
-    device::Speaker,
+    device::{DeviceNotice, Speaker},
 };
 
 /// The most that is pulled from the jitter buffer at once: what the speaker wants is met by pieces,
@@ -144,6 +144,11 @@ impl PlayoutPath {
     /// The speaker, for its figures.
     pub fn speaker(&self) -> &dyn Speaker {
         &*self.speaker
+    }
+
+    /// The next thing to tell people about the speaker.
+    pub fn device_notice(&mut self) -> Option<DeviceNotice> {
+        self.speaker.notice()
     }
 
     /// The jitter buffer's figures.
