@@ -37,11 +37,11 @@ pub(super) struct Sighting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
     /// To the device that is the default now.
-    ToDefault,
+    Default,
     /// To the default, because the pinned device is gone.
-    ToFallback,
+    Fallback,
     /// To the pinned device: it is back, or the host may have moved us away from it.
-    ToPinned,
+    Pinned,
 }
 
 /// One stream's course.
@@ -114,11 +114,11 @@ impl Course {
             .as_ref()
             .is_some_and(|default| *default != self.on);
         match self.placement {
-            Placement::Default if elsewhere || self.rerouted => Some(Move::ToDefault),
-            Placement::Pinned if !seen.pinned => Some(Move::ToFallback),
-            Placement::Pinned if self.rerouted => Some(Move::ToPinned),
-            Placement::Fallback if seen.pinned => Some(Move::ToPinned),
-            Placement::Fallback if elsewhere || self.rerouted => Some(Move::ToDefault),
+            Placement::Default if elsewhere || self.rerouted => Some(Move::Default),
+            Placement::Pinned if !seen.pinned => Some(Move::Fallback),
+            Placement::Pinned if self.rerouted => Some(Move::Pinned),
+            Placement::Fallback if seen.pinned => Some(Move::Pinned),
+            Placement::Fallback if elsewhere || self.rerouted => Some(Move::Default),
             _ => None,
         }
     }
@@ -151,7 +151,7 @@ mod tests {
         let mut course = Course::new(Placement::Default, "a");
         assert_eq!(course.see(s(1), &seen("a", false)), None);
         assert_eq!(course.see(s(2), &Sighting::default()), None, "no default");
-        assert_eq!(course.see(s(3), &seen("b", false)), Some(Move::ToDefault));
+        assert_eq!(course.see(s(3), &seen("b", false)), Some(Move::Default));
         course.opened(Placement::Default, "b");
         assert_eq!(course.see(s(4), &seen("b", false)), None);
     }
@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(course.see(s(second as u64), &seen(default, true)), None);
         }
         // … and comes back when the server took it along from what was the default.
-        assert_eq!(course.see(s(9), &seen("b", true)), Some(Move::ToPinned));
+        assert_eq!(course.see(s(9), &seen("b", true)), Some(Move::Pinned));
         course.opened(Placement::Pinned, "headset");
         assert_eq!(course.see(s(10), &seen("b", true)), None);
     }
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn a_pinned_device_that_goes_is_replaced_and_reclaimed() {
         let mut course = Course::new(Placement::Pinned, "headset");
-        assert_eq!(course.see(s(1), &seen("a", false)), Some(Move::ToFallback));
+        assert_eq!(course.see(s(1), &seen("a", false)), Some(Move::Fallback));
         course.opened(Placement::Fallback, "a");
         assert_eq!(course.see(s(2), &seen("a", false)), None);
-        assert_eq!(course.see(s(3), &seen("b", false)), Some(Move::ToDefault));
+        assert_eq!(course.see(s(3), &seen("b", false)), Some(Move::Default));
         course.opened(Placement::Fallback, "b");
-        assert_eq!(course.see(s(8), &seen("b", true)), Some(Move::ToPinned));
+        assert_eq!(course.see(s(8), &seen("b", true)), Some(Move::Pinned));
         course.opened(Placement::Pinned, "headset");
         assert_eq!(course.see(s(9), &seen("b", true)), None);
     }
@@ -186,7 +186,7 @@ mod tests {
         let mut course = Course::new(Placement::Default, "default");
         course.rerouted();
         let default = seen("default", false);
-        assert_eq!(course.see(s(1), &default), Some(Move::ToDefault));
+        assert_eq!(course.see(s(1), &default), Some(Move::Default));
         assert_eq!(course.see(s(2), &default), None);
     }
 

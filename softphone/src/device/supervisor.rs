@@ -344,8 +344,8 @@ impl<R: Endpoint> Supervisor<R> {
         }
         let seen = self.lookout.look(now, || self.home.question())?;
         let device = match self.course.see(now, &seen)? {
-            Move::ToDefault | Move::ToFallback => self.home.default(),
-            Move::ToPinned => self.home.wanted(),
+            Move::Default | Move::Fallback => self.home.default(),
+            Move::Pinned => self.home.wanted(),
         };
         let order = self.home.order(device);
         let opened = self.attempt(order, MOVE_DEADLINE).ok()?;
