@@ -19,8 +19,7 @@ use crate::{
     capture_path::CapturePath,
     clock::Clock,
     device::{
-        self, BufferWish, DeviceError, DeviceOptions, DeviceState, DeviceStats, Direction,
-        Microphone, Speaker,
+        self, BufferWish, DeviceError, DeviceOptions, Microphone, Speaker,
         virtual_microphone::{ToneMicrophone, WavMicrophone},
         virtual_speaker::{Ear, VirtualSpeaker},
     },
@@ -254,7 +253,8 @@ fn start_engine(
 #[derive(Default)]
 struct Said {
     line: Line,
-    devices: [DeviceState; 2],
+    /// Notices about devices.
+    notices: usize,
 }
 
 struct RunningCall {
@@ -373,16 +373,11 @@ impl RunningCall {
             }
             self.said.line = line.clone();
         }
-        let devices = [
-            (Direction::Input, &screen.engine.microphone),
-            (Direction::Output, &screen.engine.speaker),
-        ];
-        for (index, (direction, stats)) in devices.into_iter().enumerate() {
-            if stats.state != self.said.devices[index] {
-                self.said.devices[index] = stats.state;
-                self.ui.say(&device_change(direction, stats));
-            }
+        let notices = &screen.engine.device_notices;
+        for notice in notices.after(self.said.notices) {
+            self.ui.say(&notice.to_string());
         }
+        self.said.notices = notices.count();
     }
 
     async fn report(
@@ -460,16 +455,6 @@ fn judge(
             judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
         }
         None => Verdict::new(ExitCode::Good, "the call is over"),
-    }
-}
-
-fn device_change(direction: Direction, stats: &DeviceStats) -> String {
-    let noun = direction.noun();
-    match stats.state {
-        DeviceState::Running => format!("{noun} {}: back", stats.name),
-        DeviceState::Rebuilding { why } => {
-            format!("{noun} {}: {why}; trying to open it again", stats.name)
-        }
     }
 }
 

@@ -4,10 +4,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{Device, HostId};
 use serde::Serialize;
 
+use super::config::configuration;
 use super::deadline::{Outstanding, aside};
 use super::{Direction, host, open};
 
@@ -121,35 +121,23 @@ fn ask(id: HostId) -> HostDevices {
 
 /// The devices that can be opened: default first, then as the host orders them.
 fn infos(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
-    let default = match direction {
-        Direction::Input => host.default_input_device(),
-        Direction::Output => host.default_output_device(),
-    };
     let mut infos: Vec<DeviceInfo> = Vec::new();
-    if let Some(device) = default {
-        let name = device.to_string();
-        let id = device
-            .id()
-            .map_or_else(|_| name.clone(), |id| id.id().to_owned());
-        infos.extend(info(id, name, &device, direction, true));
+    if let Some(device) = open::default_device(host, direction) {
+        infos.extend(info(&device, direction, true));
     }
-    for (id, name, device) in open::devices(host, direction).unwrap_or_default() {
+    for device in open::devices(host, direction).unwrap_or_default() {
+        let (id, _) = open::label(&device);
         let known = infos.iter().any(|known| known.id == id);
         if !known && !ALSA_PLUGINS.contains(&id.as_str()) {
-            infos.extend(info(id, name, &device, direction, false));
+            infos.extend(info(&device, direction, false));
         }
     }
     infos
 }
 
-fn info(
-    id: String,
-    name: String,
-    device: &Device,
-    direction: Direction,
-    default: bool,
-) -> Option<DeviceInfo> {
-    let config = open::configuration(device, direction).ok()?;
+fn info(device: &Device, direction: Direction, default: bool) -> Option<DeviceInfo> {
+    let (id, name) = open::label(device);
+    let config = configuration(device, direction).ok()?;
     Some(DeviceInfo {
         id,
         name,
