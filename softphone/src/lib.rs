@@ -9,6 +9,7 @@ pub mod capture_path;
 pub mod clock;
 pub mod delay;
 pub mod device;
+pub mod doctor;
 pub mod engine;
 pub mod numbering;
 pub mod playout_path;

@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Parser;
 use softphone::{
-    args::{Args, CallArgs, Command},
+    args::{Args, CallArgs, Command, DoctorArgs},
     call::call,
     device::list,
+    doctor::doctor,
     verdict::{ExitCode, Verdict},
 };
 use tracing_subscriber::EnvFilter;
@@ -14,11 +15,12 @@ use tracing_subscriber::EnvFilter;
 fn main() -> std::process::ExitCode {
     let args = Args::parse();
     let exit = match args.command {
-        Some(Command::Devices { json }) => devices(json),
-        None => make_call(&args.call),
+        Some(Command::Devices { json }) => devices(json).code(),
+        Some(Command::Doctor(args)) => examine(&args),
+        None => make_call(&args.call).code(),
     };
     // Without destructors: a device that hangs must not keep the program from ending.
-    std::process::exit(i32::from(exit.code()));
+    std::process::exit(i32::from(exit));
 }
 
 fn make_call(args: &CallArgs) -> ExitCode {
@@ -90,6 +92,17 @@ fn devices(json: bool) -> ExitCode {
         }
         _ => ExitCode::Good,
     }
+}
+
+fn examine(args: &DoctorArgs) -> u8 {
+    if let Err(error) = set_up_logging(None) {
+        print_error(&format!("softphone: {error}"));
+        return ExitCode::Usage.code();
+    }
+    doctor(args).unwrap_or_else(|error| {
+        print_error(&format!("softphone: {error}"));
+        ExitCode::Usage.code()
+    })
 }
 
 /// The PulseAudio library calls it an error when we hang up.
