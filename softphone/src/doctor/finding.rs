@@ -75,6 +75,13 @@ impl Fix {
     }
 }
 
+/// One thing to do, where several may stand.
+impl From<Fix> for Vec<Fix> {
+    fn from(fix: Fix) -> Self {
+        vec![fix]
+    }
+}
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
@@ -102,13 +109,13 @@ impl Finding {
     }
 
     /// It works, but look at this.
-    pub(super) fn warn(message: impl Into<String>, fix: Fix) -> Self {
-        Self::new(Status::Warn, message.into(), vec![fix])
+    pub(super) fn warn(message: impl Into<String>, fix: impl Into<Vec<Fix>>) -> Self {
+        Self::new(Status::Warn, message.into(), fix.into())
     }
 
     /// It does not work. There is no such finding without something to do about it.
-    pub(super) fn fail(message: impl Into<String>, fix: Fix) -> Self {
-        Self::new(Status::Fail, message.into(), vec![fix])
+    pub(super) fn fail(message: impl Into<String>, fix: impl Into<Vec<Fix>>) -> Self {
+        Self::new(Status::Fail, message.into(), fix.into())
     }
 
     fn new(status: Status, message: String, fixes: Vec<Fix>) -> Self {

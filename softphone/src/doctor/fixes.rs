@@ -6,38 +6,63 @@ use crate::device::{DeviceError, DeviceOptions, Direction};
 /// Where a person changes levels and mutes when no command does.
 const SOUND_SETTINGS: &str = "unmute it and raise its level in the system's sound settings";
 
-pub(super) fn start_audio_server() -> Fix {
+/// The likeliest first; never empty.
+pub(super) fn start_audio_server() -> Vec<Fix> {
     if cfg!(target_os = "linux") {
-        Fix::command(
-            "start the audio server",
-            "systemctl --user start pipewire pipewire-pulse wireplumber (or, with PulseAudio: pulseaudio --start)",
-        )
+        vec![
+            Fix::command(
+                "start the audio server",
+                "systemctl --user start pipewire pipewire-pulse wireplumber",
+            ),
+            Fix::command("start it, if it is PulseAudio", "pulseaudio --start"),
+            Fix::command(
+                "install one (Debian, Ubuntu)",
+                "sudo apt install pipewire-audio",
+            ),
+        ]
     } else {
-        Fix::advice("restart the computer's audio service, or the computer")
+        vec![restart_service()]
     }
 }
 
-pub(super) fn restart_audio_server() -> Fix {
+/// The likeliest first; never empty.
+pub(super) fn restart_audio_server() -> Vec<Fix> {
     if cfg!(target_os = "linux") {
-        Fix::command(
-            "restart the audio server",
-            "systemctl --user restart pipewire pipewire-pulse wireplumber (or, with PulseAudio: pulseaudio --kill; pulseaudio --start)",
-        )
+        vec![
+            Fix::command(
+                "restart the audio server",
+                "systemctl --user restart pipewire pipewire-pulse wireplumber",
+            ),
+            Fix::command(
+                "restart it, if it is PulseAudio",
+                "pkill -KILL -x -U \"$USER\" pulseaudio; pulseaudio --start",
+            ),
+        ]
     } else if cfg!(target_os = "macos") {
-        Fix::command("restart the audio server", "sudo killall coreaudiod")
+        vec![Fix::command(
+            "restart the audio server",
+            "sudo killall coreaudiod",
+        )]
     } else {
-        Fix::advice("restart the computer's audio service, or the computer")
+        vec![restart_service()]
     }
 }
 
-pub(super) fn install_audio_server() -> Fix {
+fn restart_service() -> Fix {
+    Fix::advice("restart the computer's audio service, or the computer")
+}
+
+/// What may keep a device from its programs.
+pub(super) fn busy_device() -> Fix {
     if cfg!(target_os = "linux") {
         Fix::command(
-            "install one (Debian, Ubuntu)",
-            "sudo apt install pipewire-audio",
+            "look for the program that keeps it busy, and close it",
+            "fuser -v /dev/snd/*",
         )
     } else {
-        Fix::advice("install the driver of the sound card")
+        Fix::advice(
+            "close other programs that use it, and allow the terminal to use it in the system's privacy settings",
+        )
     }
 }
 
@@ -108,7 +133,6 @@ pub(super) fn cannot_open(direction: Direction, error: &DeviceError) -> Finding 
             format!("none could be opened: {}", tried.join("; ")),
             start_audio_server(),
         )
-        .or(install_audio_server())
         .or(plug_in()),
         DeviceError::HostUnavailable { host, reason } => Finding::fail(
             format!("the audio host {host} cannot be used: {reason}"),
@@ -126,16 +150,7 @@ pub(super) fn cannot_open(direction: Direction, error: &DeviceError) -> Finding 
         } => {
             let finding = Finding::fail(
                 format!("\"{device}\" on {host} cannot be opened: {reason}"),
-                if cfg!(target_os = "linux") {
-                    Fix::command(
-                        "close the program that keeps it busy",
-                        "fuser -v /dev/snd/* (lists them)",
-                    )
-                } else {
-                    Fix::advice(
-                        "close other programs that use it, and allow the terminal to use it in the system's privacy settings",
-                    )
-                },
+                busy_device(),
             );
             finding.or(another())
         }

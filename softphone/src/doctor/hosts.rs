@@ -37,15 +37,17 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
     });
     let finding = match choose(list, wanted) {
         Choice::Works(host) => Finding::ok(format!("{states}; calls use {}", host.host)),
-        Choice::Empty => Finding::ok(format!("{states}; none of them has a device")),
+        Choice::Empty => Finding::warn(
+            format!("{states}; so calls have none to use"),
+            fixes::start_audio_server(),
+        ),
         Choice::Silence => Finding::fail(
             match wanted {
                 Some(wanted) => format!("{states}; calls were to use {wanted}"),
                 None => states,
             },
             fixes::start_audio_server(),
-        )
-        .or(fixes::install_audio_server()),
+        ),
         Choice::Hangs(host) => {
             let finding = Finding::fail(
                 format!("{states}; calls would wait for {} in vain", host.host),
@@ -70,10 +72,9 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
         Choice::Empty => {
             return Finding::fail(
                 "there is neither a microphone nor a speaker",
-                fixes::start_audio_server(),
+                fixes::plug_in(),
             )
-            .or(fixes::install_audio_server())
-            .or(fixes::plug_in());
+            .or(fixes::busy_device());
         }
         Choice::Hangs(_) | Choice::Silence => {
             return Finding::skip("not asked: first mend the audio hosts");
@@ -115,9 +116,9 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
         .with_figures(json!(list))
 }
 
-/// Whether opening a device is worth trying.
+/// Whether there is a device to open, and a host that lets it be opened.
 pub(super) fn usable(list: &DeviceList, wanted: Option<&str>) -> bool {
-    matches!(choose(list, wanted), Choice::Works(_) | Choice::Empty)
+    matches!(choose(list, wanted), Choice::Works(_))
 }
 
 fn choose<'a>(list: &'a DeviceList, wanted: Option<&str>) -> Choice<'a> {
@@ -145,7 +146,7 @@ fn state(host: &HostDevices) -> String {
         _ if host.hangs => format!("{name} hangs"),
         Some(reason) => format!("{name} is not running ({})", reason.trim_end_matches('.')),
         None if works(host) => format!("{name} answers"),
-        None => format!("{name} answers without a device"),
+        None => format!("{name} answers but has no device"),
     }
 }
 
@@ -318,7 +319,9 @@ mod tests {
             "{}",
             finding.message
         );
-        let finding = judge_devices(&list(&[stopped("pulseaudio"), empty("alsa")]), None);
-        assert_eq!(finding.status, Status::Fail);
+        let nothing = list(&[stopped("pulseaudio"), empty("alsa")]);
+        assert_eq!(judge_hosts(&nothing, None).status, Status::Warn);
+        assert_eq!(judge_devices(&nothing, None).status, Status::Fail);
+        assert!(!usable(&nothing, None));
     }
 }

@@ -110,7 +110,7 @@ impl Doctor {
         self.note(DEVICES, hosts::judge_devices(&list, host), Instant::now());
         if !hosts::usable(&list, host) {
             for check in [MICROPHONE, SPEAKER, ROUND_TRIP] {
-                self.skip(check, "not tried: first mend the audio hosts");
+                self.skip(check, "not tried: first mend what stands above");
             }
             return;
         }

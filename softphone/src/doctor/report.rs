@@ -10,7 +10,7 @@ use super::finding::{Check, Finding, Fix, Status};
 const EXIT_FAILED: u8 = 1;
 
 /// Where the message begins: behind the word and the title.
-const INDENT: usize = 6 + Check::WIDEST + 1;
+const INDENT: usize = 6 + Check::WIDEST + 2;
 
 /// A check, its finding, and how long it took.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,10 +67,10 @@ impl Report {
         let text = match failed.as_slice() {
             [] => format!("Ready for calls: no required check failed{warned}."),
             [one] => format!(
-                "Not ready for calls: {one} failed. Do what stands under \"fix\", then run \"softphone doctor\" again."
+                "Not ready for calls: {one} failed{warned}. Do what stands under \"fix\", and run it again."
             ),
             several => format!(
-                "Not ready for calls: {} failed. Begin with the first: what stands under \"fix\" there may mend the others as well. Then run \"softphone doctor\" again.",
+                "Not ready for calls: {} failed{warned}. Begin at the top, and run it again: one fix may mend several.",
                 several.join(", ")
             ),
         };
@@ -118,14 +118,14 @@ impl Report {
 
 /// What stands where a finding will, while its check lasts.
 pub(super) fn progress(check: Check, width: usize) -> String {
-    let line = format!("{:<6}{:<18}{} ...", "", check.title, check.doing);
+    let line = format!("{:<6}{:<19}{} ...", "", check.title, check.doing);
     line.chars().take(width).collect()
 }
 
 fn lines(entry: &Entry, width: usize) -> String {
     let Entry { check, finding, .. } = entry;
     let optional = if check.required { "" } else { " (optional)" };
-    let head = format!("{:<6}{:<18}", finding.status.word(), check.title);
+    let head = format!("{:<6}{:<19}", finding.status.word(), check.title);
     let mut text = wrapped(
         &head,
         &format!("{}{optional}", finding.message),
@@ -235,12 +235,12 @@ mod tests {
         let text = report(&[(REQUIRED, finding)]).newest(usize::MAX);
         assert_eq!(
             text,
-            "FAIL  speaker           nobody answers\n                        \
-             * one\n                   fix: start it: server --listen 0.0.0.0:50051 --insecure\n                   \
+            "FAIL  speaker            nobody answers\n                         \
+             * one\n                    fix: start it: server --listen 0.0.0.0:50051 --insecure\n                    \
              or:  ask the administrator"
         );
         let optional = report(&[(OPTIONAL, Finding::skip("not here"))]).newest(80);
-        assert_eq!(optional, "skip  real-time threads not here (optional)");
+        assert_eq!(optional, "skip  real-time threads  not here (optional)");
     }
 
     #[test]

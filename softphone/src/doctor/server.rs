@@ -65,7 +65,7 @@ async fn reach(server: &ServerAddress) -> Result<(), Trouble> {
 fn explain(server: &ServerAddress, trouble: &Trouble) -> Finding {
     let (host, port) = parts(server);
     let other_address = Fix::command(
-        "or is it elsewhere?",
+        "name another, if it is elsewhere",
         "softphone doctor --server HOST[:PORT]",
     );
     let finding = match trouble {
