@@ -22,7 +22,8 @@ use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
         softphone --server 192.168.1.20            to one on the local network\n  \
         softphone --source hello.wav --sink answer.wav\n  \
         softphone --synthetic --duration 5s        check the line without a sound card\n  \
-        softphone devices                          list microphones and speakers\n\n\
+        softphone devices                          list microphones and speakers\n  \
+        softphone doctor                           find out what keeps a call from working\n\n\
         Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
         server, 5 no audio (also: no working device), 6 wrong audio (--synthetic)"
 )]
@@ -44,6 +45,47 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check everything that a call needs, and say how to mend what fails.
+    Doctor(DoctorArgs),
+}
+
+/// What the doctor looks at.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(
+    after_help = "Looks at audio hosts, devices, microphone, speaker, the way of sound \
+    between them, real-time threads, the server and a call of one second, ten seconds each at \
+    most. It plays a short quiet tone and three chirps.\n\n\
+    Examples:\n  \
+        softphone doctor                           this machine, and a server on it\n  \
+        softphone doctor --server 192.168.1.20     and a server elsewhere\n  \
+        softphone doctor --quiet --json            for scripts, without a sound\n\n\
+    Exit codes: 0 no required check failed, 1 one did, 2 usage (also: no such audio host)"
+)]
+pub struct DoctorArgs {
+    /// Where the server is.
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:50051")]
+    pub server: ServerAddress,
+
+    /// Audio system: alsa, pulseaudio ... ("softphone devices" lists them). [default: the best
+    /// that works]
+    #[arg(long, value_name = "NAME")]
+    pub audio_host: Option<String>,
+
+    /// Microphone: a name, or an unambiguous part of one. [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    pub input: Option<String>,
+
+    /// Speaker, likewise.
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+
+    /// Play nothing: the speaker is opened and given silence, the acoustic loop is left out.
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Print JSON on stdout when all is checked; the findings in words go to stderr.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Everything about one call.

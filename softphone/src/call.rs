@@ -56,6 +56,18 @@ const LAST_SOUND: Duration = Duration::from_secs(2);
 /// # Errors
 /// The call did not even begin: devices, files or the codec could not be had.
 pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
+    call_shown(args, || Ui::new(args.json)).await
+}
+
+/// The same call without a word on the screen: for a check that only wants the report.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_unseen(args: &CallArgs) -> Result<Report, Verdict> {
+    call_shown(args, Ui::unseen).await
+}
+
+async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, Verdict> {
     let plan = Plan::new(args)?;
     let devices = open_devices(args).await?;
     let clock = Clock::start();
@@ -77,7 +89,7 @@ pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
         engine,
         session_status,
         session: tokio::spawn(session.run()),
-        ui: Ui::new(args.json),
+        ui: ui(),
         signals: Signals::new(),
         said: Said::default(),
     };

@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Parser;
 use softphone::{
-    args::{Args, CallArgs, Command},
+    args::{Args, CallArgs, Command, DoctorArgs},
     call::call,
     device::list,
+    doctor::doctor,
     verdict::{ExitCode, Verdict},
 };
 use tracing_subscriber::EnvFilter;
@@ -14,11 +15,12 @@ use tracing_subscriber::EnvFilter;
 fn main() -> std::process::ExitCode {
     let args = Args::parse();
     let exit = match args.command {
-        Some(Command::Devices { json }) => devices(json),
-        None => make_call(&args.call),
+        Some(Command::Devices { json }) => devices(json).code(),
+        Some(Command::Doctor(doctor)) => examine(&doctor, &args.call.log),
+        None => make_call(&args.call).code(),
     };
     // Without destructors: a device that hangs must not keep the program from ending.
-    std::process::exit(i32::from(exit.code()));
+    std::process::exit(i32::from(exit));
 }
 
 fn make_call(args: &CallArgs) -> ExitCode {
@@ -87,6 +89,14 @@ fn devices(json: bool) -> ExitCode {
         }
         _ => ExitCode::Good,
     }
+}
+
+fn examine(args: &DoctorArgs, log: &str) -> u8 {
+    set_up_logging(log);
+    doctor(args).unwrap_or_else(|error| {
+        print_error(&format!("softphone: {error}"));
+        ExitCode::Usage.code()
+    })
 }
 
 fn set_up_logging(filter: &str) {

@@ -43,6 +43,8 @@ pub struct HostDevices {
     pub host: String,
     /// Why it could not be asked; `None` if it could.
     pub unavailable: Option<String>,
+    /// Whether that is because it did not answer in time.
+    pub hangs: bool,
     /// Microphones and the like.
     pub inputs: Vec<DeviceInfo>,
     /// Speakers and the like.
@@ -78,19 +80,21 @@ pub fn list() -> DeviceList {
         })
         .collect();
     let hosts = asked.into_iter().map(|(id, answer)| {
-        let unavailable = |reason: String| HostDevices {
+        let unavailable = |reason: String, hangs| HostDevices {
             host: host::name(id),
             unavailable: Some(reason),
+            hangs,
             inputs: Vec::new(),
             outputs: Vec::new(),
         };
         match answer {
-            Err(error) => unavailable(error.to_string()),
+            Err(error) => unavailable(error.to_string(), false),
             Ok(answer) => answer.wait(DEADLINE).unwrap_or_else(|| {
-                unavailable(format!(
+                let reason = format!(
                     "it did not answer within {} s: restart its server",
                     DEADLINE.as_secs()
-                ))
+                );
+                unavailable(reason, true)
             }),
         }
     });
@@ -104,6 +108,7 @@ fn ask(id: HostId) -> HostDevices {
     let mut answer = HostDevices {
         host: host::name(id),
         unavailable: None,
+        hangs: false,
         inputs: Vec::new(),
         outputs: Vec::new(),
     };
@@ -227,12 +232,14 @@ mod tests {
                 HostDevices {
                     host: "pulseaudio".to_owned(),
                     unavailable: Some("connection refused".to_owned()),
+                    hangs: false,
                     inputs: vec![],
                     outputs: vec![],
                 },
                 HostDevices {
                     host: "alsa".to_owned(),
                     unavailable: None,
+                    hangs: false,
                     inputs: vec![],
                     outputs: vec![DeviceInfo {
                         id: "default".to_owned(),

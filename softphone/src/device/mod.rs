@@ -9,7 +9,7 @@ mod callback;
 mod capture;
 mod config;
 mod course;
-mod deadline;
+pub(crate) mod deadline;
 mod error;
 mod host;
 mod latency_line;
@@ -178,6 +178,14 @@ impl fmt::Display for RebuildReason {
             Self::Unavailable => "the device is gone",
         })
     }
+}
+
+/// Whether `wanted` names an audio host of this program; none at all is fine.
+///
+/// # Errors
+/// [`DeviceError::UnknownHost`], which names those that there are.
+pub fn known_host(wanted: Option<&str>) -> Result<(), DeviceError> {
+    host::candidates(wanted).map(drop)
 }
 
 /// Which devices to open, and how.
