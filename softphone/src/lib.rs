@@ -11,15 +11,16 @@ pub mod course;
 pub mod delay;
 pub mod device;
 pub mod engine;
+pub mod far_end;
 pub mod heard_delay;
+pub mod line_trace;
 pub mod numbering;
 pub mod playout_path;
 pub mod report;
 pub mod screen;
 pub mod session;
 pub mod signals;
-#[cfg(test)]
-mod simulation;
+pub mod simulation;
 pub mod stamp;
 pub mod ui;
 pub mod uplink;

@@ -34,7 +34,7 @@ const MOST_UNDER_WAY: Duration = Duration::from_millis(150);
 
 /// On a stalled line a chunk goes so often all the same: an acknowledgement that went astray must
 /// not silence us for ever.
-const PROBE: Duration = Duration::from_secs(1);
+pub const PROBE: Duration = Duration::from_secs(1);
 
 /// Chunks whose stages are remembered until they are answered: 10 s of the shortest.
 const MOST_REMEMBERED: usize = 2_048;
@@ -157,7 +157,8 @@ impl Numbering {
         }
     }
 
-    fn is_stalled(&self) -> bool {
+    /// Whether sound that is handed over now would wait in the transport.
+    pub fn is_stalled(&self) -> bool {
         let state = self.lock();
         let round_trip = state.transit.smallest_round_trip().unwrap_or_default();
         let under_way = state.transit.unacknowledged_for(self.clock.now());
@@ -215,7 +216,7 @@ impl Numbering {
             Arrival {
                 ack_sequence: chunk.ack_sequence,
                 ack_delay_us: chunk.ack_delay_us,
-                sender_clock_us: has_age.then(|| self.sender_clock_us(&chunk)),
+                sender_clock_us: has_age.then(|| sender_clock_us(&chunk, self.format)),
             },
             arrived,
         );
@@ -261,16 +262,16 @@ impl Numbering {
         }
     }
 
-    fn sender_clock_us(&self, chunk: &AudioChunk) -> u64 {
-        let position =
-            u128::from(chunk.media_time) * 1_000_000 / u128::from(self.format.sample_rate_hz());
-        u64::try_from(position)
-            .unwrap_or(u64::MAX)
-            .saturating_add(u64::from(chunk.age_us))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that is done under the lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The sender's own clock at the hand-over of `chunk`: its samples are its ticks.
+pub(crate) fn sender_clock_us(chunk: &AudioChunk, format: Format) -> u64 {
+    let position = u128::from(chunk.media_time) * 1_000_000 / u128::from(format.sample_rate_hz());
+    u64::try_from(position)
+        .unwrap_or(u64::MAX)
+        .saturating_add(u64::from(chunk.age_us))
 }

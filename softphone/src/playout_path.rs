@@ -15,7 +15,7 @@ use proto::callcenter::Gap;
 
 use crate::{
     capture_path::{PathError, micros},
-    course::{Course, CourseFigures},
+    course::Course,
     delay::Stages,
     device::Speaker,
     heard_delay::HeardDelay,
@@ -163,8 +163,8 @@ impl PlayoutPath {
     }
 
     /// Delay and judgement so far.
-    pub fn course(&self) -> CourseFigures {
-        self.course.figures()
+    pub fn course(&self) -> &Course {
+        &self.course
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
