@@ -25,3 +25,4 @@ pub mod stamp;
 pub mod ui;
 pub mod uplink;
 pub mod verdict;
+pub mod virtual_call;

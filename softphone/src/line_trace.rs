@@ -133,7 +133,7 @@ impl LineTrace {
 }
 
 /// When nothing arrives, in order; what overlaps is one.
-fn stalls(impairment: &Impairment, length: Duration) -> VecDeque<Range<Duration>> {
+pub(crate) fn stalls(impairment: &Impairment, length: Duration) -> VecDeque<Range<Duration>> {
     let mut all: Vec<Range<Duration>> = impairment
         .stalls
         .iter()
@@ -143,11 +143,7 @@ fn stalls(impairment: &Impairment, length: Duration) -> VecDeque<Range<Duration>
         && !period.is_zero()
     {
         let starts = std::iter::successors(Some(period), |at| at.checked_add(period));
-        all.extend(
-            starts
-                .take_while(|at| *at < length)
-                .map(|at| at..at + each),
-        );
+        all.extend(starts.take_while(|at| *at < length).map(|at| at..at + each));
     }
     all.retain(|stall| !stall.is_empty() && stall.start < length);
     all.sort_by_key(|stall| stall.start);
@@ -184,7 +180,10 @@ mod tests {
     fn a_delay_that_grows_is_seen_at_both_ends() {
         let figures = trace("none", 20, |ms| Some(50 + (ms / 1_000) as u32));
         assert_eq!(figures.start_us, Some(55_000));
-        assert_eq!((figures.min_us, figures.max_us), (Some(55_000), Some(69_000)));
+        assert_eq!(
+            (figures.min_us, figures.max_us),
+            (Some(55_000), Some(69_000))
+        );
         assert_eq!(figures.end_us, Some(69_000));
         // And a start that is not the rule does not count.
         let figures = trace("none", 20, |ms| Some(if ms < 3_000 { 500 } else { 50 }));

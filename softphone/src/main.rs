@@ -7,7 +7,9 @@ use softphone::{
     args::{Args, CallArgs, Command},
     call::call,
     device::list,
+    report::Report,
     verdict::{ExitCode, Verdict},
+    virtual_call,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +28,9 @@ fn make_call(args: &CallArgs) -> ExitCode {
         print_error(&format!("softphone: {error}"));
         return ExitCode::Usage;
     }
+    if args.virtual_time {
+        return show(args, virtual_call::call(args));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -33,7 +38,11 @@ fn make_call(args: &CallArgs) -> ExitCode {
             return ExitCode::NoConnection;
         }
     };
-    match runtime.block_on(call(args)) {
+    show(args, runtime.block_on(call(args)))
+}
+
+fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
+    match result {
         Ok(report) => {
             let good = report.verdict.exit == ExitCode::Good;
             if args.json {
