@@ -168,16 +168,7 @@ impl PlayoutPath {
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
-        if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
-            && samples > 0
-        {
-            let stages = chunk.stages.map(|mut stages| {
-                stages.downlink += micros(now.saturating_sub(chunk.arrived));
-                stages
-            });
-            let length = self.format.duration_of(samples);
-            self.heard_delay.insert(stages, length, now);
-        }
+        let before = self.depth();
         self.jitter_buffer.insert(
             Packet {
                 media_time: chunk.media_time,
@@ -186,13 +177,29 @@ impl PlayoutPath {
             },
             now,
         );
+        if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
+            && samples > 0
+        {
+            let stages = chunk.stages.map(|mut stages| {
+                stages.downlink += micros(now.saturating_sub(chunk.arrived));
+                stages
+            });
+            let length = self.format.duration_of(samples);
+            let grown = self.depth().saturating_sub(before);
+            self.heard_delay.insert(stages, length, grown, now);
+        }
+    }
+
+    /// What waits in the jitter buffer.
+    fn depth(&self) -> Duration {
+        Duration::from_micros(self.jitter_buffer.stats().depth_us)
     }
 
     fn pull(&mut self, now: Duration) {
         self.pulled.clear();
         self.pulled
             .resize(self.format.samples_in(PIECE) * self.format.channels(), 0.0);
-        let depth = Duration::from_micros(self.jitter_buffer.stats().depth_us);
+        let depth = self.depth();
         if self.jitter_buffer.pull(&mut self.pulled, now) == Playout::Sound
             && let Some(mut stages) = self.heard_delay.pull(depth, now)
         {

@@ -1,5 +1,7 @@
 //! Calls on the virtual clock, judged by what is heard and by what the far end got.
 
+use std::sync::{Arc, Mutex};
+
 use super::*;
 
 use audio::ToneReport;
@@ -7,6 +9,7 @@ use proto::callcenter::Gap;
 
 use crate::device::{
     DeviceStats,
+    virtual_clock::VirtualClock,
     virtual_microphone::ToneMicrophone,
     virtual_speaker::{Ear, VirtualSpeaker},
 };
@@ -338,5 +341,124 @@ fn on_a_stalled_line_sound_is_dropped_before_it_is_late() {
     for (at, chunk) in fresh {
         // 150 ms in the queue, and the chunk and look-ahead themselves.
         assert!(chunk.age_us <= 165_000, "{at:?}: {} µs old", chunk.age_us);
+    }
+}
+
+/// So many samples from one burst to the next: longer than anything is late.
+const PERIOD: u64 = 3 * 48_000;
+
+/// A tenth of a second of a tone every three seconds, silence between.
+struct Bursts {
+    clock: VirtualClock,
+    samples: u64,
+}
+
+impl Microphone for Bursts {
+    fn sample_rate_hz(&self) -> u32 {
+        48_000
+    }
+    fn channels(&self) -> u16 {
+        1
+    }
+    fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
+        for _ in 0..self.clock.due(now) {
+            let into = self.samples % PERIOD;
+            let phase = into as f32 * std::f32::consts::TAU / 48.0;
+            samples.push(if into < 4_800 { 0.3 * phase.sin() } else { 0.0 });
+            self.samples += 1;
+        }
+    }
+    fn latency_us(&self) -> u32 {
+        0
+    }
+    fn stats(&self) -> DeviceStats {
+        DeviceStats::default()
+    }
+}
+
+/// Remembers where bursts begin, in its own samples.
+struct BurstCounter {
+    clock: VirtualClock,
+    samples: u64,
+    quiet_for: u64,
+    onsets: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Speaker for BurstCounter {
+    fn sample_rate_hz(&self) -> u32 {
+        48_000
+    }
+    fn channels(&self) -> u16 {
+        1
+    }
+    fn wanted(&mut self, now: Duration) -> usize {
+        self.clock.due(now)
+    }
+    fn write(&mut self, samples: &[f32]) {
+        for sample in samples {
+            if sample.abs() > 0.03 {
+                if self.quiet_for > 12_000 {
+                    self.onsets.lock().unwrap().push(self.samples);
+                }
+                self.quiet_for = 0;
+            }
+            self.quiet_for += 1;
+            self.samples += 1;
+        }
+    }
+    fn latency_us(&self) -> u32 {
+        0
+    }
+    fn stats(&self) -> DeviceStats {
+        DeviceStats::default()
+    }
+}
+
+#[test]
+fn the_delay_that_is_told_is_the_delay_that_is_heard() {
+    for line in [
+        "none",
+        "delay=30ms",
+        "delay=10ms,jitter=5ms,seed=2",
+        "delay=10ms,jitter=15ms,seed=5",
+        "delay=20ms,stall=2s@9s",
+        "jitter=5ms,stall=500ms@9s,seed=8",
+    ] {
+        let options = SimulationOptions {
+            format: Format::OPUS_48K_MONO,
+            chunk_samples: 480,
+            bitrate: 32_000,
+            effects: Effects::parse("highpass,limiter").unwrap(),
+            impairment: line.parse().unwrap(),
+        };
+        let onsets = Arc::new(Mutex::new(Vec::new()));
+        let microphone = Bursts {
+            clock: VirtualClock::new(48_000),
+            samples: 0,
+        };
+        let speaker = BurstCounter {
+            clock: VirtualClock::new(48_000),
+            samples: 0,
+            quiet_for: 48_000,
+            onsets: Arc::clone(&onsets),
+        };
+        let mut simulation =
+            Simulation::new(options, Box::new(microphone), Box::new(speaker)).unwrap();
+        simulation.connect();
+        let mut told_ms = Vec::new();
+        while simulation.now() < seconds(36) {
+            simulation.step(|_, _| {}).unwrap();
+            told_ms.push(f64::from(simulation.engine().heard().delay_us) / 1e3);
+        }
+        let onsets = onsets.lock().unwrap();
+        assert!(onsets.len() >= 11, "{line}: {onsets:?}");
+        for &onset in onsets.iter().filter(|onset| **onset > 48_000) {
+            let heard_ms = (onset % PERIOD) as f64 / 48.0;
+            let told_ms = told_ms[(onset / 96) as usize];
+            assert!(
+                (heard_ms - told_ms).abs() < 5.0,
+                "{line}, burst at {onset}: {heard_ms:.1} ms, told as {told_ms:.1}"
+            );
+        }
     }
 }
