@@ -2,6 +2,9 @@
 //!
 //! Runs wherever its owner runs (engine thread, a leg's task), never in a device callback: a call
 //! costs some 13 µs for each 10 ms. Once its output has grown it allocates nothing.
+//!
+//! An adjustable one also stands between two clocks that run at nearly the same rate: its ratio is
+//! steered by a [`DriftControl`](crate::DriftControl).
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
@@ -22,6 +25,9 @@ const MAX_PHASES: u32 = 640;
 
 /// Points between two samples at which it is tabulated otherwise.
 const OVERSAMPLING: f64 = 128.0;
+
+/// How far an adjustable ratio reaches to both sides, in parts per million: clocks differ by 200.
+const MOST_PPM: f64 = 1_000.0;
 
 /// More input than this is worked off in pieces, so that the inner buffers stay small.
 const MAX_PIECE: usize = 1_024;
@@ -67,14 +73,7 @@ impl Resampler {
     /// # Errors
     /// Rates outside 1–768 kHz, or not 1 to 8 channels.
     pub fn new(from_hz: u32, to_hz: u32, channels: usize) -> Result<Self, ResamplerError> {
-        let rates = 1_000..=768_000;
-        if !rates.contains(&from_hz) || !rates.contains(&to_hz) || !(1..=8).contains(&channels) {
-            return Err(ResamplerError::Unsupported {
-                from_hz,
-                to_hz,
-                channels,
-            });
-        }
+        check(from_hz, to_hz, channels)?;
         if from_hz == to_hz {
             return Ok(Self {
                 sinc: None,
@@ -82,10 +81,37 @@ impl Resampler {
                 delay_us: 0,
             });
         }
-        let filter = Filter::between(from_hz, to_hz);
+        Self::with_filter(
+            from_hz,
+            to_hz,
+            channels,
+            1.0,
+            &Filter::between(from_hz, to_hz),
+        )
+    }
+
+    /// The same, with a ratio that [`Resampler::set_relative_ratio`] moves. It filters (and delays)
+    /// between equal rates, too, so that it can begin to move without a jump.
+    ///
+    /// # Errors
+    /// As for [`Resampler::new`].
+    pub fn adjustable(from_hz: u32, to_hz: u32, channels: usize) -> Result<Self, ResamplerError> {
+        check(from_hz, to_hz, channels)?;
+        let filter = Filter::adjustable(from_hz, to_hz);
+        let reach = 1.0 + MOST_PPM * 1e-6;
+        Self::with_filter(from_hz, to_hz, channels, reach, &filter)
+    }
+
+    fn with_filter(
+        from_hz: u32,
+        to_hz: u32,
+        channels: usize,
+        reach: f64,
+        filter: &Filter,
+    ) -> Result<Self, ResamplerError> {
         let sinc = Async::new_sinc(
             f64::from(to_hz) / f64::from(from_hz),
-            1.0,
+            reach,
             &SincInterpolationParameters {
                 sinc_len: filter.length,
                 f_cutoff: Some(CUTOFF),
@@ -105,8 +131,20 @@ impl Resampler {
         Ok(Self {
             sinc: Some(sinc),
             channels,
-            delay_us: Self::delay_us_between(from_hz, to_hz),
+            delay_us: filter.delay_us,
         })
+    }
+
+    /// Gives out so much more (above 1) or less than the two rates say, gliding there during the
+    /// next [`Resampler::process`]. Kept within 1 ± 0.001; without effect unless it was made
+    /// [`Resampler::adjustable`].
+    pub fn set_relative_ratio(&mut self, relative: f64) {
+        let reach = MOST_PPM * 1e-6;
+        let relative = relative.clamp(1.0 / (1.0 + reach), 1.0 + reach);
+        if let Some(adjustable) = self.sinc.as_mut().and_then(|sinc| sinc.as_adjustable()) {
+            // Refused where the ratio is fixed.
+            let _ = adjustable.set_resample_ratio_relative(relative, true);
+        }
     }
 
     /// Resamples `input` (interleaved, any number of whole sample groups) and appends what comes of
@@ -139,6 +177,18 @@ impl Resampler {
     }
 }
 
+fn check(from_hz: u32, to_hz: u32, channels: usize) -> Result<(), ResamplerError> {
+    let rates = 1_000..=768_000;
+    if rates.contains(&from_hz) && rates.contains(&to_hz) && (1..=8).contains(&channels) {
+        return Ok(());
+    }
+    Err(ResamplerError::Unsupported {
+        from_hz,
+        to_hz,
+        channels,
+    })
+}
+
 /// Resamples up to [`MAX_PIECE`] samples per channel by making the library's chunk just as long.
 fn resample_piece(sinc: &mut Async<f32>, channels: usize, piece: &[f32], output: &mut Vec<f32>) {
     let samples_in = piece.len() / channels;
@@ -169,22 +219,30 @@ struct Filter {
 
 impl Filter {
     fn between(from_hz: u32, to_hz: u32) -> Self {
-        // The library's filter is measured in input samples; going down it has to be longer by the
-        // ratio, or it would not be steep enough for the lower rate.
-        let downwards = f64::from(from_hz.max(to_hz)) / f64::from(to_hz);
-        let length = ((2 * HALF_LENGTH) as f64 * downwards / 8.0).ceil() as usize * 8;
         // Between usual rates the output falls on few phases (160 from 44.1 to 48 kHz). With the
         // table made of just these, reading the nearest point is exact, and takes half the time of
         // interpolating; it also keeps clear of the library's rounding slip (rubato 5.0.1): right
         // on a point, its linear form can take the neighbour instead.
         let phases = to_hz / gcd(from_hz, to_hz);
-        let (points, interpolation) = if phases <= MAX_PHASES {
-            (phases as usize, SincInterpolationType::Nearest)
+        if phases <= MAX_PHASES {
+            let points = phases as usize;
+            Self::new(from_hz, to_hz, points, SincInterpolationType::Nearest)
         } else {
-            // A filter that was made longer is smoother by as much.
-            let points = (OVERSAMPLING / downwards).ceil() as usize;
-            (points, SincInterpolationType::Linear)
-        };
+            Self::adjustable(from_hz, to_hz)
+        }
+    }
+
+    fn adjustable(from_hz: u32, to_hz: u32) -> Self {
+        // A filter that was made longer is smoother by as much.
+        let points = (OVERSAMPLING / downwards(from_hz, to_hz)).ceil() as usize;
+        Self::new(from_hz, to_hz, points, SincInterpolationType::Linear)
+    }
+
+    fn new(from_hz: u32, to_hz: u32, points: usize, interpolation: SincInterpolationType) -> Self {
+        // The library's filter is measured in input samples; going down it has to be longer by the
+        // ratio, or it would not be steep enough for the lower rate.
+        let length = (2 * HALF_LENGTH) as f64 * downwards(from_hz, to_hz);
+        let length = (length / 8.0).ceil() as usize * 8;
         // The library's first output stands one output interval after its first input, and its
         // table begins one point after the middle.
         let samples =
@@ -196,6 +254,10 @@ impl Filter {
             delay_us: (samples * 1e6 / f64::from(from_hz)).round() as u32,
         }
     }
+}
+
+fn downwards(from_hz: u32, to_hz: u32) -> f64 {
+    f64::from(from_hz.max(to_hz)) / f64::from(to_hz)
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -353,6 +415,87 @@ mod tests {
             resampler.process(&[0.1; 882], &mut output);
         }
         assert_eq!(output.capacity(), before);
+    }
+
+    #[test]
+    fn an_adjustable_one_keeps_tone_and_delay_at_equal_rates_and_others() {
+        for (from, to) in [(48_000, 48_000), (8_000, 8_000), (48_000, 44_100)] {
+            for hz in [1_000.0, 3_000.0] {
+                let input = sine(hz, 0.5, from, 2 * from as usize);
+                let mut resampler = Resampler::adjustable(from, to, 1).unwrap();
+                let mut output = Vec::new();
+                resampler.process(&input, &mut output);
+                let fit = fit_sine(&output[to as usize / 10..], hz, to);
+                assert!((fit.level_db - -6.02).abs() < 0.05, "{from}→{to}: {fit:?}");
+                assert!(fit.sinad_db > 80.0, "{from}→{to} {hz}: {fit:?}");
+            }
+            let input = sine(50.0, 0.5, from, from as usize);
+            let mut resampler = Resampler::adjustable(from, to, 1).unwrap();
+            let mut output = Vec::new();
+            resampler.process(&input, &mut output);
+            let stated = f64::from(resampler.delay_us());
+            let measured = 1e6 * phase_delay_s(&output[to as usize / 10..], to / 10, 50.0, to);
+            assert!((measured - stated).abs() < 1.0, "{measured}, not {stated}");
+        }
+    }
+
+    #[test]
+    fn the_relative_ratio_changes_count_and_pitch_and_glides() {
+        for relative in [1.0 - 500e-6, 1.0, 1.0 + 200e-6] {
+            let mut resampler = Resampler::adjustable(48_000, 48_000, 1).unwrap();
+            let input = sine(1_000.0, 0.5, 48_000, 20 * 48_000);
+            let mut output = Vec::new();
+            for (index, piece) in input.chunks(120).enumerate() {
+                if index == 400 {
+                    resampler.set_relative_ratio(relative);
+                }
+                resampler.process(piece, &mut output);
+            }
+            let expected = 48_000.0 + 19.0 * 48_000.0 * relative;
+            assert!((output.len() as f64 - expected).abs() < 4.0, "{relative}");
+            let fit = fit_sine(&output[96_000..144_000], 1_000.0 / relative, 48_000);
+            assert!(fit.sinad_db > 80.0, "{relative} {fit:?}");
+            // No click where it changed: a tone cannot step farther than its slope, nor bend more
+            // than its curvature.
+            let bend = |w: &[f32]| (w[2] - 2.0 * w[1] + w[0]).abs();
+            let most = output[1_000..].windows(3).map(bend).fold(0.0, f32::max);
+            assert!(most < 0.5 * (std::f32::consts::TAU / 48.0).powi(2) * 1.01);
+        }
+    }
+
+    #[test]
+    fn a_ratio_out_of_reach_is_kept_in_reach_and_a_fixed_one_is_not_moved() {
+        for (mut resampler, relative, expected) in [
+            (Resampler::adjustable(48_000, 48_000, 1), 2.0, 48_048),
+            (Resampler::adjustable(48_000, 48_000, 1), 0.0, 47_952),
+            (Resampler::new(48_000, 44_100, 1), 2.0, 44_100),
+            (Resampler::new(48_000, 48_000, 1), 2.0, 48_000),
+        ]
+        .map(|(made, relative, expected)| (made.unwrap(), relative, expected))
+        {
+            let mut output = Vec::new();
+            resampler.process(&[0.1; 480], &mut output);
+            output.clear();
+            resampler.set_relative_ratio(relative);
+            for _ in 0..100 {
+                resampler.process(&[0.1; 480], &mut output);
+            }
+            assert!(output.len().abs_diff(expected) <= 2, "{}", output.len());
+        }
+    }
+
+    #[test]
+    fn steering_allocates_nothing_once_it_is_warm() {
+        let mut resampler = Resampler::adjustable(48_000, 48_000, 1).unwrap();
+        let mut output = Vec::with_capacity(490);
+        let before = (output.capacity(), output.as_ptr());
+        for index in 0..10_000 {
+            output.clear();
+            resampler.set_relative_ratio(1.0 + f64::from(index % 7 - 3) * 1e-4);
+            resampler.process(&[0.1; 480], &mut output);
+            assert!((477..=482).contains(&output.len()), "{}", output.len());
+        }
+        assert_eq!((output.capacity(), output.as_ptr()), before);
     }
 
     #[test]

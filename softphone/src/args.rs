@@ -7,6 +7,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use proto::ServerAddress;
 
+use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
+
 /// Speak into a call: microphone to server to speaker.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -73,6 +75,19 @@ pub struct CallArgs {
     #[arg(long, value_name = "LIST", value_parser = Effects::parse)]
     pub effects: Option<Effects>,
 
+    /// Remove the loudspeaker's echo from the microphone, at the price of 9 ms. auto: with a
+    /// microphone and a speaker that is not called a headset.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub aec: EchoChoice,
+
+    /// Remove steady noise here, at the price of 6 ms, rather than at the server.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub ns: Switch,
+
+    /// Raise quiet speech here rather than at the server.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub agc: Switch,
+
     /// Microphone: a name, or an unambiguous part of one. [default: the system's]
     #[arg(long, value_name = "NAME")]
     pub input: Option<String>,
@@ -132,6 +147,22 @@ pub struct CallArgs {
     /// What to log, on stderr: error, warn, info, debug. [default: RUST_LOG, or error]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+}
+
+impl CallArgs {
+    /// The near end's processing that was asked for.
+    pub fn near_end(&self) -> NearEndChoice {
+        NearEndChoice {
+            echo: self.aec,
+            noise_suppression: self.ns,
+            gain_control: self.agc,
+        }
+    }
+
+    /// Whether microphone and speaker are both devices.
+    pub fn has_real_devices(&self) -> bool {
+        !self.synthetic && self.source == Source::Mic && self.sink == Sink::Speaker
+    }
 }
 
 /// Where the sound comes from.

@@ -25,6 +25,7 @@ use crate::{
         virtual_speaker::{Ear, VirtualSpeaker},
     },
     engine::{Engine, EngineStatus, EngineThread},
+    near_end_choice::EchoChoice,
     playout_path::{Downlink, PlayoutPath},
     report::Report,
     screen::Screen,
@@ -237,7 +238,10 @@ fn start_engine(
     let chunk = plan
         .format
         .samples_in(Duration::from_millis(u64::from(args.frame_ms)));
+    let speaker_name = args.has_real_devices().then(|| speaker.stats().name);
+    let near_end = args.near_end().options(speaker_name.as_deref());
     let capture = CapturePath::new(microphone, plan.format, chunk, args.bitrate)
+        .and_then(|capture| capture.with_near_end(near_end))
         .map_err(|error| failed(error.to_string()))?;
     let playout =
         PlayoutPath::new(speaker, plan.format).map_err(|error| failed(error.to_string()))?;
@@ -274,9 +278,9 @@ impl RunningCall {
         if !self.ui.is_live() {
             return;
         }
-        if !args.synthetic && args.source == Source::Mic && args.sink == Sink::Speaker {
+        if args.has_real_devices() && args.aec == EchoChoice::Off {
             self.ui
-                .say("use headphones: nothing keeps the loudspeaker out of the microphone yet");
+                .say("use headphones: with --aec off the microphone hears the loudspeaker");
         }
         self.ui.say("press m to mute, q to hang up");
     }

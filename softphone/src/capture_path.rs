@@ -1,17 +1,23 @@
-//! Microphone to packets: down-mix, resample, cut into chunks, encode, number in media time.
+//! Microphone to packets: down-mix, resample, process the near end, cut into chunks, encode, number in media time.
 //!
 //! Runs on the engine thread; pure but for the microphone it reads.
 
 use std::time::Duration;
 
 use audio::{
-    CodecError, Encoder, Format, Resampler, ResamplerError,
+    CodecError, Encoder, Format, Resampler, ResamplerError, frame,
     meter::{Level, LevelMeter, rfc6464_level},
+    near_end::{NearEndOptions, NearEndStats},
 };
 use bytes::Bytes;
 use proto::callcenter::Gap;
 
-use crate::{delay::Stages, device::Microphone, uplink::Outgoing};
+use crate::{
+    delay::Stages,
+    device::Microphone,
+    near_end_path::{NearEndPath, Rendered},
+    uplink::Outgoing,
+};
 
 /// Without sound to send, an empty chunk so often: it keeps acknowledgements flowing.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
@@ -35,6 +41,8 @@ pub struct CapturePath {
     microphone: Box<dyn Microphone>,
     resampler: Resampler,
     resampler_rate_hz: u32,
+    /// `None` where nothing of it is on.
+    near_end: Option<NearEndPath>,
     encoder: Encoder,
     /// What the encoder's look-ahead adds to the age of a chunk, in microseconds.
     lookahead_us: u32,
@@ -73,6 +81,7 @@ impl CapturePath {
         let lookahead_us = micros(format.duration_of(encoder.lookahead()));
         Ok(Self {
             resampler: Resampler::new(rate, format.sample_rate_hz(), 1)?,
+            near_end: None,
             resampler_rate_hz: rate,
             microphone,
             encoder,
@@ -91,6 +100,31 @@ impl CapturePath {
             age_us: 0,
             failures: 0,
         })
+    }
+
+    /// The same with what `options` ask for. Where that is nothing, nothing is delayed either.
+    ///
+    /// # Errors
+    /// The microphone's rate cannot be resampled.
+    pub fn with_near_end(mut self, options: NearEndOptions) -> Result<Self, PathError> {
+        let format_rate_hz = self.encoder.format().sample_rate_hz();
+        self.near_end = options
+            .any()
+            .then(|| NearEndPath::new(options, format_rate_hz))
+            .transpose()?;
+        self.set_up_resampler(self.resampler_rate_hz)?;
+        Ok(self)
+    }
+
+    /// Takes what the speaker was given since the last call, whose echo the microphone may hear.
+    ///
+    /// # Errors
+    /// The speaker came back at a rate that cannot be resampled.
+    pub fn hear(&mut self, rendered: Rendered<'_>) -> Result<(), PathError> {
+        if let Some(near_end) = &mut self.near_end {
+            near_end.hear(rendered)?;
+        }
+        Ok(())
     }
 
     /// Reads what was captured since the last call and hands every chunk that is complete to
@@ -141,6 +175,11 @@ impl CapturePath {
         self.failures
     }
 
+    /// Figures of the near end's processing, where any is on.
+    pub fn near_end(&self) -> Option<NearEndStats> {
+        self.near_end.as_ref().map(NearEndPath::stats)
+    }
+
     fn set_muted(&mut self, muted: bool) {
         if muted != self.muted {
             self.muted = muted;
@@ -155,7 +194,7 @@ impl CapturePath {
         if self.captured.is_empty() {
             return Ok(());
         }
-        let before = self.pending.len();
+        self.follow_absence(now);
         let channels = usize::from(self.microphone.channels());
         self.mono.clear();
         self.mono.extend(
@@ -165,8 +204,16 @@ impl CapturePath {
         );
         audio::codec::make_finite(&mut self.mono);
         self.meter.push(&self.mono);
-        self.resampler.process(&self.mono, &mut self.pending);
-        self.follow_absence(now, self.pending.len() - before);
+        match &mut self.near_end {
+            // Also while muted: an echo that is known already needs not be found again.
+            Some(near_end) => {
+                self.resampler.process(&self.mono, near_end.input());
+                let latency_us = self.microphone.latency_us() + self.resampler.delay_us();
+                let latency = Duration::from_micros(u64::from(latency_us));
+                near_end.process(latency, now, &mut self.pending);
+            }
+            None => self.resampler.process(&self.mono, &mut self.pending),
+        }
         self.last_sound = now;
         if self.muted {
             self.media_time += self.pending.len() as u64;
@@ -176,17 +223,20 @@ impl CapturePath {
     }
 
     /// After the microphone was away, media time goes on from where real time is.
-    fn follow_absence(&mut self, now: Duration, fresh: usize) {
+    fn follow_absence(&mut self, now: Duration) {
         let away = now.saturating_sub(self.last_sound);
         if away < AWAY || self.media_time == 0 {
             return;
         }
         let format = self.encoder.format();
-        let missing = format.samples_in(away).saturating_sub(fresh);
+        let fresh = self.captured.len() / usize::from(self.microphone.channels());
+        let fresh = Duration::from_secs_f64(fresh as f64 / f64::from(self.resampler_rate_hz));
         // What was begun before is too short to send, and older than what is missing.
-        let begun = self.pending.len() - fresh;
-        self.pending.drain(..begun);
-        self.media_time += (begun + missing) as u64;
+        let unframed = self.near_end.as_mut().map_or(0, NearEndPath::forget);
+        let unframed = Duration::from_secs_f64(unframed as f64 / f64::from(frame::SAMPLE_RATE_HZ));
+        let missing = format.samples_in(unframed + away.saturating_sub(fresh));
+        self.media_time += (self.pending.len() + missing) as u64;
+        self.pending.clear();
         if !self.muted {
             self.gap = Gap::Device;
         }
@@ -195,9 +245,18 @@ impl CapturePath {
     fn follow_device_rate(&mut self) -> Result<(), PathError> {
         let rate = self.microphone.sample_rate_hz();
         if rate != self.resampler_rate_hz {
-            self.resampler = Resampler::new(rate, self.encoder.format().sample_rate_hz(), 1)?;
-            self.resampler_rate_hz = rate;
+            self.set_up_resampler(rate)?;
         }
+        Ok(())
+    }
+
+    fn set_up_resampler(&mut self, from_hz: u32) -> Result<(), PathError> {
+        let to_hz = match self.near_end {
+            Some(_) => frame::SAMPLE_RATE_HZ,
+            None => self.encoder.format().sample_rate_hz(),
+        };
+        self.resampler = Resampler::new(from_hz, to_hz, 1)?;
+        self.resampler_rate_hz = from_hz;
         Ok(())
     }
 
@@ -212,6 +271,7 @@ impl CapturePath {
         let stages = Stages {
             capture_device: self.microphone.latency_us(),
             framing: micros(format.duration_of(self.pending.len())),
+            processing: self.near_end.as_ref().map_or(0, NearEndPath::delay_us),
             codec: self.lookahead_us,
             resampler: self.resampler.delay_us(),
             ..Stages::default()

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use audio::jitter_buffer::JitterBufferStats;
+use audio::{jitter_buffer::JitterBufferStats, near_end::NearEndStats};
 use tokio::sync::watch;
 
 use crate::{
@@ -45,6 +45,8 @@ pub struct EngineStatus {
     pub sent_age_us: u32,
     /// The jitter buffer.
     pub jitter_buffer: JitterBufferStats,
+    /// The near end's processing, where any is on.
+    pub near_end: Option<NearEndStats>,
     /// The microphone.
     pub microphone: DeviceStats,
     /// The speaker.
@@ -84,8 +86,10 @@ impl Engine {
         muted: bool,
         send: impl FnMut(Outgoing),
     ) -> Result<(), PathError> {
-        self.capture.tick(now, muted, send)?;
-        self.playout.tick(now)
+        // First what is played: the echo canceller must know it before the microphone hears it.
+        self.playout.tick(now)?;
+        self.capture.hear(self.playout.rendered())?;
+        self.capture.tick(now, muted, send)
     }
 
     /// Whether the far end has said all and all of it was played.
@@ -104,6 +108,7 @@ impl Engine {
             course: self.playout.course().figures(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
+            near_end: self.capture.near_end(),
             microphone: self.capture.microphone().stats(),
             speaker: self.playout.speaker().stats(),
             muted,

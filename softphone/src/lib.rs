@@ -10,10 +10,14 @@ pub mod clock;
 pub mod course;
 pub mod delay;
 pub mod device;
+#[cfg(test)]
+mod echo_simulation;
 pub mod engine;
 pub mod far_end;
 pub mod heard_delay;
 pub mod line_trace;
+pub mod near_end_choice;
+pub mod near_end_path;
 pub mod numbering;
 pub mod playout_path;
 pub mod report;

@@ -19,6 +19,7 @@ use crate::{
     delay::Stages,
     device::Speaker,
     heard_delay::HeardDelay,
+    near_end_path::Rendered,
 };
 
 /// The most that is pulled from the jitter buffer at once: what the speaker wants is met by pieces,
@@ -64,6 +65,8 @@ pub struct PlayoutPath {
     ready: Vec<f32>,
     /// As the speaker takes it, interleaved.
     played: Vec<f32>,
+    /// What was written to the speaker last, mono.
+    rendered: Vec<f32>,
     meter: LevelMeter,
     ended: bool,
     heard_delay: HeardDelay,
@@ -86,6 +89,7 @@ impl PlayoutPath {
             pulled: Vec::new(),
             ready: Vec::new(),
             played: Vec::new(),
+            rendered: Vec::new(),
             meter: LevelMeter::new(),
             ended: false,
             heard_delay: HeardDelay::default(),
@@ -123,6 +127,7 @@ impl PlayoutPath {
     /// The device came back at a rate that cannot be resampled.
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
         self.course.advance(now, &self.jitter_buffer.stats());
+        self.rendered.clear();
         let wanted = self.speaker.wanted(now);
         self.follow_device_rate()?;
         while self.ready.len() < wanted && !self.is_finished() {
@@ -135,7 +140,8 @@ impl PlayoutPath {
         self.meter.push(&self.ready[..count]);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
-        for sample in self.ready.drain(..count) {
+        self.rendered.extend(self.ready.drain(..count));
+        for &sample in &self.rendered {
             self.played.extend(std::iter::repeat_n(sample, channels));
         }
         self.speaker.write(&self.played);
@@ -145,6 +151,15 @@ impl PlayoutPath {
     /// Whether the far end has said all and all of it was played.
     pub fn is_finished(&self) -> bool {
         self.ended && self.jitter_buffer.stats().depth_us == 0
+    }
+
+    /// What the last [`PlayoutPath::tick`] wrote to the speaker.
+    pub fn rendered(&self) -> Rendered<'_> {
+        Rendered {
+            samples: &self.rendered,
+            sample_rate_hz: self.resampler_rate_hz,
+            latency_us: self.speaker.latency_us(),
+        }
     }
 
     /// The speaker, for its figures.
