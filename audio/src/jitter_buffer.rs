@@ -114,6 +114,15 @@ pub struct JitterBufferStats {
     pub out_of_order: u64,
 }
 
+/// By how much what waits differs from what should, for a [`DriftControl`](crate::DriftControl).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DepthError {
+    /// Samples per channel too many; negative: too few.
+    pub samples: f64,
+    /// Played since the error before.
+    pub elapsed: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing is to be heard until enough waits.
@@ -270,6 +279,16 @@ impl JitterBuffer {
         self.last_transit_us = None;
         self.pausing = true;
         self.schedule.forget();
+    }
+
+    /// The newest depth error, once. `None` while nothing arrives, or too little is known: then the
+    /// depth says nothing about clocks.
+    pub fn take_depth_error(&mut self) -> Option<DepthError> {
+        let (samples, elapsed) = self.schedule.take_error()?;
+        Some(DepthError {
+            samples: samples as f64,
+            elapsed: self.format.duration_of(elapsed),
+        })
     }
 
     /// Where it stands.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use audio::{
-    CodecError, Encoder, Format, Resampler, ResamplerError,
+    CodecError, Encoder, Format, RenderPathError, Resampler, ResamplerError,
     meter::{Level, LevelMeter, rfc6464_level},
 };
 use bytes::Bytes;
@@ -28,6 +28,9 @@ pub enum PathError {
     /// The device's rate cannot be resampled.
     #[error(transparent)]
     Resampler(#[from] ResamplerError),
+    /// The playout side cannot be set up.
+    #[error(transparent)]
+    Render(#[from] RenderPathError),
 }
 
 /// The sending half of the engine.

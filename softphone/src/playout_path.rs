@@ -1,4 +1,4 @@
-//! Packets to speaker: jitter buffer, decode or conceal, resample, play.
+//! Packets to speaker: what the render path makes of them, played.
 //!
 //! Runs on the engine thread; pure but for the speaker it writes. The speaker's clock drives it:
 //! nothing is pulled that the speaker does not want.
@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use audio::{
-    Format, Resampler,
-    jitter_buffer::{self, JitterBuffer, JitterBufferStats, Packet, Playout},
+    Format, RenderPath,
+    jitter_buffer::{self, JitterBufferStats, Packet, Playout},
     meter::{Level, LevelMeter},
 };
 use bytes::Bytes;
@@ -18,10 +18,6 @@ use crate::{
     delay::DelaySum,
     device::Speaker,
 };
-
-/// The most that is pulled from the jitter buffer at once: what the speaker wants is met by pieces,
-/// so that hardly anything waits behind the buffer, where it could not be steered any more.
-const PIECE: Duration = Duration::from_micros(2_500);
 
 /// What the session has for the engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,14 +48,9 @@ pub struct Incoming {
 /// The receiving half of the engine.
 pub struct PlayoutPath {
     speaker: Box<dyn Speaker>,
-    format: Format,
-    jitter_buffer: JitterBuffer,
-    resampler: Resampler,
-    resampler_rate_hz: u32,
-    /// One piece from the jitter buffer.
+    render: RenderPath,
+    /// From the render path, mono.
     pulled: Vec<f32>,
-    /// At the speaker's rate, mono; a remainder of a piece stays here.
-    ready: Vec<f32>,
     /// As the speaker takes it, interleaved.
     played: Vec<f32>,
     meter: LevelMeter,
@@ -73,15 +64,10 @@ impl PlayoutPath {
     /// # Errors
     /// The codec or the resampler cannot be set up.
     pub fn new(speaker: Box<dyn Speaker>, format: Format) -> Result<Self, PathError> {
-        let rate = speaker.sample_rate_hz();
         Ok(Self {
-            resampler: Resampler::new(format.sample_rate_hz(), rate, 1)?,
-            resampler_rate_hz: rate,
+            render: RenderPath::new(format, speaker.sample_rate_hz())?,
             speaker,
-            jitter_buffer: JitterBuffer::new(format)?,
-            format,
             pulled: Vec::new(),
-            ready: Vec::new(),
             played: Vec::new(),
             meter: LevelMeter::new(),
             ended: false,
@@ -94,13 +80,13 @@ impl PlayoutPath {
         match downlink {
             Downlink::Began => {
                 self.ended = false;
-                self.jitter_buffer.reset();
+                self.render.reset();
             }
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
             Downlink::Ended => {
                 self.ended = true;
                 // What is not there any more is not missing.
-                self.jitter_buffer.insert(
+                self.render.insert(
                     Packet {
                         media_time: 0,
                         gap: jitter_buffer::Gap::Silence,
@@ -118,18 +104,18 @@ impl PlayoutPath {
     /// The device came back at a rate that cannot be resampled.
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
         let wanted = self.speaker.wanted(now);
-        self.follow_device_rate()?;
-        while self.ready.len() < wanted && !self.is_finished() {
-            self.pull(now);
-        }
-        let count = wanted.min(self.ready.len());
-        if count == 0 {
+        self.render
+            .set_speaker_rate(self.speaker.sample_rate_hz())?;
+        if wanted == 0 || self.is_finished() {
             return Ok(());
         }
-        self.meter.push(&self.ready[..count]);
+        self.pulled.clear();
+        self.pulled.resize(wanted, 0.0);
+        let _: Playout = self.render.pull(&mut self.pulled, now);
+        self.meter.push(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
-        for sample in self.ready.drain(..count) {
+        for &sample in &self.pulled {
             self.played.extend(std::iter::repeat_n(sample, channels));
         }
         self.speaker.write(&self.played);
@@ -138,7 +124,7 @@ impl PlayoutPath {
 
     /// Whether the far end has said all and all of it was played.
     pub fn is_finished(&self) -> bool {
-        self.ended && self.jitter_buffer.stats().depth_us == 0
+        self.ended && self.render.stats().depth_us == 0
     }
 
     /// The speaker, for its figures.
@@ -148,7 +134,13 @@ impl PlayoutPath {
 
     /// The jitter buffer's figures.
     pub fn jitter_buffer(&self) -> JitterBufferStats {
-        self.jitter_buffer.stats()
+        self.render.stats()
+    }
+
+    /// By how many parts per million the speaker's clock is faster than the sender's, as far as
+    /// learned.
+    pub fn drift_ppm(&self) -> f64 {
+        self.render.drift_ppm()
     }
 
     /// Level of what was played since the last call of this.
@@ -164,17 +156,13 @@ impl PlayoutPath {
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
         if !chunk.payload.is_empty() {
             // The chunk will be played behind what waits before it.
-            let waiting_us = self.jitter_buffer.stats().depth_us as u32;
-            let queued_us = self.speaker.latency_us()
-                + self.resampler.delay_us()
-                + micros(Duration::from_nanos(
-                    self.ready.len() as u64 * 1_000_000_000 / u64::from(self.resampler_rate_hz),
-                ));
+            let waiting_us = self.render.stats().depth_us as u32;
+            let queued_us = self.speaker.latency_us() + self.render.resampler_us();
             let handling_us = micros(now.saturating_sub(chunk.arrived));
             self.delay
                 .add(chunk.age_us, handling_us, waiting_us, queued_us);
         }
-        self.jitter_buffer.insert(
+        self.render.insert(
             Packet {
                 media_time: chunk.media_time,
                 gap: buffer_gap(chunk.gap),
@@ -182,24 +170,6 @@ impl PlayoutPath {
             },
             now,
         );
-    }
-
-    fn pull(&mut self, now: Duration) {
-        self.pulled.clear();
-        self.pulled
-            .resize(self.format.samples_in(PIECE) * self.format.channels(), 0.0);
-        let _: Playout = self.jitter_buffer.pull(&mut self.pulled, now);
-        self.resampler.process(&self.pulled, &mut self.ready);
-    }
-
-    fn follow_device_rate(&mut self) -> Result<(), PathError> {
-        let rate = self.speaker.sample_rate_hz();
-        if rate != self.resampler_rate_hz {
-            self.resampler = Resampler::new(self.format.sample_rate_hz(), rate, 1)?;
-            self.resampler_rate_hz = rate;
-            self.ready.clear();
-        }
-        Ok(())
     }
 }
 
