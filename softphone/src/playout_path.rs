@@ -1,4 +1,4 @@
-//! Packets to speaker: what the render path makes of them, played.
+//! Packets to speaker: what the render path makes of them, played and accounted for.
 //!
 //! Runs on the engine thread; pure but for the speaker it writes. The speaker's clock drives it:
 //! nothing is pulled that the speaker does not want.
@@ -15,9 +15,14 @@ use proto::callcenter::Gap;
 
 use crate::{
     capture_path::{PathError, micros},
-    delay::DelaySum,
+    course::{Course, CourseFigures},
+    delay::Stages,
     device::Speaker,
+    heard_delay::HeardDelay,
 };
+
+/// What the speaker wants is met by pieces of this length, so that the age of each is known.
+const PIECE: Duration = Duration::from_micros(2_500);
 
 /// What the session has for the engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +44,8 @@ pub struct Incoming {
     pub media_time: u64,
     /// Why samples before `media_time` are missing.
     pub gap: Gap,
-    /// How old its first sample was when it arrived, in microseconds; `None` if nobody tells.
-    pub age_us: Option<u32>,
+    /// What its first sample had been through when it arrived; `None` if nobody tells.
+    pub stages: Option<Stages>,
     /// When it arrived, on the softphone's clock.
     pub arrived: Duration,
 }
@@ -48,6 +53,7 @@ pub struct Incoming {
 /// The receiving half of the engine.
 pub struct PlayoutPath {
     speaker: Box<dyn Speaker>,
+    format: Format,
     render: RenderPath,
     /// From the render path, mono.
     pulled: Vec<f32>,
@@ -55,7 +61,8 @@ pub struct PlayoutPath {
     played: Vec<f32>,
     meter: LevelMeter,
     ended: bool,
-    delay: DelaySum,
+    heard_delay: HeardDelay,
+    course: Course,
 }
 
 impl PlayoutPath {
@@ -67,11 +74,13 @@ impl PlayoutPath {
         Ok(Self {
             render: RenderPath::new(format, speaker.sample_rate_hz())?,
             speaker,
+            format,
             pulled: Vec::new(),
             played: Vec::new(),
             meter: LevelMeter::new(),
             ended: false,
-            delay: DelaySum::default(),
+            heard_delay: HeardDelay::default(),
+            course: Course::default(),
         })
     }
 
@@ -81,6 +90,7 @@ impl PlayoutPath {
             Downlink::Began => {
                 self.ended = false;
                 self.render.reset();
+                self.heard_delay.forget();
             }
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
             Downlink::Ended => {
@@ -103,15 +113,18 @@ impl PlayoutPath {
     /// # Errors
     /// The device came back at a rate that cannot be resampled.
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
+        self.course.advance(now, &self.render.stats());
         let wanted = self.speaker.wanted(now);
-        self.render
-            .set_speaker_rate(self.speaker.sample_rate_hz())?;
+        let rate = self.speaker.sample_rate_hz();
+        self.render.set_speaker_rate(rate)?;
         if wanted == 0 || self.is_finished() {
             return Ok(());
         }
         self.pulled.clear();
-        self.pulled.resize(wanted, 0.0);
-        let _: Playout = self.render.pull(&mut self.pulled, now);
+        let piece = (u128::from(rate) * PIECE.as_micros() / 1_000_000) as usize;
+        while self.pulled.len() < wanted {
+            self.pull(piece.clamp(1, wanted - self.pulled.len()), rate, now);
+        }
         self.meter.push(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
@@ -148,19 +161,21 @@ impl PlayoutPath {
         self.meter.read()
     }
 
-    /// From the microphone to this speaker, so far.
-    pub fn delay(&self) -> &DelaySum {
-        &self.delay
+    /// Delay and judgement so far.
+    pub fn course(&self) -> CourseFigures {
+        self.course.figures()
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
-        if !chunk.payload.is_empty() {
-            // The chunk will be played behind what waits before it.
-            let waiting_us = self.render.stats().depth_us as u32;
-            let queued_us = self.speaker.latency_us() + self.render.resampler_us();
-            let handling_us = micros(now.saturating_sub(chunk.arrived));
-            self.delay
-                .add(chunk.age_us, handling_us, waiting_us, queued_us);
+        if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
+            && samples > 0
+        {
+            let stages = chunk.stages.map(|mut stages| {
+                stages.downlink += micros(now.saturating_sub(chunk.arrived));
+                stages
+            });
+            let length = self.format.duration_of(samples);
+            self.heard_delay.insert(stages, length, now);
         }
         self.render.insert(
             Packet {
@@ -170,6 +185,23 @@ impl PlayoutPath {
             },
             now,
         );
+    }
+
+    fn pull(&mut self, samples: usize, rate_hz: u32, now: Duration) {
+        let depth = Duration::from_micros(self.render.stats().depth_us);
+        let start = self.pulled.len();
+        self.pulled.resize(start + samples, 0.0);
+        if self.render.pull(&mut self.pulled[start..], now) == Playout::Sound
+            && let Some(mut stages) = self.heard_delay.pull(depth, now)
+        {
+            // What was pulled before goes to the speaker before it.
+            stages.jitter_buffer += micros(Duration::from_nanos(
+                start as u64 * 1_000_000_000 / u64::from(rate_hz),
+            ));
+            stages.resampler += self.render.resampler_us();
+            stages.playback_device = self.speaker.latency_us();
+            self.course.hear(&stages, samples);
+        }
     }
 }
 

@@ -8,15 +8,18 @@ pub mod analysis;
 pub mod cpu;
 pub mod lab;
 pub mod mirror;
+pub mod python;
 pub mod rig;
 pub mod signals;
 
 mod binaries;
 mod in_process;
+mod pesq;
 mod process;
 mod server;
 
 pub use binaries::bin;
+pub use pesq::pesq;
 pub use process::{Output, Process, run};
 pub use server::Server;
 

@@ -1,35 +1,21 @@
 //! The examples in Python, run as they are written: an independent client in another language.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
-use tests::{Output, Process, Server, bin, run};
+use tests::{
+    Output, Process, Server, bin,
+    python::{python, repository},
+    run,
+};
 
 /// Far more than anything here needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn repository() -> &'static Path {
-    let parent = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    parent.expect("this package lies in the repository")
-}
-
 fn example(name: &str) -> String {
     let path = repository().join("examples/python").join(name);
     path.to_str().expect("a path in UTF-8").to_owned()
-}
-
-/// The interpreter that has grpcio, if script/setup made it.
-fn python() -> Option<PathBuf> {
-    let python = repository().join(".venv/bin/python");
-    if python.exists() {
-        return Some(python);
-    }
-    tests::skip("there is no .venv with grpcio; script/setup makes it");
-    None
 }
 
 fn wav_spec(sample_rate: u32, channels: u16) -> WavSpec {
