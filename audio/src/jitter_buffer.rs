@@ -149,6 +149,7 @@ pub struct JitterBuffer {
     gain: f32,
     /// Samples to be played before the next cut or insertion.
     rest: usize,
+    /// The last time at which was pulled, and how much was pulled then.
     last_pull: Option<(Duration, usize)>,
     last_arrival: Duration,
     last_transit_us: Option<i64>,
@@ -578,13 +579,18 @@ impl JitterBuffer {
 
     /// What arrived while the speaker stood still is late, not early.
     fn notice_stopped_speaker(&mut self, wanted: usize, now: Duration) {
-        if let Some((last, played)) = self.last_pull.replace((now, wanted)) {
+        if let Some((last, played)) = self.last_pull {
+            if last == now {
+                self.last_pull = Some((now, played + wanted));
+                return;
+            }
             let passed = now.saturating_sub(last).min(LONGEST_JUMP);
             let unplayed = self.format.samples_in(passed).saturating_sub(played);
             if unplayed > self.format.samples_in(SPEAKER_STOPPED) {
                 self.schedule.idle(unplayed);
             }
         }
+        self.last_pull = Some((now, wanted));
     }
 
     fn observe_arrival(&mut self, now: Duration) {

@@ -21,7 +21,7 @@ const SLOT: Duration = Duration::from_millis(20);
 /// forget a bad moment, and for ±200 ppm of drift to falsify by 2 ms at most.
 const SLOTS: usize = 500;
 /// The newest observations, two seconds of them, whose median is where the line stands now: no
-/// stall and no burst moves it, and drift by half of them too late at most, which is 0.2 ms.
+/// stall and no burst moves it, and drift shows by a second too late, which is 0.2 ms.
 const RECENT: usize = 100;
 /// Fewer say nothing about clocks.
 const LEAST_RECENT: usize = 50;

@@ -12,10 +12,6 @@ use crate::{
     ResamplerError,
 };
 
-/// The most that is pulled from the jitter buffer at once: hardly anything waits behind the buffer,
-/// where it could not be steered any more.
-const PIECE: Duration = Duration::from_micros(2_500);
-
 /// A render path that cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderPathError {
@@ -34,7 +30,7 @@ pub struct RenderPath {
     jitter_buffer: JitterBuffer,
     drift: DriftControl,
     resampler: Resampler,
-    /// One piece from the jitter buffer.
+    /// From the jitter buffer, at the format's rate.
     pulled: Vec<f32>,
     /// At the speaker's rate: a sample or two more than it wanted last.
     ready: Vec<f32>,
@@ -53,7 +49,7 @@ impl RenderPath {
             jitter_buffer: JitterBuffer::new(format)?,
             drift: DriftControl::new(from_hz),
             resampler: Resampler::adjustable(from_hz, speaker_hz, channels)?,
-            pulled: Vec::with_capacity(format.samples_in(PIECE) * channels),
+            pulled: Vec::new(),
             ready: Vec::new(),
         })
     }
@@ -95,11 +91,12 @@ impl RenderPath {
         while self.ready.len() < samples.len() {
             let missing = (samples.len() - self.ready.len()).div_ceil(channels) as u64;
             let missing = missing * u64::from(self.format.sample_rate_hz());
+            // All at once but for a sample or two, so that hardly anything waits behind the buffer,
+            // where it could not be steered any more.
             let missing = missing.div_ceil(u64::from(self.speaker_hz));
-            // Below a piece, so it fits.
-            let piece = missing.min(self.format.samples_in(PIECE) as u64) as usize;
             self.pulled.clear();
-            self.pulled.resize(piece * channels, 0.0);
+            // A count of samples that fit into memory once.
+            self.pulled.resize(missing as usize * channels, 0.0);
             playout = match (playout, self.jitter_buffer.pull(&mut self.pulled, now)) {
                 (Playout::Concealed, _) | (_, Playout::Concealed) => Playout::Concealed,
                 (Playout::Sound, _) | (_, Playout::Sound) => Playout::Sound,

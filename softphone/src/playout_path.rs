@@ -21,9 +21,6 @@ use crate::{
     heard_delay::HeardDelay,
 };
 
-/// What the speaker wants is met by pieces of this length, so that the age of each is known.
-const PIECE: Duration = Duration::from_micros(2_500);
-
 /// What the session has for the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Downlink {
@@ -115,16 +112,12 @@ impl PlayoutPath {
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
         self.course.advance(now, &self.render.stats());
         let wanted = self.speaker.wanted(now);
-        let rate = self.speaker.sample_rate_hz();
-        self.render.set_speaker_rate(rate)?;
+        self.render
+            .set_speaker_rate(self.speaker.sample_rate_hz())?;
         if wanted == 0 || self.is_finished() {
             return Ok(());
         }
-        self.pulled.clear();
-        let piece = (u128::from(rate) * PIECE.as_micros() / 1_000_000) as usize;
-        while self.pulled.len() < wanted {
-            self.pull(piece.clamp(1, wanted - self.pulled.len()), rate, now);
-        }
+        self.pull(wanted, now);
         self.meter.push(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
@@ -187,20 +180,15 @@ impl PlayoutPath {
         );
     }
 
-    fn pull(&mut self, samples: usize, rate_hz: u32, now: Duration) {
+    fn pull(&mut self, wanted: usize, now: Duration) {
         let depth = Duration::from_micros(self.render.stats().depth_us);
-        let start = self.pulled.len();
-        self.pulled.resize(start + samples, 0.0);
-        if self.render.pull(&mut self.pulled[start..], now) == Playout::Sound
+        self.pulled.resize(wanted, 0.0);
+        if self.render.pull(&mut self.pulled, now) == Playout::Sound
             && let Some(mut stages) = self.heard_delay.pull(depth, now)
         {
-            // What was pulled before goes to the speaker before it.
-            stages.jitter_buffer += micros(Duration::from_nanos(
-                start as u64 * 1_000_000_000 / u64::from(rate_hz),
-            ));
             stages.resampler += self.render.resampler_us();
             stages.playback_device = self.speaker.latency_us();
-            self.course.hear(&stages, samples);
+            self.course.hear(&stages, wanted);
         }
     }
 }
