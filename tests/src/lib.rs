@@ -8,6 +8,7 @@ pub mod analysis;
 pub mod cpu;
 pub mod lab;
 pub mod mirror;
+pub mod playout_line;
 pub mod python;
 pub mod rig;
 pub mod signals;
