@@ -114,6 +114,15 @@ pub struct JitterBufferStats {
     pub out_of_order: u64,
 }
 
+/// By how much what waits differs from what should, for a [`DriftControl`](crate::DriftControl).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DepthError {
+    /// Samples per channel too many; negative: too few.
+    pub samples: f64,
+    /// Played since the error before.
+    pub elapsed: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing is to be heard until enough waits.
@@ -140,6 +149,7 @@ pub struct JitterBuffer {
     gain: f32,
     /// Samples to be played before the next cut or insertion.
     rest: usize,
+    /// The last time at which was pulled, and how much was pulled then.
     last_pull: Option<(Duration, usize)>,
     last_arrival: Duration,
     last_transit_us: Option<i64>,
@@ -270,6 +280,16 @@ impl JitterBuffer {
         self.last_transit_us = None;
         self.pausing = true;
         self.schedule.forget();
+    }
+
+    /// The newest depth error, once. `None` while nothing arrives, or too little is known: then the
+    /// depth says nothing about clocks.
+    pub fn take_depth_error(&mut self) -> Option<DepthError> {
+        let (samples, elapsed) = self.schedule.take_error()?;
+        Some(DepthError {
+            samples: samples as f64,
+            elapsed: self.format.duration_of(elapsed),
+        })
     }
 
     /// Where it stands.
@@ -559,13 +579,18 @@ impl JitterBuffer {
 
     /// What arrived while the speaker stood still is late, not early.
     fn notice_stopped_speaker(&mut self, wanted: usize, now: Duration) {
-        if let Some((last, played)) = self.last_pull.replace((now, wanted)) {
+        if let Some((last, played)) = self.last_pull {
+            if last == now {
+                self.last_pull = Some((now, played + wanted));
+                return;
+            }
             let passed = now.saturating_sub(last).min(LONGEST_JUMP);
             let unplayed = self.format.samples_in(passed).saturating_sub(played);
             if unplayed > self.format.samples_in(SPEAKER_STOPPED) {
                 self.schedule.idle(unplayed);
             }
         }
+        self.last_pull = Some((now, wanted));
     }
 
     fn observe_arrival(&mut self, now: Duration) {

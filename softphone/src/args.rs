@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use audio::{Codec, Effects};
+use audio::{Codec, Effects, impairment::Impairment};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use proto::ServerAddress;
@@ -22,6 +22,7 @@ use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
         softphone --server 192.168.1.20            to one on the local network\n  \
         softphone --source hello.wav --sink answer.wav\n  \
         softphone --synthetic --duration 5s        check the line without a sound card\n  \
+        softphone --synthetic --virtual-time --impair jitter=15ms,stall=2s@10s --duration 1m\n  \
         softphone devices                          list microphones and speakers\n  \
         softphone doctor                           find out what keeps a call from working\n\n\
         Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
@@ -165,6 +166,19 @@ pub struct CallArgs {
     #[arg(long, requires = "synthetic")]
     pub strict: bool,
 
+    /// With --synthetic: a call without a server, to an echo in this program, on a clock that runs
+    /// as fast as the machine can. The same arguments give the same figures.
+    #[arg(long, requires = "synthetic", conflicts_with_all = ["server", "call"])]
+    pub virtual_time: bool,
+
+    /// With --virtual-time: how bad the line is, each way. A comma list of delay=20ms, jitter=15ms
+    /// (standard deviation), stall=2s@10s (a length at a time; may be repeated), stall-every=300ms/5s,
+    /// ppm=200 (the speaker's clock against the microphone's) and seed=7; or none. Stalls strike both
+    /// directions at once; jitter differs. What the stalls themselves take is not held against the
+    /// call, but what becomes late after them is.
+    #[arg(long, value_name = "LINE", requires = "virtual_time")]
+    pub impair: Option<Impairment>,
+
     /// Frequency of the tone.
     #[arg(long, value_name = "HZ", default_value_t = 440.0, value_parser = tone_hz)]
     pub tone: f32,
@@ -293,6 +307,19 @@ mod tests {
             (vec!["--duration", "soon"], "5s"),
             (vec!["--source", "music.mp3"], "neither mic nor tone"),
             (vec!["--strict"], "--synthetic"),
+            (vec!["--virtual-time"], "--synthetic"),
+            (
+                vec!["--synthetic", "--impair", "jitter=5ms"],
+                "--virtual-time",
+            ),
+            (
+                vec!["--synthetic", "--virtual-time", "--impair", "loss=3%"],
+                "jitter=15ms",
+            ),
+            (
+                vec!["--synthetic", "--virtual-time", "--server", "x"],
+                "cannot be used with",
+            ),
             (vec!["--synthetic", "--input", "x"], "cannot be used with"),
         ] {
             let error = Args::try_parse_from([vec!["softphone"], args.clone()].concat())

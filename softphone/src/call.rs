@@ -32,11 +32,11 @@ use crate::{
     signals::Signals,
     ui::{Key, Ui},
     uplink::Uplink,
-    verdict::{ExitCode, Expected, Verdict, judge_line, judge_tone},
+    verdict::{ExitCode, Expected, Stalled, Verdict, judge_line, judge_tone},
 };
 
 /// Peaks of the tone.
-const TONE_DBFS: f32 = -20.0;
+pub(crate) const TONE_DBFS: f32 = -20.0;
 
 /// How long a synthetic call lasts unless told otherwise.
 const SYNTHETIC_DURATION: Duration = Duration::from_secs(5);
@@ -102,15 +102,15 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
 }
 
 /// What follows from the command line before anything is opened.
-struct Plan {
+pub(crate) struct Plan {
     call_id: String,
-    format: Format,
-    effects: Option<Effects>,
-    duration: Option<Duration>,
+    pub(crate) format: Format,
+    pub(crate) effects: Option<Effects>,
+    pub(crate) duration: Option<Duration>,
 }
 
 impl Plan {
-    fn new(args: &CallArgs) -> Result<Self, Verdict> {
+    pub(crate) fn new(args: &CallArgs) -> Result<Self, Verdict> {
         let usage = |why: String| Verdict::new(ExitCode::Usage, why);
         let rate = match args.codec {
             Codec::Opus | Codec::Pcm => 48_000,
@@ -134,7 +134,7 @@ impl Plan {
         })
     }
 
-    fn effects_wish(&self) -> String {
+    pub(crate) fn effects_wish(&self) -> String {
         self.effects
             .as_ref()
             .map_or_else(String::new, Effects::to_string)
@@ -418,11 +418,12 @@ impl RunningCall {
             session,
             dropped: self.uplink.dropped(),
             tone,
+            virtual_line: None,
         }
     }
 }
 
-fn judge(
+pub(crate) fn judge(
     args: &CallArgs,
     plan: &Plan,
     end: &SessionEnd,
@@ -463,6 +464,10 @@ fn judge(
                 frequency_hz: args.tone,
                 level_dbfs: unprocessed.then_some(TONE_DBFS),
                 strict: args.strict,
+                stalled: args
+                    .impair
+                    .as_ref()
+                    .map_or_else(Stalled::default, |line| Stalled::of(line, plan.duration)),
             };
             judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
         }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use audio::{
-    CodecError, Encoder, Format, Resampler, ResamplerError, frame,
+    CodecError, Encoder, Format, RenderPathError, Resampler, ResamplerError, frame,
     meter::{Level, LevelMeter, rfc6464_level},
     near_end::{NearEndOptions, NearEndStats},
 };
@@ -34,6 +34,9 @@ pub enum PathError {
     /// The device's rate cannot be resampled.
     #[error(transparent)]
     Resampler(#[from] ResamplerError),
+    /// The playout side cannot be set up.
+    #[error(transparent)]
+    Render(#[from] RenderPathError),
 }
 
 /// The sending half of the engine.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::{
     capture_path::{CapturePath, PathError},
     clock::Clock,
-    course::CourseFigures,
+    course::{CourseFigures, Heard},
     device::{DeviceStats, NoticeLog},
     playout_path::{Downlink, PlayoutPath},
     uplink::{Outgoing, Uplink},
@@ -104,6 +104,11 @@ impl Engine {
         self.playout.is_finished()
     }
 
+    /// What was heard last, if its age was known.
+    pub fn heard(&self) -> Heard {
+        self.playout.course().newest()
+    }
+
     /// The figures of this moment; levels since the last call.
     pub fn status(&mut self, muted: bool) -> EngineStatus {
         while let Some(notice) = self.capture.device_notice() {
@@ -113,7 +118,7 @@ impl Engine {
             self.device_notices.push(notice);
         }
         EngineStatus {
-            course: self.playout.course(),
+            course: self.playout.course().figures(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
             near_end: self.capture.near_end(),

@@ -8,7 +8,9 @@ use softphone::{
     call::call,
     device::list,
     doctor::doctor,
+    report::Report,
     verdict::{ExitCode, Verdict},
+    virtual_call,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +27,9 @@ fn main() -> std::process::ExitCode {
 
 fn make_call(args: &CallArgs) -> ExitCode {
     set_up_logging(&args.log);
+    if args.virtual_time {
+        return show(args, virtual_call::call(args));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -32,7 +37,11 @@ fn make_call(args: &CallArgs) -> ExitCode {
             return ExitCode::NoConnection;
         }
     };
-    match runtime.block_on(call(args)) {
+    show(args, runtime.block_on(call(args)))
+}
+
+fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
+    match result {
         Ok(report) => {
             let good = report.verdict.exit == ExitCode::Good;
             if args.json {

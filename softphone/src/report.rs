@@ -14,6 +14,7 @@ use crate::{
     engine::EngineStatus,
     session::SessionStatus,
     verdict::Verdict,
+    virtual_call::VirtualFigures,
 };
 
 /// Everything known about a call that is over.
@@ -41,6 +42,8 @@ pub struct Report {
     pub dropped: u64,
     /// What the ear of a synthetic call heard.
     pub tone: Option<ToneReport>,
+    /// What is known of a call on a virtual line alone.
+    pub virtual_line: Option<VirtualFigures>,
 }
 
 impl Report {
@@ -89,6 +92,9 @@ impl Report {
                 ms(buffer.longest_concealed_us),
             ));
             lines.extend(delay_lines(&engine.course));
+        }
+        if let Some(line) = &self.virtual_line {
+            lines.extend(line.summary(self.duration));
         }
         for (noun, device) in [
             ("microphone", &engine.microphone),
@@ -159,6 +165,7 @@ impl Report {
                 "inserted_ms": ms(buffer.inserted_us),
                 "undecodable": buffer.undecodable,
             },
+            "virtual_line": self.virtual_line.as_ref().map(VirtualFigures::json),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
             "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod desk;
 pub mod lab;
 pub mod mirror;
+pub mod playout_line;
 pub mod python;
 pub mod rig;
 pub mod signals;
