@@ -13,6 +13,7 @@ pub mod codec;
 pub mod delay;
 pub mod denoise;
 pub mod drift;
+pub mod e_model;
 pub mod effects;
 pub mod format;
 pub mod frame;

@@ -80,14 +80,18 @@ impl Transit {
     /// acknowledgement of what was never sent, that goes back, or that claims to have been held
     /// longer than we have waited, is ignored.
     pub fn on_received(&mut self, arrival: Arrival, now: Duration) -> Option<Duration> {
-        self.on_acknowledged(arrival, now);
+        let round_trip = self.on_acknowledged(arrival, now);
         self.one_way = arrival.sender_clock_us.and_then(|clock_us| {
             let clock_us = i64::try_from(clock_us).ok()?;
             let difference = i64::try_from(now.as_micros()).ok()?.checked_sub(clock_us)?;
             self.quickest.add(difference, now);
             let excess = difference.checked_sub(self.quickest.get()?)?;
             let excess = Duration::from_micros(u64::try_from(excess).ok()?);
-            Some(self.smallest_round_trip()? / 2 + excess)
+            let at_rest = self.smallest_round_trip()? / 2;
+            // A sender is not sure of its clock at first, and a wrong one would stay in the window.
+            // But no way back can have taken longer than the whole round trip less the way there.
+            let most = round_trip.map_or(Duration::MAX, |all| all.saturating_sub(at_rest));
+            Some((at_rest + excess).min(most))
         });
         self.one_way
     }
@@ -119,23 +123,19 @@ impl Transit {
         Some(now.saturating_sub(*oldest))
     }
 
-    fn on_acknowledged(&mut self, arrival: Arrival, now: Duration) {
+    /// Returns the round trip that ends with this arrival.
+    fn on_acknowledged(&mut self, arrival: Arrival, now: Duration) -> Option<Duration> {
         if arrival.ack_sequence == 0 || arrival.ack_sequence < self.acknowledged {
-            return;
+            return None;
         }
         // Sorted, so found by halves: a hostile peer must not make us walk thousands each time.
         let found = self
             .sent
             .binary_search_by_key(&arrival.ack_sequence, |&(sequence, _)| sequence);
-        let Ok(index) = found else { return };
+        let index = found.ok()?;
         let (sequence, sent_at) = self.sent[index];
         let held = Duration::from_micros(u64::from(arrival.ack_delay_us));
-        let Some(sample) = now
-            .checked_sub(sent_at)
-            .and_then(|all| all.checked_sub(held))
-        else {
-            return;
-        };
+        let sample = now.checked_sub(sent_at)?.checked_sub(held)?;
         self.acknowledged = sequence;
         self.sent.drain(..index);
         self.smallest
@@ -144,6 +144,7 @@ impl Transit {
             None => sample,
             Some(smoothed) => (smoothed * 7 + sample) / 8,
         });
+        Some(sample)
     }
 }
 
@@ -243,6 +244,20 @@ mod tests {
         }
         assert_eq!(line.step(ms(0)), Some(ms(5)));
         assert!(line.transit.round_trip().unwrap() < ms(11));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_at_first_is_no_delay() {
+        let mut line = Line::new(ms(5), ms(5));
+        for n in 0..1_000 {
+            // As a microphone that thinks itself 12 ms slower than it is, for three seconds.
+            if n == 300 {
+                line.peer_clock_offset_us -= 12_000;
+            }
+            let heard = line.step(ms(0)).unwrap();
+            assert!(heard <= ms(5), "{n}: {heard:?}");
+        }
+        assert_eq!(line.step(ms(40)), Some(ms(45)));
     }
 
     #[test]

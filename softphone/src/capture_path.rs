@@ -13,6 +13,7 @@ use bytes::Bytes;
 use proto::callcenter::Gap;
 
 use crate::{
+    delay::Stages,
     device::Microphone,
     near_end_path::{NearEndPath, Rendered},
     uplink::Outgoing,
@@ -267,15 +268,19 @@ impl CapturePath {
             self.failures += 1;
         }
         let format = self.encoder.format();
-        self.age_us = micros(format.duration_of(self.pending.len()))
-            + self.lookahead_us
-            + self.resampler.delay_us()
-            + self.near_end.as_ref().map_or(0, NearEndPath::delay_us)
-            + self.microphone.latency_us();
+        let stages = Stages {
+            capture_device: self.microphone.latency_us(),
+            framing: micros(format.duration_of(self.pending.len())),
+            processing: self.near_end.as_ref().map_or(0, NearEndPath::delay_us),
+            codec: self.lookahead_us,
+            resampler: self.resampler.delay_us(),
+            ..Stages::default()
+        };
+        self.age_us = stages.total();
         let chunk = Outgoing {
             payload: Bytes::copy_from_slice(&self.encoded),
             media_time: self.media_time,
-            age_us: self.age_us,
+            stages,
             gap: std::mem::replace(&mut self.gap, Gap::None),
             level,
             made: now,
@@ -289,7 +294,7 @@ impl CapturePath {
         Outgoing {
             payload: Bytes::new(),
             media_time: self.media_time,
-            age_us: 0,
+            stages: Stages::default(),
             gap: match self.gap {
                 _ if self.muted => Gap::Muted,
                 Gap::None => Gap::Device,
@@ -370,7 +375,8 @@ mod tests {
             assert_eq!(chunk.media_time, index as u64 * 480);
             assert_eq!(chunk.gap, Gap::None);
             // 10 ms of framing, 2.5 of the encoder's look-ahead, and 3 of device.
-            assert_eq!(chunk.age_us, 15_500);
+            assert_eq!(chunk.stages.total(), 15_500);
+            assert_eq!(chunk.stages.framing, 10_000);
             // −12 dBov.
             assert_eq!(chunk.level, 13);
         }

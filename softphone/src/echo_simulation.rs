@@ -370,7 +370,7 @@ fn incoming(payload: Vec<u8>, media_time: u64, gap: Gap) -> Incoming {
         payload: payload.into(),
         media_time,
         gap,
-        age_us: Some(20_000),
+        stages: None,
         arrived: Duration::ZERO,
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::{
     capture_path::{CapturePath, PathError},
     clock::Clock,
-    delay::{DelayMeans, DelaySum},
+    course::CourseFigures,
     device::DeviceStats,
     playout_path::{Downlink, PlayoutPath},
     uplink::{Outgoing, Uplink},
@@ -39,10 +39,8 @@ pub struct EngineStatus {
     pub near_level: Option<audio::meter::Level>,
     /// Level of what was played, likewise.
     pub far_level: Option<audio::meter::Level>,
-    /// Mouth-to-ear estimate in microseconds, of late.
-    pub mouth_to_ear_us: Option<u32>,
-    /// Means over the call.
-    pub delay: DelayMeans,
+    /// Mouth-to-ear delay by stages, and the judgement that follows from it.
+    pub course: CourseFigures,
     /// Age of the newest sent chunk's first sample when it was made, in microseconds.
     pub sent_age_us: u32,
     /// The jitter buffer.
@@ -101,10 +99,8 @@ impl Engine {
 
     /// The figures of this moment; levels since the last call.
     pub fn status(&mut self, muted: bool) -> EngineStatus {
-        let delay: &DelaySum = self.playout.delay();
         EngineStatus {
-            mouth_to_ear_us: delay.mouth_to_ear_us(),
-            delay: delay.means(),
+            course: self.playout.course(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
             near_end: self.capture.near_end(),
@@ -116,6 +112,13 @@ impl Engine {
             near_level: Some(self.capture.read_level()),
             far_level: Some(self.playout.read_level()),
         }
+    }
+}
+
+impl EngineStatus {
+    /// Mouth-to-ear delay of the newest one to two seconds with sound, in microseconds.
+    pub fn mouth_to_ear_us(&self) -> Option<u32> {
+        self.course.now.map(|stages| stages.total())
     }
 }
 

@@ -7,11 +7,13 @@ pub mod args;
 pub mod call;
 pub mod capture_path;
 pub mod clock;
+pub mod course;
 pub mod delay;
 pub mod device;
 #[cfg(test)]
 mod echo_simulation;
 pub mod engine;
+pub mod heard_delay;
 pub mod near_end_choice;
 pub mod near_end_path;
 pub mod numbering;

@@ -3,12 +3,13 @@
 //! Shared by the two directions of a stream; each lock is held for a few additions.
 
 use std::{
+    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use audio::{
-    Format,
+    Encoder, Format,
     transit::{Arrival, Transit},
 };
 use proto::callcenter::{AudioChunk, Gap};
@@ -17,7 +18,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing};
+use crate::{
+    capture_path::micros,
+    clock::Clock,
+    delay::{Answer, Stages},
+    playout_path::Incoming,
+    stamp,
+    uplink::Outgoing,
+};
 
 /// Sound is handed to the transport only while the oldest that was not acknowledged is younger than
 /// this, or than two round trips: what waits in the transport cannot be taken back, and would make
@@ -28,10 +36,15 @@ const MOST_UNDER_WAY: Duration = Duration::from_millis(150);
 /// not silence us for ever.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Chunks whose stages are remembered until they are answered: 10 s of the shortest.
+const MOST_REMEMBERED: usize = 2_048;
+
 /// What one stream remembers of both directions.
 pub struct Numbering {
     clock: Clock,
     format: Format,
+    /// Of the far end's encoder, which is one like ours.
+    lookahead_us: u32,
     /// Whether the far end is known, from an earlier stream, to acknowledge.
     acknowledges: bool,
     state: Mutex<State>,
@@ -48,8 +61,34 @@ struct State {
     transit: Transit,
     /// Whether the far end has said that it understands fields 6 and up.
     accepted: bool,
+    /// What the far end said that it adds.
+    processing_us: u32,
+    /// What our newest chunks with sound had been through at hand-over, by sequence.
+    sent_stages: VecDeque<(u64, Stages)>,
     /// Where the next sample of a far end stands that does not number its chunks.
     media_time: u64,
+}
+
+impl State {
+    fn remember(&mut self, sequence: u64, stages: Stages) {
+        if self.sent_stages.len() == MOST_REMEMBERED {
+            self.sent_stages.pop_front();
+        }
+        self.sent_stages.push_back((sequence, stages));
+    }
+
+    /// Of the chunk with this sequence; nothing of one that is not remembered.
+    fn sent_stages(&mut self, sequence: u64) -> Stages {
+        let older = self
+            .sent_stages
+            .partition_point(|&(sent, _)| sent < sequence);
+        // Answers come in order.
+        self.sent_stages.drain(..older);
+        match self.sent_stages.front() {
+            Some(&(sent, stages)) if sent == sequence => stages,
+            _ => Stages::default(),
+        }
+    }
 }
 
 impl Numbering {
@@ -59,6 +98,7 @@ impl Numbering {
         Self {
             clock,
             format,
+            lookahead_us: micros(format.duration_of(Encoder::lookahead_of(format))),
             acknowledges,
             state: Mutex::default(),
             all_is_said: watch::Sender::new(false),
@@ -76,8 +116,10 @@ impl Numbering {
         chunk.sequence = sequence;
         chunk.media_time = outgoing.media_time;
         if !outgoing.payload.is_empty() {
-            let waited_us = micros(now.saturating_sub(outgoing.made));
-            chunk.age_us = outgoing.age_us.saturating_add(waited_us);
+            let mut stages = outgoing.stages;
+            stages.uplink += micros(now.saturating_sub(outgoing.made));
+            chunk.age_us = stages.total();
+            state.remember(sequence, stages);
         }
         if let Some((newest, arrived)) = state.newest {
             chunk.ack_sequence = newest;
@@ -93,7 +135,10 @@ impl Numbering {
         let arrived = self.clock.now();
         let mut state = self.lock();
         state.received += 1;
-        state.accepted |= chunk.accepted.is_some();
+        if let Some(accepted) = &chunk.accepted {
+            state.accepted = true;
+            state.processing_us = accepted.processing_delay_us;
+        }
         self.received.notify_one();
         if state.accepted && chunk.sequence > 0 {
             self.receive_numbered(&mut state, chunk, arrived)
@@ -177,7 +222,17 @@ impl Numbering {
         Incoming {
             media_time: chunk.media_time,
             gap: Gap::try_from(chunk.gap).unwrap_or(Gap::None),
-            age_us: has_age.then(|| chunk.age_us.saturating_add(one_way.map_or(0, micros))),
+            stages: one_way.filter(|_| has_age).map(|one_way| {
+                let answer = Answer {
+                    age_us: chunk.age_us,
+                    sent: state.sent_stages(chunk.ack_sequence),
+                    residence_us: chunk.ack_delay_us,
+                    processing_us: state.processing_us,
+                    lookahead_us: self.lookahead_us,
+                    downlink_us: micros(one_way),
+                };
+                answer.stages()
+            }),
             payload: chunk.audio_data,
             arrived,
         }
@@ -201,7 +256,7 @@ impl Numbering {
             },
             payload,
             media_time,
-            age_us: None,
+            stages: None,
             arrived,
         }
     }

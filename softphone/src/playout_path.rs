@@ -15,8 +15,10 @@ use proto::callcenter::Gap;
 
 use crate::{
     capture_path::{PathError, micros},
-    delay::DelaySum,
+    course::{Course, CourseFigures},
+    delay::Stages,
     device::Speaker,
+    heard_delay::HeardDelay,
     near_end_path::Rendered,
 };
 
@@ -44,8 +46,8 @@ pub struct Incoming {
     pub media_time: u64,
     /// Why samples before `media_time` are missing.
     pub gap: Gap,
-    /// How old its first sample was when it arrived, in microseconds; `None` if nobody tells.
-    pub age_us: Option<u32>,
+    /// What its first sample had been through when it arrived; `None` if nobody tells.
+    pub stages: Option<Stages>,
     /// When it arrived, on the softphone's clock.
     pub arrived: Duration,
 }
@@ -67,7 +69,8 @@ pub struct PlayoutPath {
     rendered: Vec<f32>,
     meter: LevelMeter,
     ended: bool,
-    delay: DelaySum,
+    heard_delay: HeardDelay,
+    course: Course,
 }
 
 impl PlayoutPath {
@@ -89,7 +92,8 @@ impl PlayoutPath {
             rendered: Vec::new(),
             meter: LevelMeter::new(),
             ended: false,
-            delay: DelaySum::default(),
+            heard_delay: HeardDelay::default(),
+            course: Course::default(),
         })
     }
 
@@ -99,6 +103,7 @@ impl PlayoutPath {
             Downlink::Began => {
                 self.ended = false;
                 self.jitter_buffer.reset();
+                self.heard_delay.forget();
             }
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
             Downlink::Ended => {
@@ -121,6 +126,7 @@ impl PlayoutPath {
     /// # Errors
     /// The device came back at a rate that cannot be resampled.
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
+        self.course.advance(now, &self.jitter_buffer.stats());
         self.rendered.clear();
         let wanted = self.speaker.wanted(now);
         self.follow_device_rate()?;
@@ -171,23 +177,21 @@ impl PlayoutPath {
         self.meter.read()
     }
 
-    /// From the microphone to this speaker, so far.
-    pub fn delay(&self) -> &DelaySum {
-        &self.delay
+    /// Delay and judgement so far.
+    pub fn course(&self) -> CourseFigures {
+        self.course.figures()
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
-        if !chunk.payload.is_empty() {
-            // The chunk will be played behind what waits before it.
-            let waiting_us = self.jitter_buffer.stats().depth_us as u32;
-            let queued_us = self.speaker.latency_us()
-                + self.resampler.delay_us()
-                + micros(Duration::from_nanos(
-                    self.ready.len() as u64 * 1_000_000_000 / u64::from(self.resampler_rate_hz),
-                ));
-            let handling_us = micros(now.saturating_sub(chunk.arrived));
-            self.delay
-                .add(chunk.age_us, handling_us, waiting_us, queued_us);
+        if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
+            && samples > 0
+        {
+            let stages = chunk.stages.map(|mut stages| {
+                stages.downlink += micros(now.saturating_sub(chunk.arrived));
+                stages
+            });
+            let length = self.format.duration_of(samples);
+            self.heard_delay.insert(stages, length, now);
         }
         self.jitter_buffer.insert(
             Packet {
@@ -203,7 +207,18 @@ impl PlayoutPath {
         self.pulled.clear();
         self.pulled
             .resize(self.format.samples_in(PIECE) * self.format.channels(), 0.0);
-        let _: Playout = self.jitter_buffer.pull(&mut self.pulled, now);
+        let depth = Duration::from_micros(self.jitter_buffer.stats().depth_us);
+        if self.jitter_buffer.pull(&mut self.pulled, now) == Playout::Sound
+            && let Some(mut stages) = self.heard_delay.pull(depth, now)
+        {
+            // What is ready goes to the speaker before it.
+            stages.jitter_buffer += micros(Duration::from_nanos(
+                self.ready.len() as u64 * 1_000_000_000 / u64::from(self.resampler_rate_hz),
+            ));
+            stages.resampler += self.resampler.delay_us();
+            stages.playback_device = self.speaker.latency_us();
+            self.course.hear(&stages, self.pulled.len());
+        }
         self.resampler.process(&self.pulled, &mut self.ready);
     }
 

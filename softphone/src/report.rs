@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use proto::text::one_line;
 
 use crate::{
+    course::CourseFigures,
+    delay::Stages,
     device::{DeviceState, DeviceStats},
     engine::EngineStatus,
     session::SessionStatus,
@@ -76,14 +78,17 @@ impl Report {
                 counted(session.reconnects, "reconnect"),
             ));
             lines.push(format!(
-                "  round trip {}, mouth to ear {}, jitter buffer {:.0} ms, concealed {:.2} % ({}, at most {:.0} ms)",
-                session.round_trip.map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
-                engine.mouth_to_ear_us.map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3)),
-                engine.delay.jitter_buffer_us as f64 / 1e3,
+                "  round trip {}, jitter buffer {:.0} ms, concealed {:.2} % ({} up to 60 ms, {} longer, at most {:.0} ms)",
+                session
+                    .round_trip
+                    .map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
+                ms(buffer.depth_us),
                 Self::concealed_ratio(engine) * 100.0,
-                counted(buffer.concealment_events, "time"),
+                counted(buffer.short_concealments, "time"),
+                buffer.long_concealments,
                 ms(buffer.longest_concealed_us),
             ));
+            lines.extend(delay_lines(&engine.course));
         }
         for (noun, device) in [
             ("microphone", &engine.microphone),
@@ -124,15 +129,20 @@ impl Report {
             "encoder_failures": engine.encoder_failures,
             "reconnects": self.session.reconnects,
             "round_trip_ms": self.session.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
-            "mouth_to_ear_ms": engine.mouth_to_ear_us.map(|us| f64::from(us) / 1e3),
+            "mouth_to_ear_ms": engine.mouth_to_ear_us().map(|us| ms(us.into())),
             "delay_ms": {
-                "sent_age": f64::from(engine.sent_age_us) / 1e3,
-                "server_processing": self.session.processing_delay_us.map(|us| f64::from(us) / 1e3),
-                "arrival_age": ms(engine.delay.arrival_age_us),
-                "handling": ms(engine.delay.handling_us),
-                "jitter_buffer": ms(engine.delay.jitter_buffer_us),
-                "playback": ms(engine.delay.playback_us),
+                "now": engine.course.now.as_ref().map(stages_json),
+                "median": engine.course.median.as_ref().map(stages_json),
+                "p95": engine.course.p95_us.map(|us| ms(us.into())),
+                "worst": engine.course.worst_us.map(|us| ms(us.into())),
+                "sent_age": ms(engine.sent_age_us.into()),
+                "server_processing": self.session.processing_delay_us.map(|us| ms(us.into())),
             },
+            "mos": engine.course.mos.map(|mos| json!({
+                "now": hundredths(mos.now),
+                "worst": hundredths(mos.worst),
+                "mean": hundredths(mos.mean),
+            })),
             "concealed_ratio": Self::concealed_ratio(engine),
             "jitter_buffer": {
                 "depth_ms": ms(buffer.depth_us),
@@ -140,6 +150,8 @@ impl Report {
                 "played_ms": ms(buffer.played_us),
                 "concealed_ms": ms(buffer.concealed_us),
                 "concealment_events": buffer.concealment_events,
+                "short_concealments": buffer.short_concealments,
+                "long_concealments": buffer.long_concealments,
                 "longest_concealed_ms": ms(buffer.longest_concealed_us),
                 "dropped_late_ms": ms(buffer.dropped_late_us),
                 "cut_ms": ms(buffer.cut_us),
@@ -161,6 +173,47 @@ impl Report {
             })),
         })
     }
+}
+
+/// The median second, stage by stage, and how the call was judged.
+fn delay_lines(course: &CourseFigures) -> Vec<String> {
+    let Some(median) = &course.median else {
+        return vec!["  mouth to ear unknown: the server does not tell its part".to_owned()];
+    };
+    let whole = |us: Option<u32>| f64::from(us.unwrap_or(0)) / 1e3;
+    let mut lines = vec![format!(
+        "  mouth to ear {:.0} ms in the median second (95 %: {:.0} ms, worst: {:.0} ms)",
+        whole(Some(median.total())),
+        whole(course.p95_us),
+        whole(course.worst_us),
+    )];
+    let stages: Vec<String> = Stages::NAMES
+        .into_iter()
+        .zip(median.array())
+        .map(|(name, us)| format!("{} {:.1}", name.replace('_', " "), f64::from(us) / 1e3))
+        .collect();
+    lines.push(format!("    of which {}", stages.join(", ")));
+    if let Some(mos) = course.mos {
+        lines.push(format!(
+            "  MOS {:.1} by the E-model (worst second {:.1})",
+            mos.mean, mos.worst
+        ));
+    }
+    lines
+}
+
+/// What each stage takes, and the sum of all.
+fn stages_json(stages: &Stages) -> Value {
+    let mut json = json!({ "sum": ms(stages.total().into()) });
+    for (name, us) in Stages::NAMES.into_iter().zip(stages.array()) {
+        json[name] = ms(us.into()).into();
+    }
+    json
+}
+
+/// More digits would say more than the model knows.
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 fn device_json(device: &DeviceStats) -> Value {

@@ -25,42 +25,50 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// The status line, at most `width` characters.
+    /// The status line, at most `width` characters. On a narrow terminal the least important figures
+    /// go first; whether the call lasts, whether one is heard, and the delay stay longest.
     pub fn status_line(&self, width: usize) -> String {
-        let seconds = self.elapsed.as_secs();
-        let buffer = &self.engine.jitter_buffer;
-        // On a line that is lost there is no delay, only what it once was.
-        let connected = self.session.line == Line::Connected;
-        let mut parts = vec![
-            format!("{:02}:{:02} {}", seconds / 60, seconds % 60, self.line()),
-            format!("you {}", self.near()),
-            format!("far {}", level(self.engine.far_level)),
-            format!(
-                "rtt {}",
-                self.session
-                    .round_trip
-                    .filter(|_| connected)
-                    .map_or_else(unknown, |rtt| format!("{:5.1} ms", rtt.as_secs_f64() * 1e3))
-            ),
-            format!(
-                "mouth-to-ear {}",
-                self.engine
-                    .mouth_to_ear_us
-                    .filter(|_| connected)
-                    .map_or_else(unknown, |us| format!("{:3.0} ms", f64::from(us) / 1e3))
-            ),
-            format!("buffer {:3.0} ms", buffer.depth_us as f64 / 1e3),
-            format!(
-                "concealed {:.1} %",
-                Report::concealed_ratio(&self.engine) * 100.0
-            ),
-            format!("dropped {}", self.dropped),
-        ];
-        // On a narrow terminal the last figures go first.
-        while parts.len() > 1 && joined(&parts).chars().count() > width {
-            parts.pop();
+        let mut parts = self.parts();
+        let too_long = |parts: &[Part]| joined(parts).chars().count() > width;
+        while parts.len() > 1 && too_long(&parts) {
+            // The last of those that matter least.
+            let least = (0..parts.len()).rev().min_by_key(|&n| parts[n].importance);
+            parts.remove(least.unwrap_or(0));
         }
         joined(&parts).chars().take(width).collect()
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let seconds = self.elapsed.as_secs();
+        let engine = &self.engine;
+        let buffer = &engine.jitter_buffer;
+        // On a line that is lost there is no delay, only what it once was.
+        let connected = self.session.line == Line::Connected;
+        let known = |text: Option<String>| text.filter(|_| connected).unwrap_or_else(unknown);
+        let round_trip = self.session.round_trip;
+        let round_trip = round_trip.map(|rtt| format!("{:5.1} ms", rtt.as_secs_f64() * 1e3));
+        let mouth_to_ear = engine.mouth_to_ear_us();
+        let mouth_to_ear = mouth_to_ear.map(|us| format!("{:3.0} ms", f64::from(us) / 1e3));
+        let mos = engine.course.mos.filter(|_| connected);
+        let mos = mos.map_or_else(|| "  ?".to_owned(), |mos| format!("{:.1}", mos.now));
+        let part = |importance, text| Part { importance, text };
+        vec![
+            part(
+                9,
+                format!("{:02}:{:02} {}", seconds / 60, seconds % 60, self.line()),
+            ),
+            part(8, format!("you {}", self.near())),
+            part(5, format!("far {}", level(engine.far_level))),
+            part(3, format!("rtt {}", known(round_trip))),
+            part(7, format!("mouth-to-ear {}", known(mouth_to_ear))),
+            part(6, format!("MOS {mos}")),
+            part(2, format!("buffer {:3.0} ms", buffer.depth_us as f64 / 1e3)),
+            part(
+                4,
+                format!("concealed {:.1} %", Report::concealed_ratio(engine) * 100.0),
+            ),
+            part(1, format!("dropped {}", self.dropped)),
+        ]
     }
 
     fn line(&self) -> String {
@@ -83,8 +91,15 @@ impl Screen {
     }
 }
 
-fn joined(parts: &[String]) -> String {
-    parts.join("  ")
+/// One figure of the line.
+struct Part {
+    importance: u8,
+    text: String,
+}
+
+fn joined(parts: &[Part]) -> String {
+    let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+    texts.join("  ")
 }
 
 fn level(level: Option<audio::meter::Level>) -> String {
@@ -101,6 +116,10 @@ fn unknown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        course::{CourseFigures, MosFigures},
+        delay::Stages,
+    };
 
     fn in_call() -> Screen {
         Screen {
@@ -110,7 +129,18 @@ mod tests {
                     rms_dbfs: -23.4,
                     peak_dbfs: -12.0,
                 }),
-                mouth_to_ear_us: Some(52_300),
+                course: CourseFigures {
+                    now: Some(Stages {
+                        uplink: 52_300,
+                        ..Stages::default()
+                    }),
+                    mos: Some(MosFigures {
+                        now: 4.31,
+                        worst: 2.0,
+                        mean: 4.2,
+                    }),
+                    ..CourseFigures::default()
+                },
                 ..EngineStatus::default()
             },
             session: SessionStatus {
@@ -126,7 +156,7 @@ mod tests {
     fn all_figures_are_on_the_line() {
         assert_eq!(
             in_call().status_line(200),
-            "01:15 in call  you -23.4 dBFS  far silent      rtt   1.2 ms  mouth-to-ear  52 ms  buffer   0 ms  concealed 0.0 %  dropped 3"
+            "01:15 in call  you -23.4 dBFS  far silent      rtt   1.2 ms  mouth-to-ear  52 ms  MOS 4.3  buffer   0 ms  concealed 0.0 %  dropped 3"
         );
     }
 
@@ -135,7 +165,31 @@ mod tests {
         for width in 0..200 {
             assert!(in_call().status_line(width).chars().count() <= width);
         }
-        assert!(in_call().status_line(80).contains("mouth-to-ear  52 ms"));
+        assert_eq!(
+            in_call().status_line(80),
+            "01:15 in call  you -23.4 dBFS  far silent      mouth-to-ear  52 ms  MOS 4.3"
+        );
+        assert_eq!(
+            in_call().status_line(55),
+            "01:15 in call  you -23.4 dBFS  mouth-to-ear  52 ms"
+        );
+    }
+
+    #[test]
+    fn a_muted_end_and_its_delay_are_seen_on_the_narrowest_terminal() {
+        let mut screen = in_call();
+        screen.engine.muted = true;
+        let line = screen.status_line(50);
+        assert!(line.contains("MUTED"), "{line}");
+        assert!(line.contains("mouth-to-ear  52 ms"), "{line}");
+    }
+
+    #[test]
+    fn a_line_that_is_lost_has_neither_delay_nor_score() {
+        let mut screen = in_call();
+        screen.session.line = Line::Lost { why: String::new() };
+        let line = screen.status_line(200);
+        assert!(line.contains("mouth-to-ear    ? ms  MOS   ?"), "{line}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use proto::callcenter::Gap;
 use tokio::sync::{Notify, watch};
 
-use crate::clock::Clock;
+use crate::{clock::Clock, delay::Stages};
 
 /// The longest that sound may wait for the transport.
 pub const MAX_WAIT: Duration = Duration::from_millis(150);
@@ -26,8 +26,8 @@ pub struct Outgoing {
     pub payload: Bytes,
     /// Position of its first sample, in samples per channel.
     pub media_time: u64,
-    /// How old its first sample was at `made`, in microseconds.
-    pub age_us: u32,
+    /// What its first sample had been through at `made`; the sum is its age. All 0 without sound.
+    pub stages: Stages,
     /// Why samples before `media_time` are missing.
     pub gap: Gap,
     /// Wire value: 1 + the RFC 6464 level, 0 when not measured.
@@ -193,7 +193,7 @@ mod tests {
         Outgoing {
             payload: Bytes::from_static(b"sound"),
             media_time,
-            age_us: 0,
+            stages: Stages::default(),
             gap: Gap::None,
             level: 0,
             made,

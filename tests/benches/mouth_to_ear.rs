@@ -47,20 +47,24 @@ fn main() {
         return;
     };
     let feed = repeated(&words, SPEECH_SECONDS);
-    println!("Mouth to ear in ms; stages as the softphone reckons them (means over the call).");
     println!(
-        "{:<34} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>7} {:>6} {:>7} {:>6} {:>8} | {:>9} {:>6} {:>6}",
+        "Mouth to ear in ms, measured; and stage by stage as the softphone reckons its median second."
+    );
+    println!(
+        "{:<34} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>6} {:>7} {:>7} {:>6} {:>6} {:>6} {:>7} | {:>9} {:>6} {:>6}",
         "host, chunk, effects",
         "median",
         "p95",
         "first",
         "last",
         "gap",
-        "to send",
-        "server",
-        "to here",
+        "sum",
+        "capture",
+        "process",
+        "codec",
+        "line",
         "buffer",
-        "playback",
+        "speaker",
         "concealed",
         "CPU %",
         "faults"
@@ -145,23 +149,26 @@ fn measure(row: &Row, feed: &[f32]) -> Result<Measured, Unclean> {
 }
 
 fn print_row(name: &str, measured: &Measured) {
-    let stage = |key: &str| {
-        measured.figures["delay_ms"][key]
-            .as_f64()
-            .unwrap_or(f64::NAN)
+    let stages = |keys: &[&str]| -> f64 {
+        let median = &measured.figures["delay_ms"]["median"];
+        keys.iter()
+            .map(|key| median[key].as_f64().unwrap_or(f64::NAN))
+            .sum()
     };
     println!(
-        "{name:<34} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>7.1} {:>6.1} {:>7.1} {:>6.1} {:>8.1} | {:>7.2} % {:>6.1} {:>6}",
+        "{name:<34} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>6.1} {:>7.1} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>7.1} | {:>7.2} % {:>6.1} {:>6}",
         measured.median_ms,
         measured.p95_ms,
         measured.first_ms,
         measured.last_ms,
         measured.gap_ms,
-        stage("sent_age"),
-        stage("server_processing"),
-        stage("arrival_age"),
-        stage("jitter_buffer"),
-        stage("playback"),
+        stages(&["sum"]),
+        stages(&["capture_device", "framing"]),
+        stages(&["processing"]),
+        stages(&["codec"]),
+        stages(&["uplink", "server", "downlink"]),
+        stages(&["jitter_buffer"]),
+        stages(&["resampler", "playback_device"]),
         measured.figures["concealed_ratio"]
             .as_f64()
             .unwrap_or(f64::NAN)

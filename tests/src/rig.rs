@@ -64,6 +64,13 @@ pub struct Recording {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclean(String);
 
+impl Unclean {
+    /// A run that says nothing for this reason.
+    pub fn because(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
 impl Rig {
     /// Starts a private server whose default source is the virtual microphone and whose default
     /// sink is the virtual speaker. `None`, with the reason printed, where PulseAudio is missing.

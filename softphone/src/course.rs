@@ -1,0 +1,285 @@
+//! The course of a call, second by second: what each cost in delay and concealment, and how a
+//! listener would have judged it.
+//!
+//! Runs on the engine thread; pure, and bounded in memory however long the call. All stages are
+//! means over the same sound with the same weight, so they add up to the mouth-to-ear delay.
+
+use std::time::Duration;
+
+use audio::{e_model, jitter_buffer::JitterBufferStats};
+
+use crate::delay::Stages;
+
+/// Seconds that are remembered one by one. When a call is longer, every other one is dropped and
+/// from then on only each second, fourth ... is added.
+const MOST_REMEMBERED: usize = 4_096;
+
+/// Delay and judgement, now and over the call.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CourseFigures {
+    /// Of the newest one to two seconds with sound. `None` while no peer has told its part.
+    pub now: Option<Stages>,
+    /// The median second: as many seconds of the call had more delay as had less. One second and not
+    /// a median for each stage, so that these add up as well.
+    pub median: Option<Stages>,
+    /// The total that 95 % of the seconds did not exceed, in microseconds.
+    pub p95_us: Option<u32>,
+    /// The total of the worst second, likewise.
+    pub worst_us: Option<u32>,
+    /// How the call was judged.
+    pub mos: Option<MosFigures>,
+}
+
+/// Mean opinion scores by the E-model, 1 to 4.5.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MosFigures {
+    /// Of the newest whole second.
+    pub now: f64,
+    /// Of the worst one.
+    pub worst: f64,
+    /// Over all.
+    pub mean: f64,
+}
+
+/// What is remembered of a call.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Which second `current` is of.
+    second: u64,
+    current: Sum,
+    previous: Sum,
+    /// Of the last sum that had any.
+    last_known: Option<Stages>,
+    /// Sorted by their totals.
+    remembered: Vec<Stages>,
+    /// One in so many seconds is remembered.
+    stride: u64,
+    known_seconds: u64,
+    worst_us: u32,
+    /// Where the jitter buffer's totals stood when the second began.
+    heard_us: u64,
+    concealed_us: u64,
+    judged_seconds: u64,
+    mos_sum: f64,
+    mos: Option<MosFigures>,
+}
+
+/// Stages, weighted by how long they were heard.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    weight: u64,
+    us: [u64; Stages::COUNT],
+}
+
+impl Sum {
+    fn add(&mut self, stages: &Stages, weight: u64) {
+        self.weight += weight;
+        for (sum, us) in self.us.iter_mut().zip(stages.array()) {
+            *sum += u64::from(us) * weight;
+        }
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        self.weight += other.weight;
+        for (sum, us) in self.us.iter_mut().zip(other.us) {
+            *sum += us;
+        }
+        self
+    }
+
+    fn mean(&self) -> Option<Stages> {
+        let half = self.weight / 2;
+        // A mean of u32 is one.
+        let mean = |sum: u64| ((sum + half) / self.weight) as u32;
+        (self.weight > 0).then(|| Stages::from_array(self.us.map(mean)))
+    }
+}
+
+impl Course {
+    /// Sound of this age is heard, `samples` of it.
+    pub fn hear(&mut self, stages: &Stages, samples: usize) {
+        self.current.add(stages, samples as u64);
+    }
+
+    /// To be called more often than once a second, with the jitter buffer's figures.
+    pub fn advance(&mut self, now: Duration, buffer: &JitterBufferStats) {
+        let second = now.as_secs();
+        if second > self.second {
+            self.second = second;
+            self.finish_second(buffer);
+        }
+    }
+
+    /// The figures of this moment.
+    pub fn figures(&self) -> CourseFigures {
+        let percentile = |percent: usize| {
+            let rank = (self.remembered.len() * percent).div_ceil(100);
+            self.remembered.get(rank.saturating_sub(1))
+        };
+        CourseFigures {
+            now: self.current.with(&self.previous).mean().or(self.last_known),
+            median: percentile(50).copied(),
+            p95_us: percentile(95).map(Stages::total),
+            worst_us: (self.known_seconds > 0).then_some(self.worst_us),
+            mos: self.mos,
+        }
+    }
+
+    fn finish_second(&mut self, buffer: &JitterBufferStats) {
+        let stages = self.current.mean();
+        if let Some(stages) = stages {
+            self.remember(stages);
+            self.last_known = Some(stages);
+        }
+        self.judge(buffer);
+        self.previous = std::mem::take(&mut self.current);
+    }
+
+    fn remember(&mut self, stages: Stages) {
+        self.worst_us = self.worst_us.max(stages.total());
+        self.stride = self.stride.max(1);
+        if self.known_seconds.is_multiple_of(self.stride) {
+            let place = self
+                .remembered
+                .partition_point(|other| other.total() <= stages.total());
+            self.remembered.insert(place, stages);
+        }
+        self.known_seconds += 1;
+        if self.remembered.len() >= MOST_REMEMBERED {
+            let mut keep = false;
+            self.remembered.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.stride *= 2;
+        }
+    }
+
+    /// A second in which nothing was due is not judged; one in which all was missing has the delay
+    /// of the last that was heard.
+    fn judge(&mut self, buffer: &JitterBufferStats) {
+        let heard_us = buffer.played_us + buffer.concealed_us - self.heard_us;
+        let concealed_us = buffer.concealed_us - self.concealed_us;
+        self.heard_us += heard_us;
+        self.concealed_us += concealed_us;
+        let Some(stages) = self.last_known else {
+            return;
+        };
+        if heard_us == 0 {
+            return;
+        }
+        let delay = Duration::from_micros(u64::from(stages.total()));
+        let mos = e_model::rate(delay, concealed_us as f64 / heard_us as f64).mos;
+        self.judged_seconds += 1;
+        self.mos_sum += mos;
+        self.mos = Some(MosFigures {
+            now: mos,
+            worst: self.mos.map_or(mos, |before| before.worst.min(mos)),
+            mean: self.mos_sum / self.judged_seconds as f64,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stages(total_us: u32) -> Stages {
+        Stages {
+            framing: 10_000,
+            jitter_buffer: total_us - 10_000,
+            ..Stages::default()
+        }
+    }
+
+    /// A call on its virtual clock.
+    #[derive(Default)]
+    struct Call {
+        course: Course,
+        ms: u64,
+        buffer: JitterBufferStats,
+    }
+
+    impl Call {
+        fn second(&mut self, heard: Option<u32>, concealed_ms: u64) -> CourseFigures {
+            for ms in 0..1_000 {
+                self.course
+                    .advance(Duration::from_millis(self.ms), &self.buffer);
+                self.ms += 1;
+                if ms < concealed_ms {
+                    self.buffer.concealed_us += 1_000;
+                } else if let Some(total_us) = heard {
+                    self.course.hear(&stages(total_us), 48);
+                    self.buffer.played_us += 1_000;
+                }
+            }
+            self.course
+                .advance(Duration::from_millis(self.ms), &self.buffer);
+            self.course.figures()
+        }
+    }
+
+    #[test]
+    fn before_anything_was_heard_nothing_is_claimed() {
+        let mut call = Call::default();
+        assert_eq!(call.course.figures(), CourseFigures::default());
+        assert_eq!(call.second(None, 0), CourseFigures::default());
+    }
+
+    #[test]
+    fn the_newest_figure_forgets_what_is_two_seconds_old() {
+        let mut call = Call::default();
+        for _ in 0..10 {
+            call.second(Some(500_000), 0);
+        }
+        call.second(Some(50_000), 0);
+        let figures = call.second(Some(50_000), 0);
+        assert_eq!(figures.now, Some(stages(50_000)));
+        assert_eq!(figures.median, Some(stages(500_000)));
+        // And nothing is forgotten while nothing is said.
+        assert_eq!(call.second(None, 0).now, Some(stages(50_000)));
+        assert_eq!(call.second(None, 0).now, Some(stages(50_000)));
+    }
+
+    #[test]
+    fn the_median_is_a_second_and_adds_up() {
+        let mut call = Call::default();
+        for total_us in [90_000, 50_000, 60_000, 40_000, 70_000] {
+            call.second(Some(total_us), 0);
+        }
+        let figures = call.course.figures();
+        assert_eq!(figures.median, Some(stages(60_000)));
+        assert_eq!(figures.p95_us, Some(90_000));
+        assert_eq!(figures.worst_us, Some(90_000));
+    }
+
+    #[test]
+    fn a_long_call_is_remembered_in_little_room() {
+        let mut course = Course::default();
+        let buffer = JitterBufferStats::default();
+        for second in 0..100_000u32 {
+            course.advance(Duration::from_secs(u64::from(second)), &buffer);
+            course.hear(&stages(10_000 + second), 48_000);
+        }
+        assert!(course.remembered.len() <= MOST_REMEMBERED);
+        let median_us = course.figures().median.unwrap().total();
+        assert!(median_us.abs_diff(60_000) < 1_000, "{median_us}");
+    }
+
+    #[test]
+    fn each_second_is_judged_by_its_own_delay_and_losses() {
+        let mut call = Call::default();
+        let good = call.second(Some(50_000), 0).mos.unwrap();
+        assert!((good.now - 4.41).abs() < 0.01, "{good:?}");
+        let bad = call.second(Some(300_000), 50).mos.unwrap();
+        assert!((bad.now - 1.79).abs() < 0.01, "{bad:?}");
+        let lost = call.second(None, 1_000).mos.unwrap();
+        assert!(lost.now < 1.1 && lost.worst == lost.now, "{lost:?}");
+        let back = call.second(Some(50_000), 0).mos.unwrap();
+        assert_eq!((back.now, back.worst), (good.now, lost.worst));
+        let mean = (2.0 * good.now + bad.now + lost.now) / 4.0;
+        assert!((back.mean - mean).abs() < 1e-9, "{back:?}");
+        // Nobody spoke: no second of the call.
+        assert_eq!(call.second(None, 0).mos, Some(back));
+    }
+}

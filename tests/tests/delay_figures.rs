@@ -1,0 +1,82 @@
+//! What the softphone says of its delay against what a recording of both ends says.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{
+    Process, Server,
+    analysis::{delays, percentile},
+    bin,
+    rig::{Rig, Unclean, clean_run},
+    signals::{repeated, speech},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const SPEECH_SECONDS: f64 = 8.0;
+const RECORD: Duration = Duration::from_secs(10);
+
+/// What is said and what is measured may differ by so much.
+const TOLERANCE_MS: f64 = 5.0;
+
+/// A run on which the delay moved by more than this says nothing: sums of different seconds would
+/// be compared.
+const STEADY_MS: f64 = 10.0;
+
+/// What was measured outside, as a median, and the softphone's own figures.
+fn measure(rig: &Rig, host: &str, feed: &[f32]) -> Result<(f64, Value), Unclean> {
+    let server = Server::start(&["--log", "error"]);
+    let addr = server.addr().to_string();
+    let args = ["--server", &addr, "--audio-host", host, "--json"];
+    let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
+    softphone.wait_for_stderr("connected", LIMIT);
+    let recording = rig.play_and_record(feed, RECORD)?;
+    softphone.signal("INT");
+    let output = softphone.wait(LIMIT);
+    let figures = serde_json::from_str(&output.stdout).expect("JSON on stdout");
+    let heard: Vec<f64> = delays(&recording.feed, &recording.speaker, recording.rate)
+        .iter()
+        .filter(|delay| delay.correlation > 0.5)
+        .map(|delay| delay.delay_ms)
+        .collect();
+    let moved = percentile(&heard, 80.0) - percentile(&heard, 20.0);
+    if moved > STEADY_MS {
+        return Err(Unclean::because(&format!(
+            "the delay moved by {moved:.0} ms on {host}"
+        )));
+    }
+    Ok((percentile(&heard, 50.0), figures))
+}
+
+fn said_is_measured(host: &str) {
+    let Some(words) = speech("The quick brown fox jumps over the lazy dog, again and again.")
+    else {
+        return;
+    };
+    let Some(rig) = Rig::start() else { return };
+    let feed = repeated(&words, SPEECH_SECONDS);
+    let (measured, figures) = clean_run(|| measure(&rig, host, &feed));
+    let median = figures["delay_ms"]["median"].as_object().expect("stages");
+    let said = median["sum"].as_f64().expect("a sum");
+    println!("{host}: measured {measured:.1} ms, said {said:.1}");
+    assert!(
+        (said - measured).abs() <= TOLERANCE_MS,
+        "{host}: measured {measured:.1} ms, said {said:.1}: {figures:#}"
+    );
+    let stages: f64 = median
+        .iter()
+        .filter(|(name, _)| *name != "sum")
+        .map(|(_, ms)| ms.as_f64().expect("milliseconds"))
+        .sum();
+    assert!((stages - said).abs() < 1e-6, "{median:?}");
+    assert_eq!(median.len(), 11, "{median:?}");
+}
+
+#[test]
+fn native_pulse_says_the_delay_that_is_measured() {
+    said_is_measured("pulseaudio");
+}
+
+#[test]
+fn alsa_says_the_delay_that_is_measured() {
+    said_is_measured("alsa");
+}
