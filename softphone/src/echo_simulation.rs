@@ -546,7 +546,7 @@ fn the_stated_age_is_the_true_one() {
         let click_made = MICROPHONE_LATENCY + chunk.made;
         let captured_s = (at as f64 - (position % samples) as f64) / RATE as f64;
         let true_us = ((click_made.as_secs_f64() - captured_s) * 1e6) as i64;
-        let stated_us = i64::from(chunk.age_us);
+        let stated_us = i64::from(chunk.stages.total());
         assert!(
             (true_us - stated_us).abs() < 300,
             "{near_end:?}: {true_us}, not {stated_us} µs"
