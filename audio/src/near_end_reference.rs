@@ -3,7 +3,7 @@
 //! Runs on the engine thread, never in a device callback. Pure. Speaker and microphone have clocks of
 //! their own and latencies of their own. What was played is brought to 48 kHz and waits in a queue
 //! from which 10 ms are taken for each 10 ms captured; how long it has to wait follows from the two
-//! latencies.
+//! latencies, and a drift loop keeps it so for hours.
 //!
 //! A reference that is later than its echo is of no use at all; one that is early costs nothing
 //! until it is earlier than the canceller searches (0.4 s). So it is kept early by [`HEADROOM`],
@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use crate::{
+    drift::DriftControl,
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
     resampler::{Resampler, ResamplerError},
     sample_fifo::SampleFifo,
@@ -23,7 +24,7 @@ const HEADROOM: Duration = Duration::from_millis(40);
 /// Latencies beyond this are not believed.
 const MOST: Duration = Duration::from_millis(500);
 
-/// When the queue is off by more than this, it is put right at once, and the canceller has to find
+/// When the queue is off by more than this, it is no drift: it is put right at once, and the canceller has to find
 /// the echo again: a device stood still or was opened again.
 const JUMP_SAMPLES: f64 = 960.0;
 
@@ -37,6 +38,7 @@ const CAPACITY: usize = 2 * SAMPLE_RATE_HZ as usize;
 pub struct RenderReference {
     resampler: Resampler,
     rate_hz: u32,
+    drift: DriftControl,
     queue: SampleFifo,
     /// Samples that were taken as silence because they had not been played yet: they are dropped
     /// when they come, so that what follows is in its place.
@@ -53,8 +55,9 @@ impl RenderReference {
     /// A rate that cannot be resampled.
     pub fn new(rate_hz: u32) -> Result<Self, ResamplerError> {
         Ok(Self {
-            resampler: Resampler::new(rate_hz, SAMPLE_RATE_HZ, 1)?,
+            resampler: Resampler::adjustable(rate_hz, SAMPLE_RATE_HZ, 1)?,
             rate_hz,
+            drift: DriftControl::new(SAMPLE_RATE_HZ),
             queue: SampleFifo::new(1, SAMPLE_RATE_HZ as usize / 10, CAPACITY),
             owed: 0,
             surplus: None,
@@ -68,7 +71,7 @@ impl RenderReference {
     /// The speaker came back at a rate that cannot be resampled.
     pub fn push(&mut self, played: &[f32], rate_hz: u32) -> Result<(), ResamplerError> {
         if rate_hz != self.rate_hz {
-            self.resampler = Resampler::new(rate_hz, SAMPLE_RATE_HZ, 1)?;
+            self.resampler = Resampler::adjustable(rate_hz, SAMPLE_RATE_HZ, 1)?;
             self.rate_hz = rate_hz;
         }
         self.resampler.process(played, self.queue.tail());
@@ -96,14 +99,19 @@ impl RenderReference {
             .saturating_sub(HEADROOM);
         let wanted = wait.as_secs_f64() * f64::from(SAMPLE_RATE_HZ) + unframed as f64;
         let surplus = self.queue.len() as f64 - self.owed as f64 - wanted;
-        let passed_s = now.saturating_sub(self.aligned).as_secs_f64();
+        let passed = now.saturating_sub(self.aligned);
         self.aligned = now;
         let smoothed = self.surplus.map(|smoothed| {
-            smoothed + (1.0 - (-passed_s / SMOOTHING_S).exp()) * (surplus - smoothed)
+            smoothed + (1.0 - (-passed.as_secs_f64() / SMOOTHING_S).exp()) * (surplus - smoothed)
         });
         match smoothed {
-            Some(smoothed) if smoothed.abs() <= JUMP_SAMPLES => self.surplus = Some(smoothed),
+            Some(smoothed) if smoothed.abs() <= JUMP_SAMPLES => {
+                self.surplus = Some(smoothed);
+                let ratio = self.drift.update(surplus, passed);
+                self.resampler.set_relative_ratio(ratio);
+            }
             _ => {
+                self.drift.hold();
                 self.jump(surplus);
                 self.surplus = Some(0.0);
             }

@@ -276,12 +276,14 @@ impl CapturePath {
             self.failures += 1;
         }
         let format = self.encoder.format();
+        let near_end = |us: fn(&NearEndPath) -> u32| self.near_end.as_ref().map_or(0, us);
         let stages = Stages {
             capture_device: self.microphone.latency_us(),
-            framing: micros(format.duration_of(self.pending.len())),
-            processing: self.near_end.as_ref().map_or(0, NearEndPath::delay_us),
+            framing: micros(format.duration_of(self.pending.len()))
+                + near_end(NearEndPath::framing_us),
+            processing: near_end(NearEndPath::processing_us),
             codec: self.lookahead_us,
-            resampler: self.resampler.delay_us(),
+            resampler: self.resampler.delay_us() + near_end(NearEndPath::resampler_us),
             ..Stages::default()
         };
         self.age_us = stages.total();

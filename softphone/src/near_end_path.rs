@@ -99,14 +99,27 @@ impl NearEndPath {
         count
     }
 
-    /// How much older than what was captured last its newest output is, in microseconds.
-    pub fn delay_us(&self) -> u32 {
-        let samples = self.near_end.options().delay_samples() + self.unframed.len();
-        (samples as u64 * 1_000_000 / u64::from(SAMPLE_RATE_HZ)) as u32 + self.to_format.delay_us()
+    /// Captured sound that is not yet a whole frame, in microseconds.
+    pub fn framing_us(&self) -> u32 {
+        micros(self.unframed.len())
+    }
+
+    /// By how much the processing delays, in microseconds.
+    pub fn processing_us(&self) -> u32 {
+        micros(self.near_end.options().delay_samples())
+    }
+
+    /// By how much the resampler behind it delays, in microseconds.
+    pub fn resampler_us(&self) -> u32 {
+        self.to_format.delay_us()
     }
 
     /// The figures of this moment.
     pub fn stats(&self) -> NearEndStats {
         self.near_end.stats()
     }
+}
+
+fn micros(samples: usize) -> u32 {
+    (samples as u64 * 1_000_000 / u64::from(SAMPLE_RATE_HZ)) as u32
 }

@@ -96,6 +96,12 @@ impl Report {
         if let Some(line) = &self.virtual_line {
             lines.extend(line.summary(self.duration));
         }
+        if let Some(erle_db) = engine.near_end.and_then(|near_end| near_end.erle_db) {
+            lines.push(format!(
+                "  echo canceller: microphone lowered by {:.0} dB while the far end was heard, of late",
+                erle_db.max(0.0)
+            ));
+        }
         for (noun, device) in [
             ("microphone", &engine.microphone),
             ("speaker", &engine.speaker),
@@ -166,6 +172,11 @@ impl Report {
                 "undecodable": buffer.undecodable,
             },
             "virtual_line": self.virtual_line.as_ref().map(VirtualFigures::json),
+            "near_end": engine.near_end.map(|near_end| json!({
+                "erle_db": near_end.erle_db.map(tenths),
+                "echo_delay_ms": near_end.echo_delay_ms,
+                "gain_db": near_end.gain_db.map(tenths),
+            })),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
             "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -223,6 +234,10 @@ fn stages_json(stages: &Stages) -> Value {
 /// More digits would say more than the model knows.
 fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+fn tenths(db: f32) -> f64 {
+    (f64::from(db) * 10.0).round() / 10.0
 }
 
 fn device_json(device: &DeviceStats) -> Value {

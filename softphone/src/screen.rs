@@ -52,7 +52,9 @@ impl Screen {
         let mos = engine.course.mos.filter(|_| connected);
         let mos = mos.map_or_else(|| "  ?".to_owned(), |mos| format!("{:.1}", mos.now));
         let part = |importance, text| Part { importance, text };
-        vec![
+        let erle_db = engine.near_end.and_then(|near_end| near_end.erle_db);
+        let echo = erle_db.map(|db| part(0, format!("echo -{:.0} dB", db.max(0.0))));
+        let parts = vec![
             part(
                 9,
                 format!("{:02}:{:02} {}", seconds / 60, seconds % 60, self.line()),
@@ -68,7 +70,8 @@ impl Screen {
                 format!("concealed {:.1} %", Report::concealed_ratio(engine) * 100.0),
             ),
             part(1, format!("dropped {}", self.dropped)),
-        ]
+        ];
+        parts.into_iter().chain(echo).collect()
     }
 
     fn line(&self) -> String {
@@ -116,6 +119,8 @@ fn unknown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use audio::near_end::NearEndStats;
+
     use crate::{
         course::{CourseFigures, MosFigures},
         delay::Stages,
@@ -158,6 +163,17 @@ mod tests {
             in_call().status_line(200),
             "01:15 in call  you -23.4 dBFS  far silent      rtt   1.2 ms  mouth-to-ear  52 ms  MOS 4.3  buffer   0 ms  concealed 0.0 %  dropped 3"
         );
+    }
+
+    #[test]
+    fn the_canceller_shows_what_it_does_where_there_is_room() {
+        let mut screen = in_call();
+        screen.engine.near_end = Some(NearEndStats {
+            erle_db: Some(41.7),
+            ..NearEndStats::default()
+        });
+        assert!(screen.status_line(200).ends_with("dropped 3  echo -42 dB"));
+        assert!(!screen.status_line(140).contains("echo"));
     }
 
     #[test]
