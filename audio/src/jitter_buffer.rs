@@ -262,6 +262,7 @@ impl JitterBuffer {
             playout = Playout::Concealed;
         }
         self.fifo.read(samples);
+        self.stretch.hear(samples);
         self.rest = self.rest.saturating_sub(wanted);
         self.schedule.pull(wanted);
         if playout == Playout::Sound {
@@ -477,17 +478,19 @@ impl JitterBuffer {
     fn cut_period(&mut self, extra: usize) {
         let ms = self.format.sample_rate_hz() as usize / 1_000;
         let (least, most) = self.stretch.periods().into_inner();
-        // The more there is too much, the less it matters how well it joins, and the sooner the
-        // next may follow.
+        // A little too much waits for a pause, or for what repeats as exactly as a tone. The more there is, the less it matters how well it
+        // joins, and the sooner the next may follow.
         let (correlation, pause) = match extra / ms {
-            0..15 => (0.8, 100 * ms),
+            0..8 => (0.95, 100 * ms),
+            8..15 => (0.8, 100 * ms),
             15..40 => (0.5, 20 * ms),
             _ => (-1.0, 0),
         };
         let most = most.min(extra).min(self.fifo.len() / 2);
         self.rest = 10 * ms;
         let found = self.stretch.find(self.fifo.waiting(), least..=most);
-        let Some(found) = found.filter(|found| found.correlation >= correlation) else {
+        let Some(found) = found.filter(|found| found.quiet || found.correlation >= correlation)
+        else {
             return;
         };
         self.stretch
@@ -504,11 +507,16 @@ impl JitterBuffer {
         }
         let ms = self.format.sample_rate_hz() as usize / 1_000;
         let (least, most) = self.stretch.periods().into_inner();
-        let correlation = if wanting < 5 * ms { 0.6 } else { -1.0 };
+        let correlation = match wanting / ms {
+            0..3 => 0.95,
+            3..6 => 0.6,
+            _ => -1.0,
+        };
         let most = most.min(self.fifo.len() / 2).min(wanting + 3 * least);
         self.rest = 10 * ms;
         let found = self.stretch.find(self.fifo.waiting(), least..=most);
-        let Some(found) = found.filter(|found| found.correlation >= correlation) else {
+        let Some(found) = found.filter(|found| found.quiet || found.correlation >= correlation)
+        else {
             return;
         };
         self.stretch
