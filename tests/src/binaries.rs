@@ -33,15 +33,14 @@ pub fn bin(name: &str) -> PathBuf {
 fn build(name: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let profile = profile();
-    // Just what `script/test` and `cargo test --workspace` built: a smaller choice would give the
-    // dependencies other features, and compile them a second time.
-    let targets = if profile == "dev" {
-        "--all-targets"
-    } else {
-        "--bins"
-    };
+    // The whole workspace and, beside the programs, one test (the smallest): only so have the
+    // dependencies the features that `script/test` and `cargo test --workspace` gave them, and are
+    // not compiled a second time.
+    let test = ["--test", "rig"];
+    let test = if profile == "dev" { &test[..] } else { &[] };
     let output = Command::new(cargo)
-        .args(["build", "--workspace", targets, "--profile", &profile])
+        .args(["build", "--workspace", "--bins", "--profile", &profile])
+        .args(test)
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
