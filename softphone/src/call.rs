@@ -19,8 +19,7 @@ use crate::{
     capture_path::CapturePath,
     clock::Clock,
     device::{
-        self, BufferWish, DeviceError, DeviceOptions, DeviceState, DeviceStats, Direction,
-        Microphone, Speaker,
+        self, BufferWish, DeviceError, DeviceOptions, Microphone, Speaker,
         virtual_microphone::{ToneMicrophone, WavMicrophone},
         virtual_speaker::{Ear, VirtualSpeaker},
     },
@@ -57,6 +56,18 @@ const LAST_SOUND: Duration = Duration::from_secs(2);
 /// # Errors
 /// The call did not even begin: devices, files or the codec could not be had.
 pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
+    call_shown(args, || Ui::new(args.json)).await
+}
+
+/// The same call without a word on the screen: for a check that only wants the report.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_unseen(args: &CallArgs) -> Result<Report, Verdict> {
+    call_shown(args, Ui::unseen).await
+}
+
+async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, Verdict> {
     let plan = Plan::new(args)?;
     let devices = open_devices(args).await?;
     let clock = Clock::start();
@@ -78,7 +89,7 @@ pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
         engine,
         session_status,
         session: tokio::spawn(session.run()),
-        ui: Ui::new(args.json),
+        ui: ui(),
         signals: Signals::new(),
         said: Said::default(),
     };
@@ -254,7 +265,8 @@ fn start_engine(
 #[derive(Default)]
 struct Said {
     line: Line,
-    devices: [DeviceState; 2],
+    /// Notices about devices.
+    notices: usize,
 }
 
 struct RunningCall {
@@ -373,16 +385,11 @@ impl RunningCall {
             }
             self.said.line = line.clone();
         }
-        let devices = [
-            (Direction::Input, &screen.engine.microphone),
-            (Direction::Output, &screen.engine.speaker),
-        ];
-        for (index, (direction, stats)) in devices.into_iter().enumerate() {
-            if stats.state != self.said.devices[index] {
-                self.said.devices[index] = stats.state;
-                self.ui.say(&device_change(direction, stats));
-            }
+        let notices = &screen.engine.device_notices;
+        for notice in notices.after(self.said.notices) {
+            self.ui.say(&notice.to_string());
         }
+        self.said.notices = notices.count();
     }
 
     async fn report(
@@ -465,16 +472,6 @@ pub(crate) fn judge(
             judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
         }
         None => Verdict::new(ExitCode::Good, "the call is over"),
-    }
-}
-
-fn device_change(direction: Direction, stats: &DeviceStats) -> String {
-    let noun = direction.noun();
-    match stats.state {
-        DeviceState::Running => format!("{noun} {}: back", stats.name),
-        DeviceState::Rebuilding { why } => {
-            format!("{noun} {}: {why}; trying to open it again", stats.name)
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use proto::callcenter::Gap;
 
 use crate::{
     delay::Stages,
-    device::Microphone,
+    device::{DeviceNotice, Microphone},
     near_end_path::{NearEndPath, Rendered},
     uplink::Outgoing,
 };
@@ -161,6 +161,11 @@ impl CapturePath {
     /// The microphone, for its figures.
     pub fn microphone(&self) -> &dyn Microphone {
         &*self.microphone
+    }
+
+    /// The next thing to tell people about the microphone.
+    pub fn device_notice(&mut self) -> Option<DeviceNotice> {
+        self.microphone.notice()
     }
 
     /// Level of what the microphone heard since the last call of this.

@@ -20,7 +20,7 @@ use crate::{
     capture_path::{CapturePath, PathError},
     clock::Clock,
     course::{CourseFigures, Heard},
-    device::DeviceStats,
+    device::{DeviceStats, NoticeLog},
     playout_path::{Downlink, PlayoutPath},
     uplink::{Outgoing, Uplink},
 };
@@ -51,6 +51,8 @@ pub struct EngineStatus {
     pub microphone: DeviceStats,
     /// The speaker.
     pub speaker: DeviceStats,
+    /// What people are told about both, since the call began.
+    pub device_notices: NoticeLog,
     /// Whether the near end is muted.
     pub muted: bool,
     /// Chunks that the encoder refused.
@@ -63,12 +65,17 @@ pub struct EngineStatus {
 pub struct Engine {
     capture: CapturePath,
     playout: PlayoutPath,
+    device_notices: NoticeLog,
 }
 
 impl Engine {
     /// An engine of these two halves.
     pub fn new(capture: CapturePath, playout: PlayoutPath) -> Self {
-        Self { capture, playout }
+        Self {
+            capture,
+            playout,
+            device_notices: NoticeLog::default(),
+        }
     }
 
     /// Takes what came from the far end.
@@ -104,6 +111,12 @@ impl Engine {
 
     /// The figures of this moment; levels since the last call.
     pub fn status(&mut self, muted: bool) -> EngineStatus {
+        while let Some(notice) = self.capture.device_notice() {
+            self.device_notices.push(notice);
+        }
+        while let Some(notice) = self.playout.device_notice() {
+            self.device_notices.push(notice);
+        }
         EngineStatus {
             course: self.playout.course().figures(),
             sent_age_us: self.capture.age_us(),
@@ -111,6 +124,7 @@ impl Engine {
             near_end: self.capture.near_end(),
             microphone: self.capture.microphone().stats(),
             speaker: self.playout.speaker().stats(),
+            device_notices: self.device_notices.clone(),
             muted,
             encoder_failures: self.capture.failures(),
             failure: None,

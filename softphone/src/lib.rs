@@ -10,6 +10,7 @@ pub mod clock;
 pub mod course;
 pub mod delay;
 pub mod device;
+pub mod doctor;
 #[cfg(test)]
 mod echo_simulation;
 pub mod engine;

@@ -17,7 +17,7 @@ use crate::{
     capture_path::{PathError, micros},
     course::Course,
     delay::Stages,
-    device::Speaker,
+    device::{DeviceNotice, Speaker},
     heard_delay::HeardDelay,
     near_end_path::Rendered,
 };
@@ -147,6 +147,11 @@ impl PlayoutPath {
     /// The speaker, for its figures.
     pub fn speaker(&self) -> &dyn Speaker {
         &*self.speaker
+    }
+
+    /// The next thing to tell people about the speaker.
+    pub fn device_notice(&mut self) -> Option<DeviceNotice> {
+        self.speaker.notice()
     }
 
     /// The jitter buffer's figures.

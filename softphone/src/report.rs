@@ -10,7 +10,7 @@ use proto::text::one_line;
 use crate::{
     course::CourseFigures,
     delay::Stages,
-    device::{DeviceState, DeviceStats},
+    device::{DeviceState, DeviceStats, Placement},
     engine::EngineStatus,
     session::SessionStatus,
     verdict::Verdict,
@@ -100,13 +100,14 @@ impl Report {
             ("microphone", &engine.microphone),
             ("speaker", &engine.speaker),
         ] {
-            if device.xruns + device.ring_faults + device.rebuilds > 0 {
+            if device.xruns + device.ring_faults + device.rebuilds + device.moves > 0 {
                 lines.push(format!(
-                    "  {noun} {}: {}, {}, opened again {}",
+                    "  {noun} {}: {}, {}, opened again {}, moved {}",
                     device.name,
                     counted(device.xruns, "xrun"),
                     counted(device.ring_faults, "ring fault"),
                     counted(device.rebuilds, "time"),
+                    counted(device.moves, "time"),
                 ));
             }
         }
@@ -167,6 +168,7 @@ impl Report {
             "virtual_line": self.virtual_line.as_ref().map(VirtualFigures::json),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
+            "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),
             "tone": self.tone.map(|tone| json!({
                 "heard": tone.heard,
                 "frequency_hz": tone.frequency_hz,
@@ -229,12 +231,20 @@ fn device_json(device: &DeviceStats) -> Value {
         "host": device.host,
         "callbacks": device.callbacks,
         "callback_samples": device.callback_samples,
+        "callback_mean_us": device.callback_mean_us(),
+        "callback_worst_us": device.callback_worst_ns as f64 / 1e3,
         "xruns": device.xruns,
         "ring_faults": device.ring_faults,
         "ring_fault_samples": device.ring_fault_samples,
         "ring_margin_us": device.ring_margin_us,
         "route_changes": device.route_changes,
         "rebuilds": device.rebuilds,
+        "moves": device.moves,
+        "placement": match device.placement {
+            Placement::Default => "default",
+            Placement::Pinned => "pinned",
+            Placement::Fallback => "fallback",
+        },
         "state": match device.state {
             DeviceState::Running => "running".to_owned(),
             DeviceState::Rebuilding { why } => format!("rebuilding: {why}"),
