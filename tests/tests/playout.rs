@@ -78,12 +78,19 @@ fn drift_is_met_between_other_rates_and_under_jitter_too() {
             ..PlayoutLine::new(&format!("jitter=15ms,ppm={ppm},seed=3"))
         };
         let (heard, _) = hear_tone(&jittery, 300);
-        let learned = heard.drift_ppm;
+        // It wanders with the jitter, around the truth.
+        let settled: Vec<f64> = heard
+            .course
+            .iter()
+            .skip(10_000)
+            .map(|m| m.drift_ppm)
+            .collect();
+        let learned = settled.iter().sum::<f64>() / settled.len() as f64;
         println!(
             "jitter and {ppm} ppm: learned {learned:.0}; {:?}",
             heard.stats
         );
-        assert!((learned - ppm).abs() < 100.0, "{learned}");
+        assert!((learned - ppm).abs() < 60.0, "{learned}");
         let (early, late) = (heard.mean_delay(20.0, 80.0), heard.mean_delay(240.0, 300.0));
         assert!((late - early).abs() < 8.0, "{early} {late}");
     }
@@ -96,21 +103,19 @@ fn after_a_stall_the_delay_is_back_within_a_second_and_the_drift_still_known() {
         .flat_map(|stall_ms| [(stall_ms, None), (stall_ms, Some(150))])
     {
         let line = PlayoutLine {
-            format: pcm(16_000),
-            speaker_hz: 16_000,
             keeps: keeps.map(Duration::from_millis),
-            ..PlayoutLine::new(&format!("stall={stall_ms}ms@60s,ppm=150"))
+            ..PlayoutLine::new(&format!("stall={stall_ms}ms@30s,ppm=150"))
         };
-        let (heard, tone) = hear_tone(&line, 80);
-        let end = 60.0 + f64::from(stall_ms) / 1e3;
-        let before = heard.mean_delay(50.0, 60.0);
+        let (heard, tone) = hear_tone(&line, 46);
+        let end = 30.0 + f64::from(stall_ms) / 1e3;
+        let before = heard.mean_delay(25.0, 30.0);
         let after = [0.1, 0.5, 1.0, 1.2, 2.7].map(|after| heard.delay_at(end + after));
         println!(
             "stall of {stall_ms} ms, sender keeps {keeps:?}: before {before:.1}, after \
              {after:.1?} ms, learned {:.0} ppm, {tone:?}",
             heard.drift_ppm
         );
-        let most = heard.percentile(end + 1.0, 80.0, 100.0);
+        let most = heard.percentile(end + 1.0, 46.0, 100.0);
         assert!(most < before + 8.0, "{most}");
         let stats = heard.stats;
         assert_eq!(stats.long_concealments, 1, "{stats:?}");
