@@ -26,8 +26,9 @@ const SMOOTHING: f64 = 1.0;
 /// itself judged by its last seconds adds to it.
 const LAG: f64 = 1.5;
 /// In seconds. What was not foreseen by more than this is no drift but a stall, a burst or another
-/// line: it teaches nothing.
+/// line: it teaches nothing, and neither do the next seconds, until it is smoothed away.
 const LEARNABLE: f64 = 0.005;
+const UNTEACHABLE_FOR: f64 = 4.0 * SMOOTHING;
 /// In seconds. A greater error is worked off no faster, so that nobody hears it.
 const REACH: f64 = 0.003;
 /// The most by which the pitch is changed: 500 ppm are 0.9 cents, a fifth of what trained ears tell
@@ -50,6 +51,8 @@ pub struct DriftControl {
     correction: f64,
     /// What of the correction has come to show.
     shown: f64,
+    /// Seconds until something can be learned again.
+    unteachable: f64,
 }
 
 impl DriftControl {
@@ -61,6 +64,7 @@ impl DriftControl {
             drift: 0.0,
             correction: 0.0,
             shown: 0.0,
+            unteachable: 0.0,
         }
     }
 
@@ -77,7 +81,12 @@ impl DriftControl {
         self.shown += (self.correction - self.shown) * (1.0 - (-elapsed / LAG).exp());
         foreseen += (self.shown - self.drift) * elapsed;
         let surprise = error - foreseen;
-        if surprise.abs() < LEARNABLE {
+        self.unteachable -= elapsed;
+        if surprise.abs() > LEARNABLE {
+            self.unteachable = UNTEACHABLE_FOR;
+        }
+        if self.unteachable <= 0.0 {
+            self.unteachable = 0.0;
             foreseen += FORESIGHT_GAIN * surprise * elapsed;
             self.drift -= DRIFT_GAIN * surprise * elapsed;
             self.drift = self.drift.clamp(-LIMIT, LIMIT);
@@ -217,8 +226,8 @@ mod tests {
             for _ in 0..500 {
                 queue.step(0.0);
                 let off = (queue.control.ppm() - before).abs();
-                assert!(off < 60.0, "{seen}: {off} ppm");
-                assert!(queue.ms().abs() < 2.0, "{seen}: {} ms", queue.ms());
+                assert!(off < 30.0, "{seen}: {off} ppm");
+                assert!(queue.ms().abs() < 2.2, "{seen}: {} ms", queue.ms());
             }
             for _ in 0..3_000 {
                 queue.step(0.0);
