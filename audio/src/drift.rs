@@ -6,20 +6,30 @@
 
 use std::time::Duration;
 
-/// Natural frequency of the loop, in radians per second. A step of 200 ppm then moves the queue by
-/// 200e-6 / (e · 0.08) s = 0.9 ms at most, and 1 ms with the smoothing; slower would cost delay,
+/// Natural frequency of the observer, in radians per second. A step of 200 ppm then moves the queue
+/// by 200e-6 / (e · 0.08) s = 0.9 ms at most, and 1 ms with the smoothing; slower would cost delay,
 /// faster would follow jitter.
 const NATURAL_FREQUENCY: f64 = 0.08;
 /// Critically damped: no overshoot that would look like drift the other way.
 const DAMPING: f64 = 1.0;
-/// Parts of the error per second that are worked off: of s² + 2ζω s + ω², the middle.
-const PROPORTIONAL: f64 = 2.0 * DAMPING * NATURAL_FREQUENCY;
-const INTEGRAL: f64 = NATURAL_FREQUENCY * NATURAL_FREQUENCY;
+/// Parts of what was not foreseen that correct the foresight, and the drift: of s² + 2ζω s + ω², the
+/// middle and the last.
+const FORESIGHT_GAIN: f64 = 2.0 * DAMPING * NATURAL_FREQUENCY;
+const DRIFT_GAIN: f64 = NATURAL_FREQUENCY * NATURAL_FREQUENCY;
+/// Part of the error that is worked off in a second: as fast as the observer, so that together they
+/// are a loop of second order.
+const ERROR_GAIN: f64 = 2.0 * NATURAL_FREQUENCY;
 /// Smoothing of the error, in seconds. At the loop's crossover of 0.16 rad/s it costs 9° of the 76°
 /// of phase margin, and queues that fill and empty by whole periods of a device become steady.
 const SMOOTHING: f64 = 1.0;
-/// In seconds. An error beyond this is no drift but a stall, a burst or another aim: it is worked
-/// off as fast as nobody hears, and teaches nothing.
+/// So much later, in seconds, a change of the ratio shows in the smoothed error; a queue that is
+/// itself judged by its last seconds adds to it.
+const LAG: f64 = 1.5;
+/// In seconds. What was not foreseen by more than this is no drift but a stall, a burst or another
+/// line: it teaches nothing, and neither do the next seconds, until it is smoothed away.
+const LEARNABLE: f64 = 0.005;
+const UNTEACHABLE_FOR: f64 = 4.0 * SMOOTHING;
+/// In seconds. A greater error is worked off no faster, so that nobody hears it.
 const REACH: f64 = 0.003;
 /// The most by which the pitch is changed: 500 ppm are 0.9 cents, a fifth of what trained ears tell
 /// apart; crystals differ by 200 ppm at the very most.
@@ -27,16 +37,22 @@ const LIMIT: f64 = 500e-6;
 /// Longer than this without an update, and it counts as so long: what happened meanwhile is unknown.
 const LONGEST_STEP: f64 = 0.5;
 
-/// Learns the drift between the clock that fills a queue and the clock that empties it: a
-/// proportional-integral loop of second order, whose integral is the drift.
+/// Learns the drift between the clock that fills a queue and the clock that empties it, and keeps
+/// the queue where it should be: an observer of second order foresees the error from the drift that
+/// it believes in and learns from what comes otherwise; the ratio makes up for that drift and for a
+/// part of the error.
 #[derive(Debug, Clone)]
 pub struct DriftControl {
     sample_rate_hz: f64,
-    /// Smoothed error in seconds.
-    error: f64,
+    /// Smoothed error, and what was foreseen of it, in seconds; `None` until something is known.
+    error: Option<(f64, f64)>,
     /// The emptying clock against the filling one, as a part of 1.
     drift: f64,
     correction: f64,
+    /// What of the correction has come to show.
+    shown: f64,
+    /// Seconds until something can be learned again.
+    unteachable: f64,
 }
 
 impl DriftControl {
@@ -44,9 +60,11 @@ impl DriftControl {
     pub fn new(sample_rate_hz: u32) -> Self {
         Self {
             sample_rate_hz: f64::from(sample_rate_hz.max(1)),
-            error: 0.0,
+            error: None,
             drift: 0.0,
             correction: 0.0,
+            shown: 0.0,
+            unteachable: 0.0,
         }
     }
 
@@ -54,27 +72,48 @@ impl DriftControl {
     /// update before. Returns the new [`Self::relative_ratio`].
     pub fn update(&mut self, error_samples: f64, elapsed: Duration) -> f64 {
         let elapsed = elapsed.as_secs_f64().min(LONGEST_STEP);
-        let error = error_samples / self.sample_rate_hz;
-        if !error.is_finite() {
+        let newest = error_samples / self.sample_rate_hz;
+        if !newest.is_finite() {
             return self.relative_ratio();
         }
-        // Held to little more than the reach before it is smoothed, or a short burst would count
-        // for as long as it takes to smooth it away.
-        let error = error.clamp(-3.0 * REACH, 3.0 * REACH);
-        self.error += (error - self.error) * (1.0 - (-elapsed / SMOOTHING).exp());
-        if self.error.abs() < REACH {
-            self.drift -= INTEGRAL * self.error * elapsed;
-            self.drift = self.drift.clamp(-LIMIT, LIMIT);
+        let (mut error, mut foreseen) = self.error.unwrap_or((newest, newest));
+        error += (newest - error) * (1.0 - (-elapsed / SMOOTHING).exp());
+        self.shown += (self.correction - self.shown) * (1.0 - (-elapsed / LAG).exp());
+        foreseen += (self.shown - self.drift) * elapsed;
+        let surprise = error - foreseen;
+        self.unteachable -= elapsed;
+        if surprise.abs() > LEARNABLE {
+            self.unteachable = UNTEACHABLE_FOR;
         }
-        let proportional = PROPORTIONAL * self.error.clamp(-REACH, REACH);
-        self.correction = (self.drift - proportional).clamp(-LIMIT, LIMIT);
+        if self.unteachable <= 0.0 {
+            self.unteachable = 0.0;
+            foreseen += FORESIGHT_GAIN * surprise * elapsed;
+            self.drift -= DRIFT_GAIN * surprise * elapsed;
+            self.drift = self.drift.clamp(-LIMIT, LIMIT);
+        } else {
+            foreseen = error;
+        }
+        self.error = Some((error, foreseen));
+        let part = ERROR_GAIN * error.clamp(-REACH, REACH);
+        self.correction = (self.drift - part).clamp(-LIMIT, LIMIT);
         self.relative_ratio()
+    }
+
+    /// To be called before an update whose error has changed by so many samples for a reason that
+    /// is known and is not the clocks: some were put in or taken out, or others should wait.
+    pub fn adjust(&mut self, samples: f64) {
+        let seconds = samples / self.sample_rate_hz;
+        if let Some((error, foreseen)) = self.error.as_mut().filter(|_| seconds.is_finite()) {
+            *error += seconds;
+            *foreseen += seconds;
+        }
     }
 
     /// It is not known how much waits: what has been learned counts on, alone.
     pub fn hold(&mut self) {
-        self.error = 0.0;
+        self.error = None;
         self.correction = self.drift;
+        self.shown = self.drift;
     }
 
     /// How much a resampler behind the queue is to give out for what it takes, over what the nominal
@@ -187,8 +226,8 @@ mod tests {
             for _ in 0..500 {
                 queue.step(0.0);
                 let off = (queue.control.ppm() - before).abs();
-                assert!(off < 40.0, "{seen}: {off} ppm");
-                assert!(queue.ms().abs() < 1.5, "{seen}: {} ms", queue.ms());
+                assert!(off < 30.0, "{seen}: {off} ppm");
+                assert!(queue.ms().abs() < 2.2, "{seen}: {} ms", queue.ms());
             }
             for _ in 0..3_000 {
                 queue.step(0.0);
@@ -197,6 +236,25 @@ mod tests {
         let learned = queue.control.ppm();
         queue.control.hold();
         assert_eq!(queue.control.relative_ratio(), 1.0 + learned * 1e-6);
+    }
+
+    #[test]
+    fn what_somebody_puts_in_or_takes_out_teaches_nothing() {
+        let mut queue = Queue::new(100.0);
+        for step in 0..60_000 {
+            if step > 6_000 && step % 50 == 0 {
+                // Each second 20 ms more, which another takes out again half a second later.
+                queue.error += 960.0;
+                queue.control.adjust(960.0);
+            } else if step > 6_000 && step % 50 == 25 {
+                queue.error -= 960.0;
+                queue.control.adjust(-960.0);
+            }
+            queue.step(0.0);
+            assert!(step < 6_000 || (queue.control.ppm() - 100.0).abs() < 10.0);
+        }
+        queue.control.adjust(f64::NAN);
+        assert!(queue.control.update(0.0, STEP).is_finite());
     }
 
     #[test]

@@ -184,10 +184,11 @@ impl JitterBuffer {
     /// The newest depth error, once. `None` while nothing arrives, or too little is known: then the
     /// depth says nothing about clocks.
     pub fn take_depth_error(&mut self) -> Option<DepthError> {
-        let (samples, elapsed) = self.schedule.take_error()?;
+        let error = self.schedule.take_error()?;
         Some(DepthError {
-            samples: samples as f64,
-            elapsed: self.format.duration_of(elapsed),
+            samples: error.samples as f64,
+            adjusted: error.adjusted as f64,
+            elapsed: self.format.duration_of(error.elapsed),
         })
     }
 

@@ -43,6 +43,9 @@ pub struct JitterBufferStats {
 pub struct DepthError {
     /// Samples per channel too many; negative: too few.
     pub samples: f64,
+    /// Part of the change since the error before that no clock has made: what was cut, inserted or
+    /// concealed, and what became of the target.
+    pub adjusted: f64,
     /// Played since the error before.
     pub elapsed: Duration,
 }

@@ -32,6 +32,16 @@ const LEAST_RECENT: usize = 50;
 /// or three such observations: it is heard as such rather than paid for with its length in delay.
 const ALLOWED: usize = 200;
 
+/// What waits against what should, in samples per channel.
+pub(crate) struct ScheduleError {
+    /// Too many, or (negative) too few.
+    pub(crate) samples: i64,
+    /// Part of the change since the error before that the lead has not made.
+    pub(crate) adjusted: i64,
+    /// Played since the error before.
+    pub(crate) elapsed: usize,
+}
+
 pub(crate) struct PlayoutSchedule {
     slot: i64,
     margin: i64,
@@ -41,9 +51,13 @@ pub(crate) struct PlayoutSchedule {
     removed: i64,
     lows: VecDeque<i64>,
     sorted: Vec<i64>,
-    /// The median of the newest, and what was played since it was last asked for.
+    /// The median of the newest, and what was played since the error was last asked for.
     recent: Option<i64>,
     since_error: usize,
+    /// By how much the observations were moved to where the line is now.
+    anchored: i64,
+    /// The error less the lead alone, when it was last asked for.
+    made: Option<i64>,
     /// The low quantile and the median of `lows`.
     low: Option<(i64, i64)>,
     current: Option<i64>,
@@ -65,6 +79,8 @@ impl PlayoutSchedule {
             sorted: Vec::with_capacity(SLOTS + 1),
             recent: None,
             since_error: 0,
+            anchored: 0,
+            made: None,
             low: None,
             current: None,
             current_length: 0,
@@ -113,6 +129,7 @@ impl PlayoutSchedule {
         self.lows.clear();
         self.low = None;
         self.recent = None;
+        self.made = None;
         self.resume();
     }
 
@@ -145,6 +162,7 @@ impl PlayoutSchedule {
             && (self.anchor_pending || lead > usual + 50 * self.slot)
         {
             self.lows.iter_mut().for_each(|low| *low += lead - usual);
+            self.anchored += lead - usual;
             self.current = None;
             self.judge();
         }
@@ -159,16 +177,19 @@ impl PlayoutSchedule {
             .map_or(0, |(low, _)| low - self.removed - self.margin)
     }
 
-    /// By how much more waits than should where the line mostly was these last two seconds, and how
-    /// many samples were played since this last was `Some`: once for each observation.
-    pub(crate) fn take_error(&mut self) -> Option<(i64, usize)> {
+    /// By how much more waits than should where the line mostly was these last two seconds: once for
+    /// each observation.
+    pub(crate) fn take_error(&mut self) -> Option<ScheduleError> {
         let recent = self.recent.take()?;
         let (low, median) = self.low?;
-        let elapsed = std::mem::take(&mut self.since_error);
-        Some((
-            recent - (median - low) - self.removed - self.margin,
-            elapsed,
-        ))
+        let samples = recent - (median - low) - self.removed - self.margin;
+        let made = samples - (recent - self.anchored);
+        let adjusted = made - self.made.replace(made).unwrap_or(made);
+        Some(ScheduleError {
+            samples,
+            adjusted,
+            elapsed: std::mem::take(&mut self.since_error),
+        })
     }
 
     /// What must wait beyond the usual for the line's worst moments.

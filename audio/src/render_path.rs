@@ -103,6 +103,7 @@ impl RenderPath {
                 _ => Playout::Silence,
             };
             if let Some(error) = self.jitter_buffer.take_depth_error() {
+                self.drift.adjust(error.adjusted);
                 self.drift.update(error.samples, error.elapsed);
                 self.steer();
             }

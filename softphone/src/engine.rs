@@ -45,6 +45,9 @@ pub struct EngineStatus {
     pub sent_age_us: u32,
     /// The jitter buffer.
     pub jitter_buffer: JitterBufferStats,
+    /// By how much the speaker's clock is faster than the far end's, as far as learned, in parts per
+    /// million.
+    pub drift_ppm: f64,
     /// The near end's processing, where any is on.
     pub near_end: Option<NearEndStats>,
     /// The microphone.
@@ -121,6 +124,7 @@ impl Engine {
             course: self.playout.course().figures(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
+            drift_ppm: self.playout.drift_ppm(),
             near_end: self.capture.near_end(),
             microphone: self.capture.microphone().stats(),
             speaker: self.playout.speaker().stats(),

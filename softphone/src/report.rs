@@ -156,6 +156,7 @@ impl Report {
                 "worst": hundredths(mos.worst),
                 "mean": hundredths(mos.mean),
             })),
+            "drift_ppm": hundredths(engine.drift_ppm),
             "concealed_ratio": Self::concealed_ratio(engine),
             "jitter_buffer": {
                 "depth_ms": ms(buffer.depth_us),

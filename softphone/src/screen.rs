@@ -31,8 +31,7 @@ impl Screen {
         let mut parts = self.parts();
         let too_long = |parts: &[Part]| joined(parts).chars().count() > width;
         while parts.len() > 1 && too_long(&parts) {
-            // The last of those that matter least.
-            let least = (0..parts.len()).rev().min_by_key(|&n| parts[n].importance);
+            let least = (0..parts.len()).min_by_key(|&n| parts[n].importance);
             parts.remove(least.unwrap_or(0));
         }
         joined(&parts).chars().take(width).collect()

@@ -105,6 +105,7 @@ impl PlayoutLine {
                 let age = now.as_secs_f64() - recorded - self.packet.as_secs_f64() + behind;
                 heard.course.push(Moment {
                     at_s: now.as_secs_f64(),
+                    drift_ppm: render.drift_ppm(),
                     delay_ms: 1e3 * (age - self.impairment.mean_delay().as_secs_f64()),
                 });
             }
@@ -125,6 +126,8 @@ pub struct Moment {
     pub at_s: f64,
     /// In milliseconds.
     pub delay_ms: f64,
+    /// What was learned of the speaker's clock until then.
+    pub drift_ppm: f64,
 }
 
 /// What came of a run.

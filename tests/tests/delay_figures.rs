@@ -57,7 +57,7 @@ fn said_is_measured(host: &str) {
     let (measured, figures) = clean_run(|| measure(&rig, host, &feed));
     let median = figures["delay_ms"]["median"].as_object().expect("stages");
     let said = median["sum"].as_f64().expect("a sum");
-    println!("{host}: measured {measured:.1} ms, said {said:.1}");
+    println!("{host}: measured {measured:.1} ms, said {said:.1}: {median:?}");
     assert!(
         (said - measured).abs() <= TOLERANCE_MS,
         "{host}: measured {measured:.1} ms, said {said:.1}: {figures:#}"
