@@ -12,6 +12,7 @@ pub mod device;
 pub mod engine;
 pub mod numbering;
 pub mod playout_path;
+pub mod priority;
 pub mod report;
 pub mod screen;
 pub mod session;

@@ -147,6 +147,7 @@ impl Report {
                 "inserted_ms": ms(buffer.inserted_us),
                 "undecodable": buffer.undecodable,
             },
+            "engine_priority": engine.priority.to_string(),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
             "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -115,6 +115,31 @@ impl<'a> Desk<'a> {
         self.rig.pactl(&["set-default-source", SOURCES[pair]]);
     }
 
+    /// Puts every stream of a program on the devices of a pair, as a person does with a mixer.
+    pub fn put_streams_on(&self, pair: usize) {
+        for (list, move_it, device) in [
+            ("sink-inputs", "move-sink-input", SINKS[pair]),
+            ("source-outputs", "move-source-output", SOURCES[pair]),
+        ] {
+            let streams = self.rig.pactl(&["list", "short", list]);
+            // Not the cable's own streams, nor the tape's.
+            for stream in streams.lines() {
+                let words: Vec<_> = stream.split_whitespace().collect();
+                if self.is_softphone(words[2]) {
+                    self.rig.pactl(&[move_it, words[0], device]);
+                }
+            }
+        }
+    }
+
+    fn is_softphone(&self, client: &str) -> bool {
+        let clients = self.rig.pactl(&["list", "short", "clients"]);
+        clients.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.next() == Some(client) && line.contains("softphone")
+        })
+    }
+
     /// Plays a tone of its own ([`FEED_HZ`]) into each microphone, for a minute at most.
     pub fn feed(&mut self) {
         let seconds = 60.0;

@@ -18,7 +18,7 @@ mod process;
 mod server;
 mod tape;
 
-pub use binaries::bin;
+pub use binaries::{bin, unit_tests};
 pub use process::{Output, Process, run};
 pub use server::Server;
 pub use tape::Tape;

@@ -54,6 +54,12 @@ fn the_sound_goes_with_the_default_within_a_second() {
         let mut tape = desk.tape();
         hear(&mut tape, 0, FEED_HZ[0]);
 
+        if host == "pulseaudio" {
+            // This server takes streams along, but not those that somebody put where they are: then
+            // it is the softphone that has to go.
+            desk.put_streams_on(1);
+            desk.put_streams_on(0);
+        }
         let begun = Instant::now();
         desk.mark();
         desk.make_default(1);

@@ -416,3 +416,40 @@ fn build_output<T: DeviceSample>(found: &Found) -> Result<Opened<RenderRing>, cp
     stream.play()?;
     Ok(Opened { stream, ring })
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::callback::violations;
+    use super::*;
+
+    #[test]
+    #[ignore = "needs devices: the end-to-end tests run it on virtual ones"]
+    fn callbacks_of_real_devices_allocate_nothing() {
+        for host in ["pulseaudio", "alsa"] {
+            let options = DeviceOptions {
+                host: Some(host.to_owned()),
+                ..DeviceOptions::default()
+            };
+            let (mut microphone, mut speaker) = open(&options).unwrap();
+            let start = Instant::now();
+            let mut samples = Vec::new();
+            let called = |stats: super::super::DeviceStats| stats.callbacks;
+            while called(microphone.stats()).min(called(speaker.stats())) < 200 {
+                let now = start.elapsed();
+                assert!(now < Duration::from_secs(30), "{host} does not call");
+                samples.clear();
+                microphone.read(now, &mut samples);
+                let wanted = speaker.wanted(now) * usize::from(speaker.channels());
+                speaker.write(&vec![0.1; wanted]);
+                thread::sleep(Duration::from_millis(2)); // the engine's pace
+            }
+            assert_eq!(violations(), 0, "in callbacks of {host}");
+            let stats = speaker.stats();
+            assert!(stats.callback_busy_ns > 0);
+            assert!(stats.callback_mean_us() * 1e3 <= stats.callback_worst_ns as f64);
+        }
+    }
+}
