@@ -22,6 +22,7 @@ use crate::{
     course::{CourseFigures, Heard},
     device::{DeviceStats, NoticeLog},
     playout_path::{Downlink, PlayoutPath},
+    priority::{EnginePriority, ask_for_real_time},
     uplink::{Outgoing, Uplink},
 };
 
@@ -56,6 +57,8 @@ pub struct EngineStatus {
     pub speaker: DeviceStats,
     /// What people are told about both, since the call began.
     pub device_notices: NoticeLog,
+    /// How the engine's thread is scheduled.
+    pub priority: EnginePriority,
     /// Whether the near end is muted.
     pub muted: bool,
     /// Chunks that the encoder refused.
@@ -69,6 +72,7 @@ pub struct Engine {
     capture: CapturePath,
     playout: PlayoutPath,
     device_notices: NoticeLog,
+    priority: EnginePriority,
 }
 
 impl Engine {
@@ -78,6 +82,7 @@ impl Engine {
             capture,
             playout,
             device_notices: NoticeLog::default(),
+            priority: EnginePriority::default(),
         }
     }
 
@@ -129,6 +134,7 @@ impl Engine {
             microphone: self.capture.microphone().stats(),
             speaker: self.playout.speaker().stats(),
             device_notices: self.device_notices.clone(),
+            priority: self.priority.clone(),
             muted,
             encoder_failures: self.capture.failures(),
             failure: None,
@@ -234,6 +240,7 @@ fn run(
     control: &EngineControl,
     status: &watch::Sender<EngineStatus>,
 ) {
+    engine.priority = ask_for_real_time();
     let mut next_publish = Duration::ZERO;
     let mut failure = None;
     while failure.is_none() && !control.stop.load(Ordering::Relaxed) && !engine.is_finished() {

@@ -21,6 +21,7 @@ pub mod near_end_choice;
 pub mod near_end_path;
 pub mod numbering;
 pub mod playout_path;
+pub mod priority;
 pub mod report;
 pub mod screen;
 pub mod session;

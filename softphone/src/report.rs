@@ -178,6 +178,7 @@ impl Report {
                 "echo_delay_ms": near_end.echo_delay_ms,
                 "gain_db": near_end.gain_db.map(tenths),
             })),
+            "engine_priority": engine.priority.to_string(),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
             "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),

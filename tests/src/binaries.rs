@@ -18,29 +18,49 @@ use std::{
 ///
 /// When it does not build, or the workspace has no such program.
 pub fn bin(name: &str) -> PathBuf {
-    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    built(name, false)
+}
+
+/// The path of the unit tests of the library called `name`, built like [`bin`].
+///
+/// # Panics
+///
+/// When they do not build, or the workspace has no such library.
+pub fn unit_tests(name: &str) -> PathBuf {
+    built(name, true)
+}
+
+/// What was built, by name and whether it is the tests of a library.
+type Built = HashMap<(String, bool), PathBuf>;
+
+fn built(name: &str, tests: bool) -> PathBuf {
+    static BUILT: Mutex<Option<Built>> = Mutex::new(None);
     // Held while building: the other tests that want the program have to wait for it anyway.
     let mut built = BUILT.lock().unwrap_or_else(|failed| failed.into_inner());
     let built = built.get_or_insert_default();
-    if let Some(path) = built.get(name) {
+    let wanted = (name.to_owned(), tests);
+    if let Some(path) = built.get(&wanted) {
         return path.clone();
     }
-    let path = build(name);
-    built.insert(name.to_owned(), path.clone());
+    let path = build(name, tests);
+    built.insert(wanted, path.clone());
     path
 }
 
-fn build(name: &str) -> PathBuf {
+fn build(name: &str, tests: bool) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let profile = profile();
     // The whole workspace and, beside the programs, one test (the smallest): only so have the
     // dependencies the features that `script/test` and `cargo test --workspace` gave them, and are
     // not compiled a second time.
-    let test = ["--test", "rig"];
-    let test = if profile == "dev" { &test[..] } else { &[] };
+    let targets = match profile.as_str() {
+        _ if tests => &["--all-targets"][..],
+        "dev" => &["--bins", "--test", "rig"],
+        _ => &["--bins"],
+    };
     let output = Command::new(cargo)
-        .args(["build", "--workspace", "--bins", "--profile", &profile])
-        .args(test)
+        .args(["build", "--workspace", "--profile", &profile])
+        .args(targets)
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
@@ -53,7 +73,7 @@ fn build(name: &str) -> PathBuf {
     );
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .find_map(|line| executable(line, name))
+        .find_map(|line| executable(line, name, tests))
         .unwrap_or_else(|| panic!("the workspace has no program called `{name}`"))
 }
 
@@ -68,11 +88,11 @@ fn profile() -> String {
 }
 
 /// The path of the program, when this is the line of cargo's JSON that reports it.
-fn executable(line: &str, name: &str) -> Option<PathBuf> {
+fn executable(line: &str, name: &str, tests: bool) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let is_it = message["target"]["name"] == name
-        && message["target"]["kind"][0] == "bin"
-        && message["profile"]["test"] == false;
+        && message["target"]["kind"][0] == if tests { "lib" } else { "bin" }
+        && message["profile"]["test"] == tests;
     is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
 }
 

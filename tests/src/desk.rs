@@ -115,6 +115,32 @@ impl<'a> Desk<'a> {
         self.rig.pactl(&["set-default-source", SOURCES[pair]]);
     }
 
+    /// Puts the streams of a softphone on devices that are nobody's default, as a person does with
+    /// a mixer: from there the server does not take them along when the default moves.
+    ///
+    /// # Panics
+    ///
+    /// When there are none: only those of the native PulseAudio host are found.
+    pub fn put_streams_aside(&self) {
+        for (list, heading, move_it, device) in [
+            ("sink-inputs", "Sink Input #", "move-sink-input", "marker"),
+            (
+                "source-outputs",
+                "Source Output #",
+                "move-source-output",
+                "marker.monitor",
+            ),
+        ] {
+            let streams = self.rig.pactl(&["list", list]);
+            let softphone = streams
+                .split(heading)
+                .find(|stream| stream.contains("application.name = \"cpal"));
+            let number = softphone.and_then(|stream| stream.lines().next());
+            let number = number.unwrap_or_else(|| panic!("no stream of a softphone in {streams}"));
+            self.rig.pactl(&[move_it, number, device]);
+        }
+    }
+
     /// Plays a tone of its own ([`FEED_HZ`]) into each microphone, for a minute at most.
     pub fn feed(&mut self) {
         let seconds = 60.0;

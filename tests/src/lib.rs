@@ -21,7 +21,7 @@ mod process;
 mod server;
 mod tape;
 
-pub use binaries::bin;
+pub use binaries::{bin, unit_tests};
 pub use pesq::pesq;
 pub use process::{Output, Process, run};
 pub use server::Server;

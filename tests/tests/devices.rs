@@ -9,6 +9,7 @@ use tests::{
     bin,
     rig::{Recording, Rig, clean_run},
     signals::{chirp, repeated, speech},
+    unit_tests,
 };
 
 const LENGTH: Duration = Duration::from_secs(9);
@@ -86,4 +87,15 @@ fn speech_comes_back_through_the_default_effects() {
     judged_delay(&recording, 0.3);
     let level = rms_dbfs(&recording.speaker);
     assert!((-45.0..-5.0).contains(&level), "{level} dBFS");
+}
+
+#[test]
+fn callbacks_of_real_devices_allocate_nothing() {
+    let Some(rig) = Rig::start() else { return };
+    let name = "device::open::tests::callbacks_of_real_devices_allocate_nothing";
+    let args = ["--ignored", "--exact", name];
+    let mut tests = Process::start(unit_tests("softphone"), &args, &rig.env());
+    let output = tests.wait(Duration::from_secs(60));
+    assert!(output.stdout.contains("1 passed"), "{tests}");
+    assert_eq!(output.code, Some(0), "{tests}");
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, Device, ErrorKind, Host, I24, SampleFormat, StreamConfig, U24};
 
 use super::callback::{DeviceSample, Health, guarded};
@@ -11,10 +11,12 @@ use super::capture::{self, CaptureRing, DeviceMicrophone};
 use super::config::{buffer_sizes, configuration};
 use super::course::Pin;
 use super::deadline::{Aside, Outstanding, aside};
+use super::find::find_device;
+use super::home::Home;
 use super::render::{self, DeviceSpeaker, RenderRing};
-use super::supervisor::{Endpoint, Home, OPEN_DEADLINE, Opened, Stream, Supervised, supervise};
+use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Stream, Supervised, supervise};
 use super::{
-    BufferWish, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, host, names,
+    BufferWish, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, host,
 };
 
 /// A microphone and a speaker.
@@ -309,83 +311,6 @@ fn open_on<R>(
     ))
 }
 
-/// The device, and how to know it again.
-fn find_device(
-    host: &Host,
-    host_name: &str,
-    direction: Direction,
-    wanted: &Wanted,
-) -> Result<(Device, Pin), DeviceError> {
-    let words = match wanted {
-        Wanted::Default | Wanted::Fallback => {
-            let device = default_device(host, direction).ok_or_else(|| DeviceError::NoAudio {
-                direction,
-                tried: vec![format!(
-                    "{host_name}: it has no default {}",
-                    direction.noun()
-                )],
-            })?;
-            let (id, name) = label(&device);
-            return Ok((
-                device,
-                Pin {
-                    id,
-                    name: Some(name),
-                },
-            ));
-        }
-        Wanted::Named(words) => words,
-        Wanted::Pinned(pin) => &pin.id,
-    };
-    let mut devices = devices(host, direction).map_err(|error| DeviceError::HostUnavailable {
-        host: host_name.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let labels: Vec<_> = devices.iter().map(label).collect();
-    let index = match wanted {
-        Wanted::Pinned(pin) => {
-            names::known(labels.iter().cloned(), pin).ok_or_else(|| "it is gone".to_owned())
-        }
-        _ => names::find(&labels, words),
-    };
-    match index {
-        Ok(index) => Ok((devices.swap_remove(index), names::pin(&labels, index))),
-        Err(hint) => Err(DeviceError::NoSuchDevice {
-            direction,
-            wanted: words.clone(),
-            host: host_name.to_owned(),
-            hint,
-        }),
-    }
-}
-
-/// What is used when nobody asks for another.
-pub(super) fn default_device(host: &Host, direction: Direction) -> Option<Device> {
-    match direction {
-        Direction::Input => host.default_input_device(),
-        Direction::Output => host.default_output_device(),
-    }
-}
-
-/// Identifier and name of a device.
-pub(super) fn label(device: &Device) -> (String, String) {
-    let name = device.to_string();
-    let id = device.id();
-    (
-        id.map_or_else(|_| name.clone(), |id| id.id().to_owned()),
-        name,
-    )
-}
-
-/// All devices of a host.
-pub(super) fn devices(host: &Host, direction: Direction) -> Result<Vec<Device>, cpal::Error> {
-    let fits = |device: &Device| match direction {
-        Direction::Input => device.supports_input(),
-        Direction::Output => device.supports_output(),
-    };
-    Ok(host.devices()?.filter(fits).collect())
-}
-
 fn build_input<T: DeviceSample>(found: &Found) -> Result<Opened<CaptureRing>, cpal::Error> {
     let health = Health::new();
     let (mut callback, ring) =
@@ -415,4 +340,41 @@ fn build_output<T: DeviceSample>(found: &Found) -> Result<Opened<RenderRing>, cp
     )?;
     stream.play()?;
     Ok(Opened { stream, ring })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::callback::violations;
+    use super::*;
+
+    #[test]
+    #[ignore = "needs devices: the end-to-end tests run it on virtual ones"]
+    fn callbacks_of_real_devices_allocate_nothing() {
+        for host in ["pulseaudio", "alsa"] {
+            let options = DeviceOptions {
+                host: Some(host.to_owned()),
+                ..DeviceOptions::default()
+            };
+            let (mut microphone, mut speaker) = open(&options).unwrap();
+            let start = Instant::now();
+            let mut samples = Vec::new();
+            let called = |stats: super::super::DeviceStats| stats.callbacks;
+            while called(microphone.stats()).min(called(speaker.stats())) < 200 {
+                let now = start.elapsed();
+                assert!(now < Duration::from_secs(30), "{host} does not call");
+                samples.clear();
+                microphone.read(now, &mut samples);
+                let wanted = speaker.wanted(now) * usize::from(speaker.channels());
+                speaker.write(&vec![0.1; wanted]);
+                thread::sleep(Duration::from_millis(2)); // the engine's pace
+            }
+            assert_eq!(violations(), 0, "in callbacks of {host}");
+            let stats = speaker.stats();
+            assert!(stats.callback_busy_ns > 0);
+            assert!(stats.callback_mean_us() * 1e3 <= stats.callback_worst_ns as f64);
+        }
+    }
 }
