@@ -31,7 +31,7 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
         },
         "hosts": list.hosts.iter().map(|host| json!({
             "host": host.host,
-            "state": if host.hangs { "hangs" } else if host.unavailable.is_some() { "unavailable" } else { "ok" },
+            "state": if hangs(host) { "hangs" } else if host.unavailable.is_some() { "unavailable" } else { "ok" },
             "reason": host.unavailable,
         })).collect::<Vec<_>>(),
     });
@@ -46,7 +46,11 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
                 Some(wanted) => format!("{states}; calls were to use {wanted}"),
                 None => states,
             },
-            fixes::start_audio_server(),
+            if asked(list, wanted).any(hangs) {
+                fixes::restart_audio_server()
+            } else {
+                fixes::start_audio_server()
+            },
         ),
         Choice::Hangs(host) => {
             let finding = Finding::fail(
@@ -82,8 +86,8 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
     };
     let message = format!(
         "{}, {} on {}",
-        counted(host.inputs.len(), "microphone"),
-        counted(host.outputs.len(), "speaker"),
+        counted(host.inputs.len(), "input"),
+        counted(host.outputs.len(), "output"),
         host.host
     );
     let finding = if host.inputs.is_empty() || host.outputs.is_empty() {
@@ -109,8 +113,8 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
     } else {
         Finding::ok(message)
     };
-    let inputs = host.inputs.iter().map(|device| line("microphone", device));
-    let outputs = host.outputs.iter().map(|device| line("speaker", device));
+    let inputs = host.inputs.iter().map(|device| line("input", device));
+    let outputs = host.outputs.iter().map(|device| line("output", device));
     finding
         .with_details(inputs.chain(outputs).collect())
         .with_figures(json!(list))
@@ -122,28 +126,38 @@ pub(super) fn usable(list: &DeviceList, wanted: Option<&str>) -> bool {
 }
 
 fn choose<'a>(list: &'a DeviceList, wanted: Option<&str>) -> Choice<'a> {
-    let asked = || {
-        list.hosts
-            .iter()
-            .filter(|host| wanted.is_none_or(|wanted| host.host.eq_ignore_ascii_case(wanted)))
-    };
     // A call tries them in this order, and gets no further than one that hangs.
-    match asked().find(|host| host.hangs || works(host)) {
+    match asked(list, wanted).find(|host| host.hangs || works(host)) {
         Some(host) if host.hangs => Choice::Hangs(host),
         Some(host) => Choice::Works(host),
-        None if asked().any(|host| host.unavailable.is_none()) => Choice::Empty,
+        None if asked(list, wanted).any(|host| host.unavailable.is_none()) => Choice::Empty,
         None => Choice::Silence,
     }
+}
+
+/// The hosts that a call would ask.
+fn asked<'a>(list: &'a DeviceList, wanted: Option<&str>) -> impl Iterator<Item = &'a HostDevices> {
+    list.hosts
+        .iter()
+        .filter(move |host| wanted.is_none_or(|wanted| host.host.eq_ignore_ascii_case(wanted)))
 }
 
 fn works(host: &HostDevices) -> bool {
     host.unavailable.is_none() && !(host.inputs.is_empty() && host.outputs.is_empty())
 }
 
+/// Some hosts notice by themselves that their server does not answer; a call then goes on to the
+/// next one.
+fn hangs(host: &HostDevices) -> bool {
+    let timed_out = |reason: &String| reason.contains("timed out");
+    host.hangs || host.unavailable.as_ref().is_some_and(timed_out)
+}
+
 fn state(host: &HostDevices) -> String {
     let name = &host.host;
     match &host.unavailable {
         _ if host.hangs => format!("{name} hangs"),
+        Some(reason) if hangs(host) => format!("{name} hangs ({reason})"),
         Some(reason) => format!("{name} is not running ({})", reason.trim_end_matches('.')),
         None if works(host) => format!("{name} answers"),
         None => format!("{name} answers but has no device"),
@@ -164,7 +178,8 @@ fn without_default(host: &HostDevices) -> Option<&'static str> {
 fn line(noun: &str, device: &DeviceInfo) -> String {
     let default = if device.default { ", the default" } else { "" };
     format!(
-        "{noun} \"{}\", {} Hz, {}{default}",
+        "{noun} \"{}\" ({}), {} Hz, {}{default}",
+        device.id,
         device.name,
         device.sample_rate_hz,
         counted(usize::from(device.channels), "channel"),
@@ -282,10 +297,22 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_gave_up_by_itself_is_passed_over_and_still_hangs() {
+        let mut slow = stopped("pulseaudio");
+        slow.unavailable = Some("connection timed out".to_owned());
+        let finding = judge_hosts(&list(&[slow.clone(), working("alsa")]), None);
+        assert_eq!(finding.status, Status::Ok);
+        assert_eq!(finding.figures["hosts"][0]["state"], "hangs");
+        let finding = judge_hosts(&list(&[slow, working("alsa")]), Some("pulseaudio"));
+        assert_eq!(finding.status, Status::Fail);
+        assert!(finding.fixes[0].advice.contains("restart"), "{finding:?}");
+    }
+
+    #[test]
     fn devices_are_counted_and_shown_with_the_default() {
         let finding = judge_devices(&list(&[working("alsa")]), None);
         assert_eq!(finding.status, Status::Ok);
-        assert_eq!(finding.message, "2 microphones, 1 speaker on alsa");
+        assert_eq!(finding.message, "2 inputs, 1 output on alsa");
         assert_eq!(finding.details.len(), 3);
         assert!(
             finding.details[0].ends_with("the default"),
@@ -306,7 +333,7 @@ mod tests {
         let finding = judge_devices(&list(&[deaf]), None);
         assert_eq!(finding.status, Status::Fail);
         assert!(
-            finding.message.starts_with("no microphone"),
+            finding.message.starts_with("no input"),
             "{}",
             finding.message
         );
