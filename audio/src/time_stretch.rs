@@ -6,6 +6,10 @@ use std::ops::RangeInclusive;
 
 /// Mean square below which sound is silence, any part of which may go: −55 dBFS.
 const QUIET: f32 = 3.2e-6;
+/// Silence, too, is what lies 25 dB below what was loud lately: a pause with the room's noise.
+const PAUSE: f32 = 0.003;
+/// "Lately" fades by half in so many seconds.
+const LATELY_S: f32 = 5.0;
 
 /// A later place that continues like the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +18,8 @@ pub struct Match {
     pub distance: usize,
     /// Normalised cross-correlation of the two, −1 to 1. Silence matches silence: 1.
     pub correlation: f32,
+    /// Both are silence.
+    pub quiet: bool,
 }
 
 /// Finds and joins matching places of sound in one format.
@@ -24,6 +30,8 @@ pub struct TimeStretch {
     factor: usize,
     rough: Vec<f32>,
     mono: Vec<f32>,
+    /// Mean square of what was loud lately.
+    loud: f32,
 }
 
 impl TimeStretch {
@@ -38,7 +46,15 @@ impl TimeStretch {
             factor,
             rough: Vec::with_capacity(longest / factor + 1),
             mono: Vec::with_capacity(longest),
+            loud: 0.0,
         }
+    }
+
+    /// Hears what is played (interleaved), to tell pauses from sound.
+    pub fn hear(&mut self, samples: &[f32]) {
+        let seconds = samples.len() as f32 / (self.channels * self.sample_rate_hz) as f32;
+        let faded = self.loud * (-seconds * std::f32::consts::LN_2 / LATELY_S).exp();
+        self.loud = mean_square(samples).max(faded);
     }
 
     /// The pitch periods searched for: 2.5–15 ms (400–66 Hz), or several shorter ones at once.
@@ -63,10 +79,14 @@ impl TimeStretch {
         // Only these two stretches matter: the pattern, and where it may recur.
         self.mix_down(samples, overlap, first..last + overlap);
         let (pattern, field) = self.mono.split_at(overlap);
-        if mean_square(pattern) < QUIET && mean_square(field) < QUIET {
+        let quiet = QUIET.max(self.loud * PAUSE);
+        // Both are sums of the channels.
+        let quiet = quiet * (self.channels * self.channels) as f32;
+        if mean_square(pattern) < quiet && mean_square(field) < quiet {
             return Some(Match {
                 distance: last,
                 correlation: 1.0,
+                quiet: true,
             });
         }
         let factor = self.factor;
@@ -83,6 +103,7 @@ impl TimeStretch {
         Some(Match {
             distance: first + lag,
             correlation,
+            quiet: false,
         })
     }
 
@@ -262,9 +283,29 @@ mod tests {
             found,
             Match {
                 distance: 720,
-                correlation: 1.0
+                correlation: 1.0,
+                quiet: true
             }
         );
+        // A room's noise is a pause after speech, and the sound itself where there is no louder.
+        let noise = crate::test_signal::noise(0.005, 3, 2_000);
+        assert!(!stretch.find(&noise, 120..=720).unwrap().quiet);
+        stretch.hear(&tone(200.0, 48_000, 0.5));
+        assert!(stretch.find(&noise, 120..=720).unwrap().quiet);
+        assert!(
+            !stretch
+                .find(&tone(200.0, 48_000, 0.1), 120..=720)
+                .unwrap()
+                .quiet
+        );
+        for _ in 0..100 {
+            stretch.hear(&noise);
+        }
+        assert!(stretch.find(&noise, 120..=720).unwrap().quiet);
+        for _ in 0..2_000 {
+            stretch.hear(&noise);
+        }
+        assert!(!stretch.find(&noise, 120..=720).unwrap().quiet);
         assert_eq!(stretch.find(&[0.0; 200], 120..=720), None);
         assert_eq!(stretch.find(&[], 120..=720), None);
         let mut samples = [0.5; 100];

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use audio::{
-    Encoder, Format, Gap, JitterBuffer, JitterBufferStats, Packet, Playout, Tone, ToneDetector,
-    ToneReport,
+    Codec, Encoder, Format, Gap, JitterBuffer, JitterBufferStats, Packet, Playout, Tone,
+    ToneDetector, ToneReport,
 };
 
 fn ms(ms: u64) -> Duration {
@@ -440,10 +440,12 @@ fn pcm_and_g711_survive_jitter_and_stalls_without_clicks() {
 fn packets(format: Format, packet_ms: u64, count: usize) -> Vec<Vec<u8>> {
     let mut encoder = Encoder::new(format, 32_000).unwrap();
     let mut tone = Tone::new(TONE_HZ, -12.0, format.sample_rate_hz());
-    let mut frame = vec![0.0; format.samples_in(ms(packet_ms))];
+    let mut mono = vec![0.0; format.samples_in(ms(packet_ms))];
     let encode = |_| {
         let mut payload = Vec::new();
-        tone.fill(&mut frame);
+        tone.fill(&mut mono);
+        let channels = format.channels();
+        let frame: Vec<f32> = mono.iter().flat_map(|&s| vec![s; channels]).collect();
         encoder.encode(&frame, &mut payload).unwrap();
         payload
     };
@@ -669,4 +671,130 @@ fn a_rough_start_is_soon_forgotten() {
         delay < usual + 2.0,
         "{delay:.1} ms, where {usual:.1} is usual"
     );
+}
+
+#[test]
+fn duplicates_are_dropped_and_a_stream_that_begins_anew_is_heard() {
+    let format = Format::OPUS_48K_MONO;
+    let payloads = packets(format, 10, 100);
+    let mut buffer = JitterBuffer::new(format).unwrap();
+    let mut ear = ToneDetector::new(TONE_HZ, 48_000);
+    let mut out = [0.0; 480];
+    for index in 0..400u64 {
+        let now = ms(10 * index);
+        let payload = &payloads[index as usize % 100];
+        // From the 200th on, media time is that of the beginning, as of a peer that counts anew.
+        let media_time = (index % 200) * 480;
+        for _ in 0..2 {
+            let gap = Gap::None;
+            buffer.insert(
+                Packet {
+                    media_time,
+                    gap,
+                    payload,
+                },
+                now,
+            );
+        }
+        buffer.pull(&mut out, now + ms(2));
+        ear.push(&out);
+    }
+    let (stats, tone) = (buffer.stats(), ear.report());
+    // 375 duplicates, and 25 that looked like some.
+    assert!((400..=450).contains(&stats.out_of_order), "{stats:?}");
+    assert!(stats.depth_us < 40_000, "{stats:?}");
+    assert!(stats.concealed_us <= 300_000, "{stats:?}");
+    assert!((tone.frequency_hz - TONE_HZ).abs() < 1.0, "{tone:?}");
+    assert_eq!(tone.clicks, 0, "{tone:?}");
+}
+
+#[test]
+fn whatever_arrives_whenever_there_is_no_panic_no_noise_and_no_growth() {
+    for (seed, format) in [
+        Format::OPUS_48K_MONO,
+        pcm("opus", 8_000, 2),
+        pcm("pcm", 44_100, 2),
+        pcm("pcmu", 8_000, 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut chance = Chance(seed as u64 + 11);
+        let payloads = packets(format, 10, 20);
+        let mut buffer = JitterBuffer::new(format).unwrap();
+        let (mut now, mut media_time) = (Duration::ZERO, 0u64);
+        for _ in 0..20_000 {
+            let mut below = |most: f64| (chance.uniform() * most) as u64;
+            now = match below(50.0) {
+                0 => now.saturating_sub(ms(below(500.0))),
+                1 => now + Duration::from_secs(below(100.0)),
+                _ => now + Duration::from_micros(below(10_000.0)),
+            };
+            media_time = match below(40.0) {
+                0 => below(u64::MAX as f64),
+                1 => media_time.saturating_sub(below(1e6)),
+                2 => media_time.saturating_add(below(1e6)),
+                3 => media_time,
+                _ => media_time.saturating_add(format.samples_in(ms(10)) as u64),
+            };
+            let gaps = [Gap::Muted, Gap::Silence, Gap::Late, Gap::Device];
+            let gap = *gaps.get(below(30.0) as usize).unwrap_or(&Gap::None);
+            let payload = match below(10.0) {
+                0 => (0..below(300.0)).map(|_| below(256.0) as u8).collect(),
+                1 => Vec::new(),
+                _ => payloads[below(20.0) as usize].clone(),
+            };
+            match below(100.0) {
+                0 => buffer.reset(),
+                1..45 => {
+                    let mut out = vec![f32::NAN; below(2_000.0) as usize * format.channels()];
+                    buffer.pull(&mut out, now);
+                    assert!(out.iter().all(|s| s.is_finite() && s.abs() <= 1.5));
+                }
+                _ => buffer.insert(
+                    Packet {
+                        media_time,
+                        gap,
+                        payload: &payload,
+                    },
+                    now,
+                ),
+            }
+            let stats = buffer.stats();
+            assert!(stats.depth_us <= 2_200_000, "{stats:?}");
+            let events = stats.short_concealments + stats.long_concealments;
+            assert!(stats.concealment_events - events <= 1, "{stats:?}");
+        }
+        let stats = buffer.stats();
+        println!("{format}: {stats:?}");
+        // To G.711 every byte is sound.
+        let garbage = stats.undecodable > 10 || format.codec() == Codec::Pcmu;
+        assert!(garbage && stats.played_us > 10_000_000, "{stats:?}");
+        // And a good line is a good line again.
+        let length = format.samples_in(ms(10));
+        buffer.reset();
+        let mut out = vec![0.0; length * format.channels()];
+        let concealed = buffer.stats().concealed_us;
+        for index in 0..3_000u64 {
+            now += ms(10);
+            let payload = &payloads[index as usize % 20];
+            let media_time = index * length as u64;
+            let gap = Gap::None;
+            buffer.insert(
+                Packet {
+                    media_time,
+                    gap,
+                    payload,
+                },
+                now,
+            );
+            buffer.pull(&mut out, now + ms(2));
+        }
+        let stats = buffer.stats();
+        assert!(stats.depth_us < 40_000, "{format} {stats:?}");
+        assert!(
+            stats.concealed_us - concealed < 100_000,
+            "{format} {stats:?}"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use audio::Effects;
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 /// The call centre's server: LiveCall and the stock ticker on one port.
 #[derive(Debug, Clone, Parser)]
@@ -61,8 +62,16 @@ pub struct Args {
 
     /// What to log, on stderr: error, warn, info, debug, or a filter such as server=debug,h2=info.
     /// [default: RUST_LOG, or info]
-    #[arg(long, value_name = "FILTER")]
-    pub log: Option<String>,
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env = true, default_value = "info", hide_default_value = true, value_parser = log_filter)]
+    pub log: String,
+}
+
+/// A filter that the log understands. Also what `RUST_LOG` says, where `--log` is not given.
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; try info or debug, here or in RUST_LOG")),
+    }
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    set_up_logging(args.log.as_deref())?;
+    set_up_logging(&args.log);
     let listeners = bind(&args.listen, args.insecure).await?;
     // Before anybody is told that we are here, who might then ask us to stop.
     let stop = asked_to_stop()?;
@@ -54,18 +54,12 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     run(listeners, config, stop).await
 }
 
-fn set_up_logging(filter: Option<&str>) -> anyhow::Result<()> {
-    let filter = match filter {
-        Some(filter) => EnvFilter::try_new(filter)
-            .with_context(|| format!("--log {filter} is not a log filter; try info or debug"))?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-    };
+fn set_up_logging(filter: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    Ok(())
 }
 
 /// Says, on stdout, where we listen; scripts read these lines.

@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use audio::{Codec, Effects};
+use audio::{Codec, Effects, impairment::Impairment};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use proto::ServerAddress;
+use tracing_subscriber::EnvFilter;
 
 use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
 
@@ -21,7 +22,9 @@ use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
         softphone --server 192.168.1.20            to one on the local network\n  \
         softphone --source hello.wav --sink answer.wav\n  \
         softphone --synthetic --duration 5s        check the line without a sound card\n  \
-        softphone devices                          list microphones and speakers\n\n\
+        softphone --synthetic --virtual-time --impair jitter=15ms,stall=2s@10s --duration 1m\n  \
+        softphone devices                          list microphones and speakers\n  \
+        softphone doctor                           find out what keeps a call from working\n\n\
         Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
         server, 5 no audio (also: no working device), 6 wrong audio (--synthetic)"
 )]
@@ -43,6 +46,47 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check everything that a call needs, and say how to mend what fails.
+    Doctor(DoctorArgs),
+}
+
+/// What the doctor looks at.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(
+    after_help = "Looks at audio hosts, devices, microphone, speaker, the way of sound \
+    between them, real-time threads, the server and a call of one second, ten seconds each at \
+    most. It plays a short quiet tone and three chirps.\n\n\
+    Examples:\n  \
+        softphone doctor                           this machine, and a server on it\n  \
+        softphone doctor --server 192.168.1.20     and a server elsewhere\n  \
+        softphone doctor --quiet --json            for scripts, without a sound\n\n\
+    Exit codes: 0 no required check failed, 1 one did, 2 usage (also: no such audio host)"
+)]
+pub struct DoctorArgs {
+    /// Where the server is.
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:50051")]
+    pub server: ServerAddress,
+
+    /// Audio system: alsa, pulseaudio ... ("softphone devices" lists them). [default: the best
+    /// that works]
+    #[arg(long, value_name = "NAME")]
+    pub audio_host: Option<String>,
+
+    /// Microphone: a name, or an unambiguous part of one. [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    pub input: Option<String>,
+
+    /// Speaker, likewise.
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+
+    /// Play nothing: the speaker is opened and given silence, the acoustic loop is left out.
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Print JSON on stdout when all is checked; the findings in words go to stderr.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Everything about one call.
@@ -122,6 +166,19 @@ pub struct CallArgs {
     #[arg(long, requires = "synthetic")]
     pub strict: bool,
 
+    /// With --synthetic: a call without a server, to an echo in this program, on a clock that runs
+    /// as fast as the machine can. The same arguments give the same figures.
+    #[arg(long, requires = "synthetic", conflicts_with_all = ["server", "call"])]
+    pub virtual_time: bool,
+
+    /// With --virtual-time: how bad the line is, each way. A comma list of delay=20ms, jitter=15ms
+    /// (standard deviation), stall=2s@10s (a length at a time; may be repeated), stall-every=300ms/5s,
+    /// ppm=200 (the speaker's clock against the microphone's) and seed=7; or none. Stalls strike both
+    /// directions at once; jitter differs. What the stalls themselves take is not held against the
+    /// call, but what becomes late after them is.
+    #[arg(long, value_name = "LINE", requires = "virtual_time")]
+    pub impair: Option<Impairment>,
+
     /// Frequency of the tone.
     #[arg(long, value_name = "HZ", default_value_t = 440.0, value_parser = tone_hz)]
     pub tone: f32,
@@ -131,8 +188,9 @@ pub struct CallArgs {
     pub json: bool,
 
     /// What to log, on stderr: error, warn, info, debug. [default: RUST_LOG, or error]
-    #[arg(long, value_name = "FILTER")]
-    pub log: Option<String>,
+    // By itself the PulseAudio library calls it an error when we hang up.
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env = true, default_value = "error,pulseaudio=off", hide_default_value = true, value_parser = log_filter)]
+    pub log: String,
 }
 
 impl CallArgs {
@@ -206,6 +264,14 @@ fn frame_ms(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A filter that the log understands. Also what `RUST_LOG` says, where `--log` is not given.
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; try info or debug, here or in RUST_LOG")),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
@@ -241,6 +307,19 @@ mod tests {
             (vec!["--duration", "soon"], "5s"),
             (vec!["--source", "music.mp3"], "neither mic nor tone"),
             (vec!["--strict"], "--synthetic"),
+            (vec!["--virtual-time"], "--synthetic"),
+            (
+                vec!["--synthetic", "--impair", "jitter=5ms"],
+                "--virtual-time",
+            ),
+            (
+                vec!["--synthetic", "--virtual-time", "--impair", "loss=3%"],
+                "jitter=15ms",
+            ),
+            (
+                vec!["--synthetic", "--virtual-time", "--server", "x"],
+                "cannot be used with",
+            ),
             (vec!["--synthetic", "--input", "x"], "cannot be used with"),
         ] {
             let error = Args::try_parse_from([vec!["softphone"], args.clone()].concat())

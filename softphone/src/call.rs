@@ -19,8 +19,7 @@ use crate::{
     capture_path::CapturePath,
     clock::Clock,
     device::{
-        self, BufferWish, DeviceError, DeviceOptions, DeviceState, DeviceStats, Direction,
-        Microphone, Speaker,
+        self, BufferWish, DeviceError, DeviceOptions, Microphone, Speaker,
         virtual_microphone::{ToneMicrophone, WavMicrophone},
         virtual_speaker::{Ear, VirtualSpeaker},
     },
@@ -33,11 +32,11 @@ use crate::{
     signals::Signals,
     ui::{Key, Ui},
     uplink::Uplink,
-    verdict::{ExitCode, Expected, Verdict, judge_line, judge_tone},
+    verdict::{ExitCode, Expected, Stalled, Verdict, judge_line, judge_tone},
 };
 
 /// Peaks of the tone.
-const TONE_DBFS: f32 = -20.0;
+pub(crate) const TONE_DBFS: f32 = -20.0;
 
 /// How long a synthetic call lasts unless told otherwise.
 const SYNTHETIC_DURATION: Duration = Duration::from_secs(5);
@@ -57,6 +56,18 @@ const LAST_SOUND: Duration = Duration::from_secs(2);
 /// # Errors
 /// The call did not even begin: devices, files or the codec could not be had.
 pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
+    call_shown(args, || Ui::new(args.json)).await
+}
+
+/// The same call without a word on the screen: for a check that only wants the report.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_unseen(args: &CallArgs) -> Result<Report, Verdict> {
+    call_shown(args, Ui::unseen).await
+}
+
+async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, Verdict> {
     let plan = Plan::new(args)?;
     let devices = open_devices(args).await?;
     let clock = Clock::start();
@@ -78,7 +89,7 @@ pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
         engine,
         session_status,
         session: tokio::spawn(session.run()),
-        ui: Ui::new(args.json),
+        ui: ui(),
         signals: Signals::new(),
         said: Said::default(),
     };
@@ -91,15 +102,15 @@ pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
 }
 
 /// What follows from the command line before anything is opened.
-struct Plan {
+pub(crate) struct Plan {
     call_id: String,
-    format: Format,
-    effects: Option<Effects>,
-    duration: Option<Duration>,
+    pub(crate) format: Format,
+    pub(crate) effects: Option<Effects>,
+    pub(crate) duration: Option<Duration>,
 }
 
 impl Plan {
-    fn new(args: &CallArgs) -> Result<Self, Verdict> {
+    pub(crate) fn new(args: &CallArgs) -> Result<Self, Verdict> {
         let usage = |why: String| Verdict::new(ExitCode::Usage, why);
         let rate = match args.codec {
             Codec::Opus | Codec::Pcm => 48_000,
@@ -123,7 +134,7 @@ impl Plan {
         })
     }
 
-    fn effects_wish(&self) -> String {
+    pub(crate) fn effects_wish(&self) -> String {
         self.effects
             .as_ref()
             .map_or_else(String::new, Effects::to_string)
@@ -253,7 +264,8 @@ fn start_engine(
 #[derive(Default)]
 struct Said {
     line: Line,
-    devices: [DeviceState; 2],
+    /// Notices about devices.
+    notices: usize,
 }
 
 struct RunningCall {
@@ -372,16 +384,11 @@ impl RunningCall {
             }
             self.said.line = line.clone();
         }
-        let devices = [
-            (Direction::Input, &screen.engine.microphone),
-            (Direction::Output, &screen.engine.speaker),
-        ];
-        for (index, (direction, stats)) in devices.into_iter().enumerate() {
-            if stats.state != self.said.devices[index] {
-                self.said.devices[index] = stats.state;
-                self.ui.say(&device_change(direction, stats));
-            }
+        let notices = &screen.engine.device_notices;
+        for notice in notices.after(self.said.notices) {
+            self.ui.say(&notice.to_string());
         }
+        self.said.notices = notices.count();
     }
 
     async fn report(
@@ -410,11 +417,12 @@ impl RunningCall {
             session,
             dropped: self.uplink.dropped(),
             tone,
+            virtual_line: None,
         }
     }
 }
 
-fn judge(
+pub(crate) fn judge(
     args: &CallArgs,
     plan: &Plan,
     end: &SessionEnd,
@@ -455,20 +463,14 @@ fn judge(
                 frequency_hz: args.tone,
                 level_dbfs: unprocessed.then_some(TONE_DBFS),
                 strict: args.strict,
+                stalled: args
+                    .impair
+                    .as_ref()
+                    .map_or_else(Stalled::default, |line| Stalled::of(line, plan.duration)),
             };
             judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
         }
         None => Verdict::new(ExitCode::Good, "the call is over"),
-    }
-}
-
-fn device_change(direction: Direction, stats: &DeviceStats) -> String {
-    let noun = direction.noun();
-    match stats.state {
-        DeviceState::Running => format!("{noun} {}: back", stats.name),
-        DeviceState::Rebuilding { why } => {
-            format!("{noun} {}: {why}; trying to open it again", stats.name)
-        }
     }
 }
 

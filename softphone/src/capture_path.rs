@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use audio::{
-    CodecError, Encoder, Format, Resampler, ResamplerError, frame,
+    CodecError, Encoder, Format, RenderPathError, Resampler, ResamplerError, frame,
     meter::{Level, LevelMeter, rfc6464_level},
     near_end::{NearEndOptions, NearEndStats},
 };
@@ -14,7 +14,7 @@ use proto::callcenter::Gap;
 
 use crate::{
     delay::Stages,
-    device::Microphone,
+    device::{DeviceNotice, Microphone},
     near_end_path::{NearEndPath, Rendered},
     uplink::Outgoing,
 };
@@ -34,6 +34,9 @@ pub enum PathError {
     /// The device's rate cannot be resampled.
     #[error(transparent)]
     Resampler(#[from] ResamplerError),
+    /// The playout side cannot be set up.
+    #[error(transparent)]
+    Render(#[from] RenderPathError),
 }
 
 /// The sending half of the engine.
@@ -169,6 +172,11 @@ impl CapturePath {
     /// The microphone, for its figures.
     pub fn microphone(&self) -> &dyn Microphone {
         &*self.microphone
+    }
+
+    /// The next thing to tell people about the microphone.
+    pub fn device_notice(&mut self) -> Option<DeviceNotice> {
+        self.microphone.notice()
     }
 
     /// Level of what the microphone heard since the last call of this.

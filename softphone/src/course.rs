@@ -41,9 +41,19 @@ pub struct MosFigures {
     pub mean: f64,
 }
 
+/// The newest piece of sound that was heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Samples heard so far: tells a new piece from the one before.
+    pub samples: u64,
+    /// How late it was, mouth to ear, in microseconds.
+    pub delay_us: u32,
+}
+
 /// What is remembered of a call.
 #[derive(Debug, Default)]
 pub struct Course {
+    newest: Heard,
     /// Which second `current` is of.
     second: u64,
     current: Sum,
@@ -98,6 +108,10 @@ impl Sum {
 impl Course {
     /// Sound of this age is heard, `samples` of it.
     pub fn hear(&mut self, stages: &Stages, samples: usize) {
+        self.newest = Heard {
+            samples: self.newest.samples + samples as u64,
+            delay_us: stages.total(),
+        };
         self.current.add(stages, samples as u64);
     }
 
@@ -108,6 +122,11 @@ impl Course {
             self.second = second;
             self.finish_second(buffer);
         }
+    }
+
+    /// What was heard last, if its age was known.
+    pub fn newest(&self) -> Heard {
+        self.newest
     }
 
     /// The figures of this moment.

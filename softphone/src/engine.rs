@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use crate::{
     capture_path::{CapturePath, PathError},
     clock::Clock,
-    course::CourseFigures,
-    device::DeviceStats,
+    course::{CourseFigures, Heard},
+    device::{DeviceStats, NoticeLog},
     near_end_choice::NearEndChoice,
     playout_path::{Downlink, PlayoutPath},
     uplink::{Outgoing, Uplink},
@@ -52,6 +52,8 @@ pub struct EngineStatus {
     pub microphone: DeviceStats,
     /// The speaker.
     pub speaker: DeviceStats,
+    /// What people are told about both, since the call began.
+    pub device_notices: NoticeLog,
     /// Whether the near end is muted.
     pub muted: bool,
     /// Chunks that the encoder refused.
@@ -66,6 +68,7 @@ pub struct Engine {
     playout: PlayoutPath,
     /// What was asked for where it depends on the speaker, and the speaker that it was decided for.
     near_end: Option<(NearEndChoice, String)>,
+    device_notices: NoticeLog,
 }
 
 impl Engine {
@@ -74,6 +77,7 @@ impl Engine {
         Self {
             capture,
             playout,
+            device_notices: NoticeLog::default(),
             near_end: None,
         }
     }
@@ -140,15 +144,27 @@ impl Engine {
         self.playout.is_finished()
     }
 
+    /// What was heard last, if its age was known.
+    pub fn heard(&self) -> Heard {
+        self.playout.course().newest()
+    }
+
     /// The figures of this moment; levels since the last call.
     pub fn status(&mut self, muted: bool) -> EngineStatus {
+        while let Some(notice) = self.capture.device_notice() {
+            self.device_notices.push(notice);
+        }
+        while let Some(notice) = self.playout.device_notice() {
+            self.device_notices.push(notice);
+        }
         EngineStatus {
-            course: self.playout.course(),
+            course: self.playout.course().figures(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
             near_end: self.capture.near_end(),
             microphone: self.capture.microphone().stats(),
             speaker: self.playout.speaker().stats(),
+            device_notices: self.device_notices.clone(),
             muted,
             encoder_failures: self.capture.failures(),
             failure: None,

@@ -30,8 +30,23 @@ struct Waiting {
 }
 
 impl HeardDelay {
-    /// A chunk of this length goes into the jitter buffer now.
-    pub fn insert(&mut self, stages: Option<Stages>, length: Duration, now: Duration) {
+    /// A chunk of this length has gone into the jitter buffer, which grew by so much: what is more
+    /// than the chunk is no sound, but a guess in place of what is missing before it.
+    pub fn insert(
+        &mut self,
+        stages: Option<Stages>,
+        length: Duration,
+        grown: Duration,
+        now: Duration,
+    ) {
+        let guessed = grown.saturating_sub(length);
+        if !guessed.is_zero() {
+            self.push(None, guessed, now);
+        }
+        self.push(stages, length, now);
+    }
+
+    fn push(&mut self, stages: Option<Stages>, length: Duration, now: Duration) {
         if self.waiting.len() == MOST {
             self.waiting.pop_front();
         }
@@ -90,7 +105,7 @@ mod tests {
         let mut heard = HeardDelay::default();
         // Ten chunks of 10 ms, and 25 ms wait when the first is taken out, 2.5 ms at a time.
         for n in 0..10 {
-            heard.insert(arrival(30_000), ms(10), ms(10 * n));
+            heard.insert(arrival(30_000), ms(10), ms(10), ms(10 * n));
             if n < 2 {
                 continue;
             }
@@ -108,7 +123,7 @@ mod tests {
     fn what_was_cut_did_not_wait() {
         let mut heard = HeardDelay::default();
         for n in 0..30 {
-            heard.insert(arrival(2_000_000 - 10_000 * n), ms(10), ms(2_000));
+            heard.insert(arrival(2_000_000 - 10_000 * n), ms(10), ms(10), ms(2_000));
         }
         // All came at once; 200 ms of it are gone, and the rest is only so late.
         let stages = heard.pull(ms(100), ms(2_000)).unwrap();
@@ -119,7 +134,7 @@ mod tests {
     fn what_was_inserted_waited_longer() {
         let mut heard = HeardDelay::default();
         for n in 0..20 {
-            heard.insert(arrival(1_000), ms(10), ms(10 * n));
+            heard.insert(arrival(1_000), ms(10), ms(10), ms(10 * n));
         }
         assert_eq!(heard.pull(ms(10), ms(190)).unwrap().jitter_buffer, 0);
         // The same sound once more, 8 ms later.
@@ -129,13 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn a_guess_before_a_chunk_has_no_age_and_moves_nothing() {
+        let mut heard = HeardDelay::default();
+        heard.insert(arrival(40_000), ms(10), ms(10), ms(0));
+        heard.insert(arrival(20_000), ms(10), ms(70), ms(0));
+        assert_eq!(heard.pull(ms(80), ms(5)).unwrap().uplink, 40_000);
+        assert_eq!(heard.pull(ms(70), ms(15)), None);
+        assert_eq!(heard.pull(ms(10), ms(75)).unwrap().total(), 95_000);
+    }
+
+    #[test]
     fn an_empty_buffer_and_an_unknown_age_tell_nothing() {
         let mut heard = HeardDelay::default();
         assert_eq!(heard.pull(ms(0), ms(5)), None);
-        heard.insert(None, ms(10), ms(5));
+        heard.insert(None, ms(10), ms(10), ms(5));
         assert_eq!(heard.pull(ms(10), ms(6)), None);
         assert_eq!(heard.pull(ms(0), ms(6)), None);
-        heard.insert(arrival(1_000), ms(10), ms(15));
+        heard.insert(arrival(1_000), ms(10), ms(10), ms(15));
         assert!(heard.pull(ms(10), ms(16)).is_some());
         heard.forget();
         assert_eq!(heard.pull(ms(10), ms(16)), None);

@@ -10,10 +10,13 @@ pub mod clock;
 pub mod course;
 pub mod delay;
 pub mod device;
+pub mod doctor;
 #[cfg(test)]
 mod echo_simulation;
 pub mod engine;
+pub mod far_end;
 pub mod heard_delay;
+pub mod line_trace;
 pub mod near_end_choice;
 pub mod near_end_path;
 pub mod numbering;
@@ -22,9 +25,9 @@ pub mod report;
 pub mod screen;
 pub mod session;
 pub mod signals;
-#[cfg(test)]
-mod simulation;
+pub mod simulation;
 pub mod stamp;
 pub mod ui;
 pub mod uplink;
 pub mod verdict;
+pub mod virtual_call;

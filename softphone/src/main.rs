@@ -4,27 +4,31 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Parser;
 use softphone::{
-    args::{Args, CallArgs, Command},
+    args::{Args, CallArgs, Command, DoctorArgs},
     call::call,
     device::list,
+    doctor::doctor,
+    report::Report,
     verdict::{ExitCode, Verdict},
+    virtual_call,
 };
 use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
     let args = Args::parse();
     let exit = match args.command {
-        Some(Command::Devices { json }) => devices(json),
-        None => make_call(&args.call),
+        Some(Command::Devices { json }) => devices(json).code(),
+        Some(Command::Doctor(doctor)) => examine(&doctor, &args.call.log),
+        None => make_call(&args.call).code(),
     };
     // Without destructors: a device that hangs must not keep the program from ending.
-    std::process::exit(i32::from(exit.code()));
+    std::process::exit(i32::from(exit));
 }
 
 fn make_call(args: &CallArgs) -> ExitCode {
-    if let Err(error) = set_up_logging(args.log.as_deref()) {
-        print_error(&format!("softphone: {error}"));
-        return ExitCode::Usage;
+    set_up_logging(&args.log);
+    if args.virtual_time {
+        return show(args, virtual_call::call(args));
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -33,7 +37,11 @@ fn make_call(args: &CallArgs) -> ExitCode {
             return ExitCode::NoConnection;
         }
     };
-    match runtime.block_on(call(args)) {
+    show(args, runtime.block_on(call(args)))
+}
+
+fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
+    match result {
         Ok(report) => {
             let good = report.verdict.exit == ExitCode::Good;
             if args.json {
@@ -92,19 +100,18 @@ fn devices(json: bool) -> ExitCode {
     }
 }
 
-/// The PulseAudio library calls it an error when we hang up.
-const DEFAULT_LOG: &str = "error,pulseaudio=off";
+fn examine(args: &DoctorArgs, log: &str) -> u8 {
+    set_up_logging(log);
+    doctor(args).unwrap_or_else(|error| {
+        print_error(&format!("softphone: {error}"));
+        ExitCode::Usage.code()
+    })
+}
 
-fn set_up_logging(filter: Option<&str>) -> Result<(), String> {
-    let filter = match filter {
-        Some(filter) => EnvFilter::try_new(filter)
-            .map_err(|_| format!("--log {filter} is not a log filter; try info or debug"))?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG)),
-    };
+fn set_up_logging(filter: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    Ok(())
 }

@@ -34,7 +34,7 @@ const MOST_UNDER_WAY: Duration = Duration::from_millis(150);
 
 /// On a stalled line a chunk goes so often all the same: an acknowledgement that went astray must
 /// not silence us for ever.
-const PROBE: Duration = Duration::from_secs(1);
+pub const PROBE: Duration = Duration::from_secs(1);
 
 /// Chunks whose stages are remembered until they are answered: 10 s of the shortest.
 const MOST_REMEMBERED: usize = 2_048;
@@ -52,6 +52,13 @@ pub struct Numbering {
     received: Notify,
 }
 
+/// A chunk with sound that was handed to the transport.
+struct Sent {
+    sequence: u64,
+    at: Duration,
+    stages: Stages,
+}
+
 #[derive(Default)]
 struct State {
     sent: u64,
@@ -63,31 +70,44 @@ struct State {
     accepted: bool,
     /// What the far end said that it adds.
     processing_us: u32,
-    /// What our newest chunks with sound had been through at hand-over, by sequence.
-    sent_stages: VecDeque<(u64, Stages)>,
+    /// Our newest chunks with sound, until they are answered.
+    remembered: VecDeque<Sent>,
     /// Where the next sample of a far end stands that does not number its chunks.
     media_time: u64,
 }
 
 impl State {
-    fn remember(&mut self, sequence: u64, stages: Stages) {
-        if self.sent_stages.len() == MOST_REMEMBERED {
-            self.sent_stages.pop_front();
+    fn remember(&mut self, sent: Sent) {
+        if self.remembered.len() == MOST_REMEMBERED {
+            self.remembered.pop_front();
         }
-        self.sent_stages.push_back((sequence, stages));
+        self.remembered.push_back(sent);
     }
 
-    /// Of the chunk with this sequence; nothing of one that is not remembered.
-    fn sent_stages(&mut self, sequence: u64) -> Stages {
+    /// The stages of what answers a chunk of ours: as long as calls do not mix, everything that
+    /// comes back. `None` where that chunk is not remembered.
+    fn stages(
+        &mut self,
+        chunk: &AudioChunk,
+        arrived: Duration,
+        lookahead_us: u32,
+    ) -> Option<Stages> {
         let older = self
-            .sent_stages
-            .partition_point(|&(sent, _)| sent < sequence);
+            .remembered
+            .partition_point(|sent| sent.sequence < chunk.ack_sequence);
         // Answers come in order.
-        self.sent_stages.drain(..older);
-        match self.sent_stages.front() {
-            Some(&(sent, stages)) if sent == sequence => stages,
-            _ => Stages::default(),
-        }
+        self.remembered.drain(..older);
+        let sent = self.remembered.front()?;
+        let all_us = micros(arrived.saturating_sub(sent.at));
+        let answer = Answer {
+            sent: sent.stages,
+            under_way_us: all_us.checked_sub(chunk.ack_delay_us)?,
+            residence_us: chunk.ack_delay_us,
+            processing_us: self.processing_us,
+            lookahead_us,
+            age_us: chunk.age_us,
+        };
+        (sent.sequence == chunk.ack_sequence).then(|| answer.stages())
     }
 }
 
@@ -119,7 +139,11 @@ impl Numbering {
             let mut stages = outgoing.stages;
             stages.uplink += micros(now.saturating_sub(outgoing.made));
             chunk.age_us = stages.total();
-            state.remember(sequence, stages);
+            state.remember(Sent {
+                sequence,
+                at: now,
+                stages,
+            });
         }
         if let Some((newest, arrived)) = state.newest {
             chunk.ack_sequence = newest;
@@ -157,7 +181,8 @@ impl Numbering {
         }
     }
 
-    fn is_stalled(&self) -> bool {
+    /// Whether sound that is handed over now would wait in the transport.
+    pub fn is_stalled(&self) -> bool {
         let state = self.lock();
         let round_trip = state.transit.smallest_round_trip().unwrap_or_default();
         let under_way = state.transit.unacknowledged_for(self.clock.now());
@@ -215,24 +240,23 @@ impl Numbering {
             Arrival {
                 ack_sequence: chunk.ack_sequence,
                 ack_delay_us: chunk.ack_delay_us,
-                sender_clock_us: has_age.then(|| self.sender_clock_us(&chunk)),
+                sender_clock_us: has_age.then(|| sender_clock_us(&chunk, self.format)),
             },
             arrived,
         );
+        let stages = state
+            .stages(&chunk, arrived, self.lookahead_us)
+            .or_else(|| {
+                Some(Stages {
+                    uplink: chunk.age_us,
+                    downlink: micros(one_way?),
+                    ..Stages::default()
+                })
+            });
         Incoming {
             media_time: chunk.media_time,
             gap: Gap::try_from(chunk.gap).unwrap_or(Gap::None),
-            stages: one_way.filter(|_| has_age).map(|one_way| {
-                let answer = Answer {
-                    age_us: chunk.age_us,
-                    sent: state.sent_stages(chunk.ack_sequence),
-                    residence_us: chunk.ack_delay_us,
-                    processing_us: state.processing_us,
-                    lookahead_us: self.lookahead_us,
-                    downlink_us: micros(one_way),
-                };
-                answer.stages()
-            }),
+            stages: has_age.then_some(stages).flatten(),
             payload: chunk.audio_data,
             arrived,
         }
@@ -261,16 +285,16 @@ impl Numbering {
         }
     }
 
-    fn sender_clock_us(&self, chunk: &AudioChunk) -> u64 {
-        let position =
-            u128::from(chunk.media_time) * 1_000_000 / u128::from(self.format.sample_rate_hz());
-        u64::try_from(position)
-            .unwrap_or(u64::MAX)
-            .saturating_add(u64::from(chunk.age_us))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that is done under the lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The sender's own clock at the hand-over of `chunk`: its samples are its ticks.
+pub(crate) fn sender_clock_us(chunk: &AudioChunk, format: Format) -> u64 {
+    let position = u128::from(chunk.media_time) * 1_000_000 / u128::from(format.sample_rate_hz());
+    u64::try_from(position)
+        .unwrap_or(u64::MAX)
+        .saturating_add(u64::from(chunk.age_us))
 }

@@ -1,4 +1,4 @@
-//! Packets to speaker: jitter buffer, decode or conceal, resample, play.
+//! Packets to speaker: what the render path makes of them, played and accounted for.
 //!
 //! Runs on the engine thread; pure but for the speaker it writes. The speaker's clock drives it:
 //! nothing is pulled that the speaker does not want.
@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use audio::{
-    Format, Resampler,
-    jitter_buffer::{self, JitterBuffer, JitterBufferStats, Packet, Playout},
+    Format, RenderPath,
+    jitter_buffer::{self, JitterBufferStats, Packet, Playout},
     meter::{Level, LevelMeter},
 };
 use bytes::Bytes;
@@ -15,16 +15,12 @@ use proto::callcenter::Gap;
 
 use crate::{
     capture_path::{PathError, micros},
-    course::{Course, CourseFigures},
+    course::Course,
     delay::Stages,
-    device::Speaker,
+    device::{DeviceNotice, Speaker},
     heard_delay::HeardDelay,
     near_end_path::Rendered,
 };
-
-/// The most that is pulled from the jitter buffer at once: what the speaker wants is met by pieces,
-/// so that hardly anything waits behind the buffer, where it could not be steered any more.
-const PIECE: Duration = Duration::from_micros(2_500);
 
 /// What the session has for the engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,17 +52,11 @@ pub struct Incoming {
 pub struct PlayoutPath {
     speaker: Box<dyn Speaker>,
     format: Format,
-    jitter_buffer: JitterBuffer,
-    resampler: Resampler,
-    resampler_rate_hz: u32,
-    /// One piece from the jitter buffer.
+    render: RenderPath,
+    /// What was written to the speaker last, mono.
     pulled: Vec<f32>,
-    /// At the speaker's rate, mono; a remainder of a piece stays here.
-    ready: Vec<f32>,
     /// As the speaker takes it, interleaved.
     played: Vec<f32>,
-    /// What was written to the speaker last, mono.
-    rendered: Vec<f32>,
     meter: LevelMeter,
     ended: bool,
     heard_delay: HeardDelay,
@@ -79,17 +69,12 @@ impl PlayoutPath {
     /// # Errors
     /// The codec or the resampler cannot be set up.
     pub fn new(speaker: Box<dyn Speaker>, format: Format) -> Result<Self, PathError> {
-        let rate = speaker.sample_rate_hz();
         Ok(Self {
-            resampler: Resampler::new(format.sample_rate_hz(), rate, 1)?,
-            resampler_rate_hz: rate,
+            render: RenderPath::new(format, speaker.sample_rate_hz())?,
             speaker,
-            jitter_buffer: JitterBuffer::new(format)?,
             format,
             pulled: Vec::new(),
-            ready: Vec::new(),
             played: Vec::new(),
-            rendered: Vec::new(),
             meter: LevelMeter::new(),
             ended: false,
             heard_delay: HeardDelay::default(),
@@ -102,14 +87,14 @@ impl PlayoutPath {
         match downlink {
             Downlink::Began => {
                 self.ended = false;
-                self.jitter_buffer.reset();
+                self.render.reset();
                 self.heard_delay.forget();
             }
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
             Downlink::Ended => {
                 self.ended = true;
                 // What is not there any more is not missing.
-                self.jitter_buffer.insert(
+                self.render.insert(
                     Packet {
                         media_time: 0,
                         gap: jitter_buffer::Gap::Silence,
@@ -126,22 +111,19 @@ impl PlayoutPath {
     /// # Errors
     /// The device came back at a rate that cannot be resampled.
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
-        self.course.advance(now, &self.jitter_buffer.stats());
-        self.rendered.clear();
+        self.course.advance(now, &self.render.stats());
+        self.pulled.clear();
         let wanted = self.speaker.wanted(now);
-        self.follow_device_rate()?;
-        while self.ready.len() < wanted && !self.is_finished() {
-            self.pull(now);
-        }
-        let count = wanted.min(self.ready.len());
-        if count == 0 {
+        self.render
+            .set_speaker_rate(self.speaker.sample_rate_hz())?;
+        if wanted == 0 || self.is_finished() {
             return Ok(());
         }
-        self.meter.push(&self.ready[..count]);
+        self.pull(wanted, now);
+        self.meter.push(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
-        self.rendered.extend(self.ready.drain(..count));
-        for &sample in &self.rendered {
+        for &sample in &self.pulled {
             self.played.extend(std::iter::repeat_n(sample, channels));
         }
         self.speaker.write(&self.played);
@@ -150,14 +132,14 @@ impl PlayoutPath {
 
     /// Whether the far end has said all and all of it was played.
     pub fn is_finished(&self) -> bool {
-        self.ended && self.jitter_buffer.stats().depth_us == 0
+        self.ended && self.render.stats().depth_us == 0
     }
 
     /// What the last [`PlayoutPath::tick`] wrote to the speaker.
     pub fn rendered(&self) -> Rendered<'_> {
         Rendered {
-            samples: &self.rendered,
-            sample_rate_hz: self.resampler_rate_hz,
+            samples: &self.pulled,
+            sample_rate_hz: self.speaker.sample_rate_hz(),
             latency_us: self.speaker.latency_us(),
         }
     }
@@ -167,9 +149,20 @@ impl PlayoutPath {
         &*self.speaker
     }
 
+    /// The next thing to tell people about the speaker.
+    pub fn device_notice(&mut self) -> Option<DeviceNotice> {
+        self.speaker.notice()
+    }
+
     /// The jitter buffer's figures.
     pub fn jitter_buffer(&self) -> JitterBufferStats {
-        self.jitter_buffer.stats()
+        self.render.stats()
+    }
+
+    /// By how many parts per million the speaker's clock is faster than the sender's, as far as
+    /// learned.
+    pub fn drift_ppm(&self) -> f64 {
+        self.render.drift_ppm()
     }
 
     /// Level of what was played since the last call of this.
@@ -178,11 +171,20 @@ impl PlayoutPath {
     }
 
     /// Delay and judgement so far.
-    pub fn course(&self) -> CourseFigures {
-        self.course.figures()
+    pub fn course(&self) -> &Course {
+        &self.course
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
+        let before = self.depth();
+        self.render.insert(
+            Packet {
+                media_time: chunk.media_time,
+                gap: buffer_gap(chunk.gap),
+                payload: &chunk.payload,
+            },
+            now,
+        );
         if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
             && samples > 0
         {
@@ -191,45 +193,26 @@ impl PlayoutPath {
                 stages
             });
             let length = self.format.duration_of(samples);
-            self.heard_delay.insert(stages, length, now);
+            let grown = self.depth().saturating_sub(before);
+            self.heard_delay.insert(stages, length, grown, now);
         }
-        self.jitter_buffer.insert(
-            Packet {
-                media_time: chunk.media_time,
-                gap: buffer_gap(chunk.gap),
-                payload: &chunk.payload,
-            },
-            now,
-        );
     }
 
-    fn pull(&mut self, now: Duration) {
-        self.pulled.clear();
-        self.pulled
-            .resize(self.format.samples_in(PIECE) * self.format.channels(), 0.0);
-        let depth = Duration::from_micros(self.jitter_buffer.stats().depth_us);
-        if self.jitter_buffer.pull(&mut self.pulled, now) == Playout::Sound
+    /// What waits in the jitter buffer.
+    fn depth(&self) -> Duration {
+        Duration::from_micros(self.render.stats().depth_us)
+    }
+
+    fn pull(&mut self, wanted: usize, now: Duration) {
+        let depth = self.depth();
+        self.pulled.resize(wanted, 0.0);
+        if self.render.pull(&mut self.pulled, now) == Playout::Sound
             && let Some(mut stages) = self.heard_delay.pull(depth, now)
         {
-            // What is ready goes to the speaker before it.
-            stages.jitter_buffer += micros(Duration::from_nanos(
-                self.ready.len() as u64 * 1_000_000_000 / u64::from(self.resampler_rate_hz),
-            ));
-            stages.resampler += self.resampler.delay_us();
+            stages.resampler += self.render.resampler_us();
             stages.playback_device = self.speaker.latency_us();
-            self.course.hear(&stages, self.pulled.len());
+            self.course.hear(&stages, wanted);
         }
-        self.resampler.process(&self.pulled, &mut self.ready);
-    }
-
-    fn follow_device_rate(&mut self) -> Result<(), PathError> {
-        let rate = self.speaker.sample_rate_hz();
-        if rate != self.resampler_rate_hz {
-            self.resampler = Resampler::new(self.format.sample_rate_hz(), rate, 1)?;
-            self.resampler_rate_hz = rate;
-            self.ready.clear();
-        }
-        Ok(())
     }
 }
 

@@ -10,10 +10,11 @@ use proto::text::one_line;
 use crate::{
     course::CourseFigures,
     delay::Stages,
-    device::{DeviceState, DeviceStats},
+    device::{DeviceState, DeviceStats, Placement},
     engine::EngineStatus,
     session::SessionStatus,
     verdict::Verdict,
+    virtual_call::VirtualFigures,
 };
 
 /// Everything known about a call that is over.
@@ -41,6 +42,8 @@ pub struct Report {
     pub dropped: u64,
     /// What the ear of a synthetic call heard.
     pub tone: Option<ToneReport>,
+    /// What is known of a call on a virtual line alone.
+    pub virtual_line: Option<VirtualFigures>,
 }
 
 impl Report {
@@ -90,6 +93,9 @@ impl Report {
             ));
             lines.extend(delay_lines(&engine.course));
         }
+        if let Some(line) = &self.virtual_line {
+            lines.extend(line.summary(self.duration));
+        }
         if let Some(erle_db) = engine.near_end.and_then(|near_end| near_end.erle_db) {
             lines.push(format!(
                 "  echo canceller: microphone lowered by {:.0} dB while the far end was heard, of late",
@@ -100,13 +106,14 @@ impl Report {
             ("microphone", &engine.microphone),
             ("speaker", &engine.speaker),
         ] {
-            if device.xruns + device.ring_faults + device.rebuilds > 0 {
+            if device.xruns + device.ring_faults + device.rebuilds + device.moves > 0 {
                 lines.push(format!(
-                    "  {noun} {}: {}, {}, opened again {}",
+                    "  {noun} {}: {}, {}, opened again {}, moved {}",
                     device.name,
                     counted(device.xruns, "xrun"),
                     counted(device.ring_faults, "ring fault"),
                     counted(device.rebuilds, "time"),
+                    counted(device.moves, "time"),
                 ));
             }
         }
@@ -164,6 +171,7 @@ impl Report {
                 "inserted_ms": ms(buffer.inserted_us),
                 "undecodable": buffer.undecodable,
             },
+            "virtual_line": self.virtual_line.as_ref().map(VirtualFigures::json),
             "near_end": engine.near_end.map(|near_end| json!({
                 "erle_db": near_end.erle_db.map(tenths),
                 "echo_delay_ms": near_end.echo_delay_ms,
@@ -171,6 +179,7 @@ impl Report {
             })),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
+            "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),
             "tone": self.tone.map(|tone| json!({
                 "heard": tone.heard,
                 "frequency_hz": tone.frequency_hz,
@@ -237,12 +246,20 @@ fn device_json(device: &DeviceStats) -> Value {
         "host": device.host,
         "callbacks": device.callbacks,
         "callback_samples": device.callback_samples,
+        "callback_mean_us": device.callback_mean_us(),
+        "callback_worst_us": device.callback_worst_ns as f64 / 1e3,
         "xruns": device.xruns,
         "ring_faults": device.ring_faults,
         "ring_fault_samples": device.ring_fault_samples,
         "ring_margin_us": device.ring_margin_us,
         "route_changes": device.route_changes,
         "rebuilds": device.rebuilds,
+        "moves": device.moves,
+        "placement": match device.placement {
+            Placement::Default => "default",
+            Placement::Pinned => "pinned",
+            Placement::Fallback => "fallback",
+        },
         "state": match device.state {
             DeviceState::Running => "running".to_owned(),
             DeviceState::Rebuilding { why } => format!("rebuilding: {why}"),

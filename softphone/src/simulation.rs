@@ -1,180 +1,293 @@
-//! Calls on a virtual clock: the real engine, a far end made of the server's own leg, and a line
-//! between them that is as late as a test wants it to be.
+//! A whole call on a virtual clock: the real engine, queue and numbering, a far end made of the
+//! processing of a server's leg, and between them a line as bad as one asks for.
+//!
+//! Deterministic, and as fast as the machine: nothing here reads a real clock or waits. Runs on
+//! whichever thread steps it.
 
 use std::{collections::VecDeque, time::Duration};
 
-use audio::{Effects, Format, Leg, ToneReport};
-use proto::callcenter::Gap;
+use audio::{
+    Effects, Format, LegError,
+    impairment::{ImpairedLine, Impairment},
+};
+use futures_util::FutureExt;
+use proto::callcenter::AudioChunk;
 
 use crate::{
-    capture_path::CapturePath,
-    device::{
-        DeviceStats, Microphone,
-        virtual_microphone::ToneMicrophone,
-        virtual_speaker::{Ear, VirtualSpeaker},
-    },
+    capture_path::{CapturePath, PathError},
+    clock::{Clock, SetClock},
+    device::{Microphone, Speaker},
     engine::{Engine, EngineStatus},
-    playout_path::{Downlink, Incoming, PlayoutPath},
-    uplink::Outgoing,
+    far_end::FarEnd,
+    numbering::{Numbering, PROBE},
+    playout_path::{Downlink, PlayoutPath},
+    session::{Line, SessionStatus},
+    uplink::Uplink,
 };
 
-const TONE_HZ: f32 = 440.0;
-const TONE_DBFS: f32 = -20.0;
+/// How often the engine looks at its devices, as it does in real time.
+pub const LOOK: Duration = Duration::from_millis(2);
 
-/// How often the engine looks at its devices.
-const LOOK: Duration = Duration::from_millis(2);
-
-/// From one end of the line to the other, when it is not disturbed.
-const LINE: Duration = Duration::from_millis(7);
-
-/// From when to when something is the case.
-type Span = std::ops::Range<Duration>;
-
-/// What happens in a call.
-#[derive(Clone, Default)]
-struct Script {
-    /// The near end is muted.
-    muted: Span,
-    /// The microphone gives nothing.
-    away: Span,
-    /// What comes from the far end waits until this is over.
-    stalled: Span,
-    /// There is no line, and afterwards there is a new stream.
-    cut: Span,
+/// What to simulate.
+#[derive(Debug, Clone)]
+pub struct SimulationOptions {
+    /// What is sent.
+    pub format: Format,
+    /// Samples per channel in each chunk.
+    pub chunk_samples: usize,
+    /// Of the encoder.
+    pub bitrate: u32,
+    /// What the far end does to the sound.
+    pub effects: Effects,
+    /// How bad the line is, each way. Jitter differs between the two directions, stalls do not. What
+    /// it says of clocks is the devices' business.
+    pub impairment: Impairment,
 }
 
-/// A tone that is not there while the microphone is away.
-struct ScriptedMicrophone {
-    tone: ToneMicrophone,
-    away: Span,
+/// Why a simulation cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The near end.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The far end.
+    #[error("the far end: {0}")]
+    FarEnd(#[from] LegError),
 }
 
-impl Microphone for ScriptedMicrophone {
-    fn sample_rate_hz(&self) -> u32 {
-        self.tone.sample_rate_hz()
-    }
-    fn channels(&self) -> u16 {
-        self.tone.channels()
-    }
-    fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
-        let before = samples.len();
-        self.tone.read(now, samples);
-        if self.away.contains(&now) {
-            samples.truncate(before);
-        }
-    }
-    fn latency_us(&self) -> u32 {
-        0
-    }
-    fn stats(&self) -> DeviceStats {
-        self.tone.stats()
-    }
+/// A call, its line, its far end, and the time.
+pub struct Simulation {
+    options: SimulationOptions,
+    clock: Clock,
+    hand: SetClock,
+    now: Duration,
+    engine: Engine,
+    uplink: Uplink,
+    there: ImpairedLine,
+    back: ImpairedLine,
+    stream: Option<Stream>,
+    /// Whether the far end is known to acknowledge, from any stream.
+    acknowledges: bool,
+    muted: bool,
+    session: SessionStatus,
 }
 
-/// The server: each chunk through a leg, answered at once.
-struct FarEnd {
-    leg: Leg,
-    answer: Vec<u8>,
-    /// Where the stream of today began.
-    origin: u64,
-    heard: Vec<(Duration, Outgoing)>,
+/// What lasts as long as one stream.
+struct Stream {
+    numbering: Numbering,
+    far_end: FarEnd,
+    /// On their way, with the time of their arrival.
+    there: VecDeque<(Duration, AudioChunk)>,
+    back: VecDeque<(Duration, AudioChunk)>,
+    /// When the line last moved, one way or the other.
+    moved: Duration,
+    heard: bool,
+    said_all: bool,
+    ended: bool,
 }
 
-impl FarEnd {
-    fn answer(&mut self, chunk: Outgoing, now: Duration) -> Incoming {
-        self.answer.clear();
-        if !chunk.payload.is_empty() {
-            let processed = self.leg.process(&chunk.payload, &mut self.answer);
-            assert!(!processed.unwrap().concealed);
-        }
-        self.heard.push((now, chunk.clone()));
-        let mut stages = chunk.stages;
-        stages.uplink += LINE.as_micros() as u32;
-        stages.downlink += LINE.as_micros() as u32;
-        Incoming {
-            payload: self.answer.clone().into(),
-            media_time: chunk.media_time - self.origin,
-            gap: chunk.gap,
-            stages: (!chunk.payload.is_empty()).then_some(stages),
-            arrived: Duration::ZERO,
-        }
+impl Simulation {
+    /// A call that is not connected yet, at time zero.
+    ///
+    /// # Errors
+    /// The codec or a resampler cannot be set up.
+    pub fn new(
+        options: SimulationOptions,
+        microphone: Box<dyn Microphone>,
+        speaker: Box<dyn Speaker>,
+    ) -> Result<Self, SimulationError> {
+        let capture = CapturePath::new(
+            microphone,
+            options.format,
+            options.chunk_samples,
+            options.bitrate,
+        )?;
+        let playout = PlayoutPath::new(speaker, options.format)?;
+        let (clock, hand) = Clock::virtual_time();
+        let other_seed = Impairment {
+            seed: !options.impairment.seed,
+            ..options.impairment.clone()
+        };
+        Ok(Self {
+            clock,
+            hand,
+            now: Duration::ZERO,
+            engine: Engine::new(capture, playout),
+            uplink: Uplink::new(clock),
+            there: options.impairment.line(),
+            back: other_seed.line(),
+            stream: None,
+            acknowledges: false,
+            muted: false,
+            session: SessionStatus::default(),
+            options,
+        })
     }
-}
 
-/// A call that is over.
-struct Call {
-    heard: ToneReport,
-    status: EngineStatus,
-    /// The engine's figures ten times a second.
-    course: Vec<EngineStatus>,
-    /// What the far end got, and when.
-    at_far_end: Vec<(Duration, Outgoing)>,
-}
-
-impl Call {
-    fn at(&self, now: Duration) -> &EngineStatus {
-        &self.course[now.as_millis() as usize / 100]
+    /// Begins a stream.
+    pub fn connect(&mut self) {
+        let Self {
+            options,
+            clock,
+            now,
+            ..
+        } = self;
+        self.stream = Some(Stream {
+            numbering: Numbering::new(*clock, options.format, self.acknowledges),
+            far_end: FarEnd::new(options.format, &options.effects),
+            there: VecDeque::new(),
+            back: VecDeque::new(),
+            moved: *now,
+            heard: false,
+            said_all: false,
+            ended: false,
+        });
+        self.uplink.open();
     }
-}
 
-fn call(length: Duration, script: &Script) -> Call {
-    let format = Format::OPUS_48K_MONO;
-    let microphone = ScriptedMicrophone {
-        tone: ToneMicrophone::new(TONE_HZ, TONE_DBFS),
-        away: script.away.clone(),
-    };
-    let ear = Ear::new(TONE_HZ);
-    let speaker = VirtualSpeaker::ear(ear.clone());
-    let mut engine = Engine::new(
-        CapturePath::new(Box::new(microphone), format, 480, 32_000).unwrap(),
-        PlayoutPath::new(Box::new(speaker), format).unwrap(),
-    );
-    let mut far_end = FarEnd {
-        leg: Leg::new(format, &Effects::parse("highpass,limiter").unwrap()),
-        answer: Vec::new(),
-        origin: 0,
-        heard: Vec::new(),
-    };
-    let mut up: VecDeque<(Duration, Outgoing)> = VecDeque::new();
-    let mut down: VecDeque<(Duration, Incoming)> = VecDeque::new();
-    let mut course = Vec::new();
-    let mut began = false;
-    let mut now = Duration::ZERO;
-    while now < length {
-        if script.cut.contains(&now) {
-            up.clear();
-            down.clear();
-            began = false;
-        } else if !began {
-            began = true;
-            // A new stream numbers its sound from anywhere.
-            far_end.origin = far_end.heard.last().map_or(0, |(_, last)| last.media_time);
-            engine.receive(Downlink::Began, now);
-        }
-        while let Some((_, chunk)) = pop_due(&mut up, now) {
-            down.push_back((now + LINE, far_end.answer(chunk, now)));
-        }
-        while !script.stalled.contains(&now) {
-            let Some((_, mut incoming)) = pop_due(&mut down, now) else {
-                break;
+    /// Breaks the stream; what was on its way is lost.
+    pub fn cut(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.acknowledges = stream.numbering.acknowledges();
+            self.session.line = Line::Lost {
+                why: "cut".to_owned(),
             };
-            incoming.arrived = now;
-            engine.receive(Downlink::Chunk(incoming), now);
+            self.uplink.interrupt();
         }
-        let muted = script.muted.contains(&now);
-        engine
-            .tick(now, muted, |chunk| up.push_back((now + LINE, chunk)))
-            .unwrap();
-        if now.as_millis().is_multiple_of(100) {
-            course.push(engine.status(muted));
-        }
-        now += LOOK;
     }
-    Call {
-        heard: ear.report(),
-        status: engine.status(false),
-        course,
-        at_far_end: far_end.heard,
+
+    /// Mutes or unmutes the near end.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// We have said all. The call is [over](Self::is_over) when the rest was played.
+    pub fn hang_up(&mut self) {
+        self.uplink.close();
+    }
+
+    /// Whether all was said, answered and played.
+    pub fn is_over(&self) -> bool {
+        self.engine.is_finished()
+    }
+
+    /// One look of the engine, and all that happened on the line since the last one. `arrives` is
+    /// told each chunk that reaches the far end, and when.
+    ///
+    /// # Errors
+    /// A codec failed.
+    pub fn step(
+        &mut self,
+        arrives: impl FnMut(Duration, &AudioChunk),
+    ) -> Result<(), SimulationError> {
+        self.serve(arrives)?;
+        self.receive();
+        self.hand.set(self.now);
+        let uplink = &self.uplink;
+        self.engine
+            .tick(self.now, self.muted, |chunk| uplink.push(chunk))?;
+        self.send();
+        self.now += LOOK;
+        Ok(())
+    }
+
+    /// The time of the next step.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The engine, for what it has heard.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The engine's figures; levels since the last call.
+    pub fn status(&mut self) -> EngineStatus {
+        self.engine.status(self.muted)
+    }
+
+    /// The figures that a session has.
+    pub fn session(&self) -> &SessionStatus {
+        &self.session
+    }
+
+    /// Chunks that were dropped on the way out because they were late.
+    pub fn dropped(&self) -> u64 {
+        self.uplink.dropped()
+    }
+
+    /// The far end answers what has reached it.
+    fn serve(&mut self, mut arrives: impl FnMut(Duration, &AudioChunk)) -> Result<(), LegError> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        while let Some((at, request)) = pop_due(&mut stream.there, self.now) {
+            arrives(at, &request);
+            let answer = stream.far_end.answer(&request, at)?;
+            stream.back.push_back((self.back.arrival(at), answer));
+        }
+        Ok(())
+    }
+
+    /// We take the answers that have reached us, each at its own time.
+    fn receive(&mut self) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        while let Some((at, answer)) = pop_due(&mut stream.back, self.now) {
+            self.hand.set(at);
+            stream.moved = at;
+            let session = &mut self.session;
+            if !std::mem::replace(&mut stream.heard, true) {
+                self.engine.receive(Downlink::Began, self.now);
+                session.reconnects += u64::from(matches!(session.line, Line::Lost { .. }));
+                session.line = Line::Connected;
+            }
+            if let Some(accepted) = &answer.accepted {
+                session.leg_id.clone_from(&accepted.leg_id);
+                session.processing_delay_us = Some(accepted.processing_delay_us);
+            }
+            session.chunks_received += 1;
+            session.sound_received += u64::from(!answer.audio_data.is_empty());
+            let incoming = stream.numbering.receive(answer);
+            session.round_trip = stream.numbering.round_trip();
+            self.engine.receive(Downlink::Chunk(incoming), self.now);
+        }
+        let answered = stream.there.is_empty() && stream.back.is_empty();
+        if stream.said_all && answered && !std::mem::replace(&mut stream.ended, true) {
+            self.session.line = Line::Ended;
+            self.engine.receive(Downlink::Ended, self.now);
+        }
+    }
+
+    /// Hands to the line what may be handed to it, by the rules of the session.
+    fn send(&mut self) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        loop {
+            let may_send = !stream.numbering.is_stalled()
+                || self.now.saturating_sub(stream.moved) >= PROBE
+                || self.uplink.is_closed();
+            if !may_send {
+                return;
+            }
+            // Nobody fills the queue while we look, so what is not there now does not come.
+            let Some(next) = self.uplink.pop().now_or_never() else {
+                return;
+            };
+            let Some(outgoing) = next else {
+                stream.said_all = true;
+                return;
+            };
+            let mut chunk = AudioChunk::default();
+            stream.numbering.stamp(&mut chunk, outgoing);
+            stream.moved = self.now;
+            self.session.chunks_sent += 1;
+            stream
+                .there
+                .push_back((self.there.arrival(self.now), chunk));
+        }
     }
 }
 
@@ -184,185 +297,5 @@ fn pop_due<T>(queue: &mut VecDeque<(Duration, T)>, now: Duration) -> Option<(Dur
     is_due.then(|| queue.pop_front()).flatten()
 }
 
-const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn is_the_tone(heard: &ToneReport) {
-    assert!(heard.heard, "{heard:?}");
-    assert!((heard.frequency_hz - TONE_HZ).abs() < 0.2, "{heard:?}");
-    assert!((heard.level_dbfs - TONE_DBFS).abs() < 0.5, "{heard:?}");
-}
-
-#[test]
-fn a_minute_on_a_quiet_line_is_heard_whole() {
-    let call = call(seconds(60), &Script::default());
-    is_the_tone(&call.heard);
-    assert_eq!(call.heard.missing_ms, 0.0);
-    assert_eq!(call.heard.clicks, 0);
-    assert_eq!(call.status.jitter_buffer.concealed_us, 0);
-    assert_eq!(call.at_far_end.len(), 5_999);
-    // 10 ms of chunk, 14 of line, 3 of limiter and codecs, and what the jitter buffer keeps.
-    let mouth_to_ear_us = call.status.mouth_to_ear_us().unwrap();
-    assert!(
-        (27_000..60_000).contains(&mouth_to_ear_us),
-        "{mouth_to_ear_us}"
-    );
-    let early = call.at(seconds(10)).mouth_to_ear_us().unwrap();
-    assert!(
-        mouth_to_ear_us.abs_diff(early) < 3_000,
-        "{early} grew to {mouth_to_ear_us}"
-    );
-}
-
-#[test]
-fn the_same_call_twice_is_the_same_call() {
-    let script = Script {
-        stalled: seconds(2)..seconds(3),
-        ..Script::default()
-    };
-    let [one, two] = [(); 2].map(|()| call(seconds(5), &script));
-    assert_eq!(one.heard, two.heard);
-    assert_eq!(one.status.jitter_buffer, two.status.jitter_buffer);
-    assert_eq!(one.at_far_end, two.at_far_end);
-}
-
-#[test]
-fn a_muted_end_is_silent_and_nothing_is_concealed() {
-    let muted = seconds(3)..seconds(5);
-    let call = call(
-        seconds(10),
-        &Script {
-            muted: muted.clone(),
-            ..Script::default()
-        },
-    );
-    is_the_tone(&call.heard);
-    let missing_ms = call.heard.longest_missing_ms;
-    assert!((1_950.0..2_050.0).contains(&missing_ms), "{missing_ms} ms");
-    assert_eq!(call.heard.missing_ms, missing_ms, "{:?}", call.heard);
-    assert_eq!(call.status.jitter_buffer.concealed_us, 0);
-    assert_eq!(call.status.jitter_buffer.dropped_late_us, 0);
-
-    let arrives = muted.start + LINE..muted.end + LINE;
-    let meanwhile: Vec<_> = call
-        .at_far_end
-        .iter()
-        .filter(|(at, _)| arrives.contains(at))
-        .collect();
-    assert!(
-        meanwhile.len() >= 20,
-        "kept alive by {} chunks",
-        meanwhile.len()
-    );
-    for (at, chunk) in &meanwhile {
-        assert!(
-            chunk.payload.is_empty() && chunk.gap == Gap::Muted,
-            "{at:?}: {chunk:?}"
-        );
-    }
-    let (_, before) = call
-        .at_far_end
-        .iter()
-        .rfind(|(at, _)| *at < arrives.start)
-        .unwrap();
-    let sound = |(_, chunk): &&(Duration, Outgoing)| !chunk.payload.is_empty();
-    let after = call
-        .at_far_end
-        .iter()
-        .filter(|(at, _)| *at >= arrives.end)
-        .find(sound);
-    let (_, after) = after.unwrap();
-    assert_eq!(after.gap, Gap::Muted);
-    let jump = Duration::from_micros((after.media_time - before.media_time) * 1_000 / 48);
-    assert!(
-        jump.abs_diff(seconds(2)) < Duration::from_millis(25),
-        "{jump:?}"
-    );
-}
-
-#[test]
-fn a_stall_is_concealed_and_leaves_no_delay() {
-    let stalled = seconds(5)..seconds(5) + Duration::from_millis(300);
-    let call = call(
-        seconds(12),
-        &Script {
-            stalled,
-            ..Script::default()
-        },
-    );
-    is_the_tone(&call.heard);
-    let buffer = &call.status.jitter_buffer;
-    assert!(
-        (200_000..320_000).contains(&buffer.longest_concealed_us),
-        "{buffer:?}"
-    );
-    let hole = call.heard.longest_missing_ms;
-    assert!((150.0..320.0).contains(&hole), "{hole} ms");
-    // Back within a second of the first chunk that came through again.
-    let before = call.at(seconds(5)).jitter_buffer.depth_us;
-    let during = call.at(Duration::from_millis(5_400)).jitter_buffer.depth_us;
-    let after = call.at(Duration::from_millis(6_300)).jitter_buffer.depth_us;
-    assert!(during > 100_000, "{during} µs waited after the burst");
-    assert!(after < before + 25_000, "{before} µs became {after}");
-    let late = call.status.mouth_to_ear_us().unwrap() as i64
-        - i64::from(call.at(seconds(5)).mouth_to_ear_us().unwrap());
-    assert!(late < 20_000, "later by {late} µs");
-}
-
-#[test]
-fn a_microphone_that_was_away_is_told_and_heard_again() {
-    let away = seconds(3)..seconds(4);
-    let call = call(
-        seconds(8),
-        &Script {
-            away: away.clone(),
-            ..Script::default()
-        },
-    );
-    is_the_tone(&call.heard);
-    let missing_ms = call.heard.longest_missing_ms;
-    assert!((900.0..1_100.0).contains(&missing_ms), "{missing_ms} ms");
-    assert!(
-        call.heard.missing_ms < missing_ms + 20.0,
-        "{:?}",
-        call.heard
-    );
-    let empty: Vec<_> = call
-        .at_far_end
-        .iter()
-        .filter(|(_, chunk)| chunk.payload.is_empty())
-        .collect();
-    assert!(empty.len() >= 8, "kept alive by {} chunks", empty.len());
-    assert!(empty.iter().all(|(_, chunk)| chunk.gap == Gap::Device));
-    let back = call
-        .at_far_end
-        .iter()
-        .find(|(at, chunk)| *at > away.end && !chunk.payload.is_empty());
-    let (at, back) = back.unwrap();
-    assert_eq!(back.gap, Gap::Device);
-    let position = Format::OPUS_48K_MONO.duration_of(back.media_time as usize);
-    let due = *at - LINE - Duration::from_millis(10);
-    assert!(
-        position.abs_diff(due) < Duration::from_millis(5),
-        "{position:?}, not {due:?}"
-    );
-}
-
-#[test]
-fn a_new_stream_is_heard_at_the_old_delay() {
-    let call = call(
-        seconds(12),
-        &Script {
-            cut: seconds(4)..seconds(6),
-            ..Script::default()
-        },
-    );
-    is_the_tone(&call.heard);
-    let missing_ms = call.heard.longest_missing_ms;
-    assert!((1_800.0..2_150.0).contains(&missing_ms), "{missing_ms} ms");
-    assert_eq!(call.status.jitter_buffer.out_of_order, 0);
-    let before = call.at(seconds(4)).mouth_to_ear_us().unwrap();
-    let after = call.status.mouth_to_ear_us().unwrap();
-    assert!(after < before + 10_000, "{before} µs became {after}");
-}
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,8 @@ pub struct Ui {
     live: Option<LiveTerminal>,
     /// Plain lines go to stderr when stdout belongs to JSON.
     to_stderr: bool,
+    /// Nothing is written at all.
+    unseen: bool,
     next_plain: Duration,
     /// Characters of the status line on the screen.
     shown: usize,
@@ -54,6 +56,18 @@ impl Ui {
         Self {
             live: live.then(LiveTerminal::take).flatten(),
             to_stderr: json,
+            unseen: false,
+            next_plain: PLAIN_EVERY,
+            shown: 0,
+        }
+    }
+
+    /// None: nothing is shown, no key is taken.
+    pub fn unseen() -> Self {
+        Self {
+            live: None,
+            to_stderr: true,
+            unseen: true,
             next_plain: PLAIN_EVERY,
             shown: 0,
         }
@@ -114,6 +128,9 @@ impl Ui {
 
     /// A reader that went away is no reason to hang up.
     fn print(&self, text: &str) {
+        if self.unseen {
+            return;
+        }
         let _ = if self.to_stderr {
             write_flushed(&mut io::stderr(), text)
         } else {

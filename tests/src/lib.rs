@@ -6,8 +6,10 @@
 
 pub mod analysis;
 pub mod cpu;
+pub mod desk;
 pub mod lab;
 pub mod mirror;
+pub mod playout_line;
 pub mod python;
 pub mod rig;
 pub mod signals;
@@ -17,11 +19,13 @@ mod in_process;
 mod pesq;
 mod process;
 mod server;
+mod tape;
 
 pub use binaries::bin;
 pub use pesq::pesq;
 pub use process::{Output, Process, run};
 pub use server::Server;
+pub use tape::Tape;
 
 /// A port of 127.0.0.1 at which nobody listens, for tests of a server that is not there. A server
 /// that shall listen is started on port 0 instead.

@@ -107,26 +107,7 @@ impl Rig {
         );
         fs::write(&script, modules).expect("the rig's directory can be written to");
         fs::write(dir.path().join("cookie"), [0; 256]).expect("so can its cookie");
-        let env = [
-            ("HOME", path.clone()),
-            ("XDG_RUNTIME_DIR", path),
-            ("LC_ALL", "C".to_owned()),
-        ];
-        let pulseaudio = Process::start(
-            "pulseaudio",
-            &[
-                "-n",
-                "--daemonize=no",
-                "--use-pid-file=no",
-                "--exit-idle-time=-1",
-                "--log-target=stderr",
-                "--log-level=info",
-                "-F",
-                &script.to_string_lossy(),
-            ],
-            &env.map(|(name, value)| (name.to_owned(), value)),
-        );
-        pulseaudio.wait_for_stderr("Daemon startup complete", START_LIMIT);
+        let pulseaudio = start_pulseaudio(&dir);
         Some(Self {
             pulseaudio,
             dir,
@@ -153,6 +134,17 @@ impl Rig {
     /// The audio server itself, for tests that freeze or kill it.
     pub fn pulseaudio(&mut self) -> &mut Process {
         &mut self.pulseaudio
+    }
+
+    /// Kills the audio server.
+    pub fn kill(&mut self) {
+        self.pulseaudio.signal("KILL");
+        self.pulseaudio.wait(START_LIMIT);
+    }
+
+    /// Starts the audio server again after [`Rig::kill`], at the same address.
+    pub fn start_again(&mut self) {
+        self.pulseaudio = start_pulseaudio(&self.dir);
     }
 
     /// Runs `pactl` on this server and returns what it prints.
@@ -315,11 +307,39 @@ impl Rig {
         }
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A program that finds this server.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.envs(self.env()).stdin(Stdio::null());
         command
     }
+}
+
+/// The server of the rig in this directory, ready.
+fn start_pulseaudio(dir: &TempDir) -> Process {
+    let path = dir.path().to_string_lossy().into_owned();
+    let script = dir.path().join("rig.pa");
+    let env = [
+        ("HOME", path.clone()),
+        ("XDG_RUNTIME_DIR", path),
+        ("LC_ALL", "C".to_owned()),
+    ];
+    let pulseaudio = Process::start(
+        "pulseaudio",
+        &[
+            "-n",
+            "--daemonize=no",
+            "--use-pid-file=no",
+            "--exit-idle-time=-1",
+            "--log-target=stderr",
+            "--log-level=info",
+            "-F",
+            &script.to_string_lossy(),
+        ],
+        &env.map(|(name, value)| (name.to_owned(), value)),
+    );
+    pulseaudio.wait_for_stderr("Daemon startup complete", START_LIMIT);
+    pulseaudio
 }
 
 /// Repeats `attempt` until the rig was clean, and returns what it returned then.

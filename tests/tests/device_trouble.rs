@@ -1,8 +1,13 @@
 //! Devices that are not there, do not answer, or go away in a call.
 
-use std::{fs, os::unix::net::UnixListener, time::Duration};
+use std::{
+    fs,
+    os::unix::net::UnixListener,
+    thread,
+    time::{Duration, Instant},
+};
 
-use tests::{Output, Process, Server, bin, rig::Rig, skip};
+use tests::{Output, Process, Server, Tape, bin, rig::Rig, skip};
 
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -101,25 +106,104 @@ fn an_audio_server_that_never_answers_is_given_up() {
     assert!(list.stdout.contains("answer"), "{}", list.stdout);
 }
 
+/// Softphones that are in a call on each host, a tone of its own in the speaker.
+struct Callers {
+    server: Server,
+    softphones: [(&'static str, f32, Process); 2],
+}
+
+impl Callers {
+    fn start(rig: &Rig) -> Self {
+        let server = Server::start(&["--effects", "none"]);
+        let addr = server.addr().to_string();
+        let softphones = [("pulseaudio", 500.0), ("alsa", 1_000.0)].map(|(host, hz)| {
+            let tone = hz.to_string();
+            let args = ["--server", &addr, "--audio-host", host, "--json"];
+            let args = [&args[..], &["--source", "tone", "--tone", &tone]].concat();
+            let softphone = Process::start(bin("softphone"), &args, &rig.env());
+            softphone.wait_for_stderr("connected", LIMIT);
+            (host, hz, softphone)
+        });
+        Self { server, softphones }
+    }
+
+    /// Both are heard.
+    fn hear(&self, rig: &Rig) {
+        let mut tape = Tape::start(rig, "cable.monitor", 3);
+        for (host, hz, _) in &self.softphones {
+            tape.wait_for(&format!("the tone through {host}"), LIMIT, |tape| {
+                tape.seconds_of(1, *hz, 0) >= 0.5
+            });
+        }
+    }
+
+    /// Both have said so.
+    fn said(&self, words: &str) {
+        for (_, _, softphone) in &self.softphones {
+            softphone.wait_for_stderr(words, LIMIT);
+        }
+    }
+
+    /// Both hang up after one call that was never interrupted.
+    fn hang_up(&mut self) {
+        for (host, _, softphone) in &mut self.softphones {
+            softphone.signal("INT");
+            let output = softphone.wait(LIMIT);
+            assert_eq!(output.code, Some(0), "{host}: {}", output.stderr);
+            let figures: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+            assert_eq!(figures["reconnects"], 0, "{host}: {figures:#}");
+            assert_eq!(
+                figures["speaker"]["state"], "running",
+                "{host}: {figures:#}"
+            );
+            let rebuilds = figures["speaker"]["rebuilds"].as_u64();
+            assert!(rebuilds >= Some(1), "{host}: {figures:#}");
+        }
+        let log = self.server.stderr();
+        assert_eq!(log.matches("call started").count(), 2, "{log}");
+        assert_eq!(log.matches("ended by the peer").count(), 2, "{log}");
+    }
+}
+
 #[test]
-fn a_call_outlives_the_audio_server() {
+fn a_call_outlives_an_audio_server_that_is_killed_and_started_again() {
+    let Some(mut rig) = Rig::start() else { return };
+    let mut callers = Callers::start(&rig);
+    callers.hear(&rig);
+    rig.kill();
+    callers.said("trying to open it again");
+    rig.start_again();
+    callers.said(": back");
+    callers.hear(&rig);
+    callers.hang_up();
+}
+
+#[test]
+fn a_call_outlives_an_audio_server_that_is_frozen_for_ten_seconds() {
+    let Some(mut rig) = Rig::start() else { return };
+    let mut callers = Callers::start(&rig);
+    callers.hear(&rig);
+    let frozen = Instant::now();
+    rig.pulseaudio().signal("STOP");
+    callers.said("it stopped without an error; trying to open it again");
+    // Not to let anything settle: these seconds are what is tested.
+    thread::sleep(Duration::from_secs(10).saturating_sub(frozen.elapsed()));
+    rig.pulseaudio().signal("CONT");
+    callers.said(": back");
+    callers.hear(&rig);
+    callers.hang_up();
+}
+
+#[test]
+fn a_call_without_an_audio_server_goes_on_and_ends_when_told_to() {
     let Some(mut rig) = Rig::start() else { return };
     let server = Server::start(&["--effects", "none"]);
     let addr = server.addr().to_string();
-    for host in ["pulseaudio", "alsa"] {
-        let args = ["--server", &addr, "--audio-host", host];
-        let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
-        softphone.wait_for_stdout("connected", LIMIT);
-        rig.pulseaudio().signal("KILL");
-        softphone.wait_for_stdout("trying to open it again", LIMIT);
-        drop(rig);
-        softphone.signal("INT");
-        let output = softphone.wait(LIMIT);
-        assert_eq!(output.code, Some(0), "{host}: {}", output.stderr);
-        let Some(next) = Rig::start() else { return };
-        rig = next;
-    }
-    let log = server.stderr();
-    assert_eq!(log.matches("call started").count(), 2, "{log}");
-    assert_eq!(log.matches("ended by the peer").count(), 2, "{log}");
+    let mut softphone = Process::start(bin("softphone"), &["--server", &addr], &rig.env());
+    softphone.wait_for_stdout("connected", LIMIT);
+    rig.kill();
+    softphone.wait_for_stdout("trying to open it again", LIMIT);
+    softphone.signal("INT");
+    let output = softphone.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
 }

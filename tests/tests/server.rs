@@ -384,6 +384,21 @@ async fn the_log_has_one_line_for_the_start_of_a_call_and_one_for_its_end() {
     assert!(output.stderr.lines().count() < 10, "{output:?}");
 }
 
+#[test]
+fn a_log_filter_that_means_nothing_is_refused_wherever_it_stands() {
+    for (args, env) in [
+        (&["--log", "server=loud"][..], vec![]),
+        (&[], vec![("RUST_LOG".to_owned(), "server=loud".to_owned())]),
+    ] {
+        for program in ["server", "softphone"] {
+            let output = Process::start(bin(program), args, &env).wait(LIMIT);
+            assert_eq!(output.code, Some(2), "{program}: {output:?}");
+            assert!(output.stderr.contains("server=loud"), "{output:?}");
+            assert!(output.stderr.contains("RUST_LOG"), "{output:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_log_level_is_the_one_asked_for() {
     let rust_log = |level: &str| [("RUST_LOG".to_owned(), level.to_owned())];

@@ -1,61 +1,18 @@
-//! The microphone's ring: the callback's half and the engine's half.
+//! A microphone as the engine reads it: the ring behind the callback, and how old its sound is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cpal::InputCallbackInfo;
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
-use ringbuf::{HeapCons, HeapProd, HeapRb};
+use ringbuf::traits::{Consumer, Observer, Split};
+use ringbuf::{HeapCons, HeapRb};
 
-use super::callback::{Health, LatencyLine, RECORDS, Record, plausible, to_us};
-use super::format::{self, DeviceSample};
+use super::callback::{CaptureCallback, RECORDS, Record};
+use super::latency_line::{LatencyLine, to_us};
 use super::supervisor::{Endpoint, Stream, Supervised};
-use super::{DeviceStats, Microphone};
+use super::{DeviceNotice, DeviceStats, Microphone};
 
 /// What the ring holds at most. An engine that stood still for longer has lost the line anyway.
 const CAPACITY: Duration = Duration::from_millis(500);
-
-/// The half that lives in the device callback.
-pub(super) struct CaptureCallback {
-    samples: HeapProd<f32>,
-    records: HeapProd<Record>,
-    health: Arc<Health>,
-    theirs: usize,
-    ours: usize,
-    total: u64,
-    faulty: u64,
-    faults: u64,
-}
-
-impl CaptureCallback {
-    /// Runs on the host's callback thread.
-    pub(super) fn on_data<T: DeviceSample>(&mut self, data: &[T], info: &InputCallbackInfo) {
-        let at = self.health.now();
-        let samples = data.len() / self.theirs;
-        let mut lost = 0;
-        format::capture(data, self.theirs, self.ours, |block| {
-            lost += block.len() - self.samples.push_slice(block);
-        });
-        self.total += samples as u64;
-        if lost > 0 {
-            self.faulty += (lost / self.ours) as u64;
-            self.faults += 1;
-        }
-        let stamp = info.timestamp();
-        let latency = plausible(stamp.callback.checked_duration_since(stamp.capture));
-        let (total, faulty, faults) = (self.total, self.faulty, self.faults);
-        let samples = samples as u32;
-        let _ = self.records.try_push(Record {
-            at,
-            total,
-            faulty,
-            faults,
-            samples,
-            latency,
-        });
-        self.health.count_callback();
-    }
-}
 
 /// The half that the engine reads.
 pub(super) struct CaptureRing {
@@ -75,16 +32,8 @@ pub(super) fn ring(stream: Stream, theirs: u16) -> (CaptureCallback, CaptureRing
     let capacity = stream.rate_hz as usize * CAPACITY.as_millis() as usize / 1000 * ours;
     let (samples_tx, samples_rx) = HeapRb::new(capacity.max(ours)).split();
     let (records_tx, records_rx) = HeapRb::new(RECORDS).split();
-    let callback = CaptureCallback {
-        samples: samples_tx,
-        records: records_tx,
-        health: Arc::clone(&stream.health),
-        theirs: usize::from(theirs),
-        ours,
-        total: 0,
-        faulty: 0,
-        faults: 0,
-    };
+    let health = Arc::clone(&stream.health);
+    let callback = CaptureCallback::new(samples_tx, records_tx, health, usize::from(theirs), ours);
     let ring = CaptureRing {
         samples: samples_rx,
         records: records_rx,
@@ -132,6 +81,14 @@ impl CaptureRing {
     }
 }
 
+impl CaptureRing {
+    /// Passes over what was captured until now: the stream before this one has delivered it.
+    fn skip(&mut self) {
+        let samples = self.samples.clear();
+        self.passed += (samples / usize::from(self.stream.channels)) as u64;
+    }
+}
+
 impl Endpoint for CaptureRing {
     fn stream(&self) -> &Stream {
         &self.stream
@@ -162,11 +119,10 @@ impl Microphone for DeviceMicrophone {
 
     // `now` is not needed: callbacks are stamped with the stream's own clock, and so are reads.
     fn read(&mut self, _now: Duration, samples: &mut Vec<f32>) {
-        let start = samples.len();
         self.0.current.read(samples);
-        if samples.len() == start {
-            // Only between two reads may the rate change, and only when the old ring is empty.
-            self.0.take_over();
+        // The rate may change only between two reads, and the old ring is empty now.
+        if self.0.take_over() {
+            self.0.current.skip();
         }
     }
 
@@ -177,12 +133,16 @@ impl Microphone for DeviceMicrophone {
     fn stats(&self) -> DeviceStats {
         self.0.stats()
     }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        self.0.notice()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cpal::{InputStreamTimestamp, StreamInstant};
+    use cpal::{InputCallbackInfo, InputStreamTimestamp, StreamInstant};
 
     fn info(callback_us: u64, capture_us: u64) -> InputCallbackInfo {
         InputCallbackInfo::new(InputStreamTimestamp {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Work that was sent aside and may never come back.
 #[derive(Debug)]
-pub(super) struct Aside<T> {
+pub(crate) struct Aside<T> {
     result_rx: mpsc::Receiver<T>,
     started: Instant,
 }
@@ -21,11 +21,11 @@ pub(super) struct Aside<T> {
 /// Counts the threads that are still out, so that a server that hangs for an hour does not cost a
 /// thread per attempt.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Outstanding(Arc<AtomicUsize>);
+pub(crate) struct Outstanding(Arc<AtomicUsize>);
 
 impl Outstanding {
     /// How many have not come back yet.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -48,7 +48,7 @@ impl Drop for Guard {
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub(super) fn aside<T: Send + 'static>(
+pub(crate) fn aside<T: Send + 'static>(
     name: &str,
     outstanding: &Outstanding,
     work: impl FnOnce() -> T + Send + 'static,
@@ -70,7 +70,7 @@ pub(super) fn aside<T: Send + 'static>(
 
 impl<T> Aside<T> {
     /// Waits until `deadline` after the start. `None`: not back, and abandoned.
-    pub(super) fn wait(self, deadline: Duration) -> Option<T> {
+    pub(crate) fn wait(self, deadline: Duration) -> Option<T> {
         let left = deadline.saturating_sub(self.started.elapsed());
         self.result_rx.recv_timeout(left).ok()
     }

@@ -22,18 +22,24 @@ pub(super) fn name(host: HostId) -> String {
 /// # Errors
 /// When the one asked for is none of them.
 pub(super) fn candidates(wanted: Option<&str>) -> Result<Vec<HostId>, DeviceError> {
-    let all = cpal::ALL_HOSTS.to_vec();
-    let Some(wanted) = wanted else { return Ok(all) };
-    match all
-        .iter()
-        .find(|&&host| name(host) == wanted.to_lowercase())
-    {
-        Some(&host) => Ok(vec![host]),
-        None => Err(DeviceError::UnknownHost {
-            wanted: wanted.to_owned(),
-            available: all.into_iter().map(name).collect(),
-        }),
+    match wanted {
+        None => Ok(cpal::ALL_HOSTS.to_vec()),
+        Some(wanted) => Ok(vec![by_name(wanted)?]),
     }
+}
+
+/// The host of this name, in any case.
+///
+/// # Errors
+/// There is none.
+pub(super) fn by_name(wanted: &str) -> Result<HostId, DeviceError> {
+    let all = cpal::ALL_HOSTS.iter().copied();
+    all.clone()
+        .find(|&host| name(host) == wanted.to_lowercase())
+        .ok_or_else(|| DeviceError::UnknownHost {
+            wanted: wanted.to_owned(),
+            available: all.map(name).collect(),
+        })
 }
 
 /// Connects to a host. May hang: only on threads that may be abandoned.

@@ -4,10 +4,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{Device, HostId};
 use serde::Serialize;
 
+use super::config::configuration;
 use super::deadline::{Outstanding, aside};
 use super::{Direction, host, open};
 
@@ -43,6 +43,8 @@ pub struct HostDevices {
     pub host: String,
     /// Why it could not be asked; `None` if it could.
     pub unavailable: Option<String>,
+    /// Whether that is because it did not answer in time.
+    pub hangs: bool,
     /// Microphones and the like.
     pub inputs: Vec<DeviceInfo>,
     /// Speakers and the like.
@@ -78,19 +80,21 @@ pub fn list() -> DeviceList {
         })
         .collect();
     let hosts = asked.into_iter().map(|(id, answer)| {
-        let unavailable = |reason: String| HostDevices {
+        let unavailable = |reason: String, hangs| HostDevices {
             host: host::name(id),
             unavailable: Some(reason),
+            hangs,
             inputs: Vec::new(),
             outputs: Vec::new(),
         };
         match answer {
-            Err(error) => unavailable(error.to_string()),
+            Err(error) => unavailable(error.to_string(), false),
             Ok(answer) => answer.wait(DEADLINE).unwrap_or_else(|| {
-                unavailable(format!(
+                let reason = format!(
                     "it did not answer within {} s: restart its server",
                     DEADLINE.as_secs()
-                ))
+                );
+                unavailable(reason, true)
             }),
         }
     });
@@ -104,6 +108,7 @@ fn ask(id: HostId) -> HostDevices {
     let mut answer = HostDevices {
         host: host::name(id),
         unavailable: None,
+        hangs: false,
         inputs: Vec::new(),
         outputs: Vec::new(),
     };
@@ -121,35 +126,23 @@ fn ask(id: HostId) -> HostDevices {
 
 /// The devices that can be opened: default first, then as the host orders them.
 fn infos(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
-    let default = match direction {
-        Direction::Input => host.default_input_device(),
-        Direction::Output => host.default_output_device(),
-    };
     let mut infos: Vec<DeviceInfo> = Vec::new();
-    if let Some(device) = default {
-        let name = device.to_string();
-        let id = device
-            .id()
-            .map_or_else(|_| name.clone(), |id| id.id().to_owned());
-        infos.extend(info(id, name, &device, direction, true));
+    if let Some(device) = open::default_device(host, direction) {
+        infos.extend(info(&device, direction, true));
     }
-    for (id, name, device) in open::devices(host, direction).unwrap_or_default() {
+    for device in open::devices(host, direction).unwrap_or_default() {
+        let (id, _) = open::label(&device);
         let known = infos.iter().any(|known| known.id == id);
         if !known && !ALSA_PLUGINS.contains(&id.as_str()) {
-            infos.extend(info(id, name, &device, direction, false));
+            infos.extend(info(&device, direction, false));
         }
     }
     infos
 }
 
-fn info(
-    id: String,
-    name: String,
-    device: &Device,
-    direction: Direction,
-    default: bool,
-) -> Option<DeviceInfo> {
-    let config = open::configuration(device, direction).ok()?;
+fn info(device: &Device, direction: Direction, default: bool) -> Option<DeviceInfo> {
+    let (id, name) = open::label(device);
+    let config = configuration(device, direction).ok()?;
     Some(DeviceInfo {
         id,
         name,
@@ -239,12 +232,14 @@ mod tests {
                 HostDevices {
                     host: "pulseaudio".to_owned(),
                     unavailable: Some("connection refused".to_owned()),
+                    hangs: false,
                     inputs: vec![],
                     outputs: vec![],
                 },
                 HostDevices {
                     host: "alsa".to_owned(),
                     unavailable: None,
+                    hangs: false,
                     inputs: vec![],
                     outputs: vec![DeviceInfo {
                         id: "default".to_owned(),

@@ -1,18 +1,22 @@
 //! Microphones and speakers, as the engine thread sees them.
 //!
 //! A device has three parties: the host's callback thread (copies samples to or from a ring and
-//! bumps atomics, nothing else), a supervisor thread that opens the device and opens it again when
-//! it falls silent, and the engine thread, which owns the `Microphone` and the `Speaker` and never
-//! waits for either.
+//! bumps atomics, nothing else), a supervisor thread that opens the device, opens it again when it
+//! falls silent and moves it when the default moves, and the engine thread, which owns the
+//! `Microphone` and the `Speaker` and never waits for either.
 
 mod callback;
 mod capture;
-mod deadline;
+mod config;
+mod course;
+pub(crate) mod deadline;
 mod error;
-mod format;
 mod host;
+mod latency_line;
 pub mod list;
+mod lookout;
 mod names;
+mod notice;
 mod open;
 mod render;
 mod ring_target;
@@ -26,6 +30,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use error::DeviceError;
+pub use notice::{DeviceChange, DeviceNotice, NoticeLog};
 pub use open::{Devices, open, open_microphone, open_speaker};
 
 /// Where captured sound comes from. Read by the engine thread only.
@@ -46,6 +51,10 @@ pub trait Microphone: Send {
     fn latency_us(&self) -> u32;
     /// Counters and state, for the screen and the summary.
     fn stats(&self) -> DeviceStats;
+    /// The next thing to tell people about the device, if there is one. Never blocks.
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        None
+    }
 }
 
 /// Where sound goes to. Written by the engine thread only.
@@ -68,6 +77,10 @@ pub trait Speaker: Send {
     fn latency_us(&self) -> u32;
     /// Counters and state, for the screen and the summary.
     fn stats(&self) -> DeviceStats;
+    /// The next thing to tell people about the device, if there is one. Never blocks.
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        None
+    }
 }
 
 /// What a microphone or a speaker has been through since it was opened.
@@ -77,8 +90,14 @@ pub struct DeviceStats {
     pub name: String,
     /// The audio host that it was opened on, as `--audio-host` takes it.
     pub host: String,
+    /// Whether it is the device that was asked for.
+    pub placement: Placement,
     /// Callbacks of the device.
     pub callbacks: u64,
+    /// Time spent in our half of the callbacks altogether, in nanoseconds.
+    pub callback_busy_ns: u64,
+    /// The longest of them, in nanoseconds.
+    pub callback_worst_ns: u64,
     /// Samples per channel in the latest callback.
     pub callback_samples: u32,
     /// Overruns and underruns that the host itself reported.
@@ -98,8 +117,30 @@ pub struct DeviceStats {
     pub route_changes: u64,
     /// How often the stream was lost and opened again.
     pub rebuilds: u64,
+    /// How often the sound went to another device while the stream was fine.
+    pub moves: u64,
     /// What the device is doing now.
     pub state: DeviceState,
+}
+
+impl DeviceStats {
+    /// What a callback took on average, in microseconds.
+    #[must_use]
+    pub fn callback_mean_us(&self) -> f64 {
+        self.callback_busy_ns as f64 / self.callbacks.max(1) as f64 / 1e3
+    }
+}
+
+/// How a stream stands to what was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// On the system's default, and goes with it.
+    #[default]
+    Default,
+    /// On the device that was named.
+    Pinned,
+    /// On the system's default, until the device that was named is back.
+    Fallback,
 }
 
 /// What a device is doing now.
@@ -139,12 +180,21 @@ impl fmt::Display for RebuildReason {
     }
 }
 
+/// Whether `wanted` names an audio host of this program; none at all is fine.
+///
+/// # Errors
+/// [`DeviceError::UnknownHost`], which names those that there are.
+pub fn known_host(wanted: Option<&str>) -> Result<(), DeviceError> {
+    host::candidates(wanted).map(drop)
+}
+
 /// Which devices to open, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceOptions {
     /// Audio host by name (`alsa`, `pulseaudio`, …), any case; the best that works if `None`.
     pub host: Option<String>,
-    /// Microphone by identifier, name or an unambiguous part of a name; the default if `None`.
+    /// Microphone by identifier, name or an unambiguous part of a name; if `None` the system's
+    /// default, wherever that goes.
     pub input: Option<String>,
     /// Speaker, likewise.
     pub output: Option<String>,

@@ -1,4 +1,7 @@
-//! From what a person typed to one device: identifier, name, or a part of a name.
+//! From what a person typed to one device: identifier, name, or a part of a name. And back to a
+//! device that was found so once.
+
+use super::course::Pin;
 
 /// Finds the one device that `wanted` means among `(identifier, name)`: an exact identifier or
 /// name first, then a part of exactly one of them, whatever the case.
@@ -29,6 +32,33 @@ pub(super) fn find(devices: &[(String, String)], wanted: &str) -> Result<usize, 
             join(several.iter().copied())
         )),
     }
+}
+
+/// How to know the device at `index` again.
+pub(super) fn pin(devices: &[(String, String)], index: usize) -> Pin {
+    let (id, name) = &devices[index];
+    let alike = devices.iter().filter(|(_, other)| other == name).count();
+    Pin {
+        id: id.clone(),
+        name: (alike == 1).then(|| name.clone()),
+    }
+}
+
+/// Where the device of this pin is among `(identifier, name)`, if it is there.
+pub(super) fn known(
+    devices: impl IntoIterator<Item = (String, String)>,
+    pin: &Pin,
+) -> Option<usize> {
+    let mut by_name = None;
+    for (index, (id, name)) in devices.into_iter().enumerate() {
+        if id == pin.id {
+            return Some(index);
+        }
+        if pin.name.as_ref() == Some(&name) {
+            by_name.get_or_insert(index);
+        }
+    }
+    by_name
 }
 
 fn nearest(devices: &[(String, String)], wanted: &str) -> String {
@@ -100,6 +130,31 @@ mod tests {
         assert_eq!(find(&devices(), "hw:1"), Ok(1));
         assert_eq!(find(&devices(), "built-in analog"), Ok(0));
         assert_eq!(find(&devices(), "WEBCAM"), Ok(2));
+    }
+
+    #[test]
+    fn a_device_is_known_again_by_its_identifier_and_by_a_name_that_was_its_own() {
+        let before = devices();
+        let headset = pin(&before, 1);
+        assert_eq!(known(before.clone(), &headset), Some(1));
+        // Plugged into another socket.
+        let mut moved = before.clone();
+        moved[1].0 = "hw:7".to_owned();
+        assert_eq!(known(moved, &headset), Some(1));
+        // Gone: what is left does not pass for it, though it has the words in its name.
+        let mut gone = before.clone();
+        gone[1] = (
+            "hw:1.monitor".to_owned(),
+            "Monitor of USB Headset Mono".to_owned(),
+        );
+        assert_eq!(known(gone, &headset), None);
+        // Two of one name: only the identifier tells them apart.
+        let mut twins = before;
+        twins[2].1 = twins[1].1.clone();
+        let one = pin(&twins, 1);
+        assert_eq!(known(twins.clone(), &one), Some(1));
+        twins.remove(1);
+        assert_eq!(known(twins, &one), None);
     }
 
     #[test]

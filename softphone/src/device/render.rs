@@ -1,17 +1,16 @@
-//! The speaker's ring: the callback's half and the engine's half.
+//! A speaker as the engine writes it: the ring before the callback, and when its sound is heard.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cpal::OutputCallbackInfo;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use super::callback::{Health, LatencyLine, RECORDS, Record, plausible, to_us};
-use super::format::{self, DeviceSample};
+use super::callback::{RECORDS, Record, RenderCallback};
+use super::latency_line::{LatencyLine, to_us};
 use super::ring_target::RingTarget;
 use super::supervisor::{Endpoint, Stream, Supervised};
-use super::{DeviceStats, Speaker};
+use super::{DeviceNotice, DeviceStats, Speaker};
 
 /// What the ring holds at most: two callbacks of the largest device and some more.
 const CAPACITY: Duration = Duration::from_millis(500);
@@ -22,47 +21,6 @@ const SETTLING: Duration = Duration::from_millis(200);
 /// A device that has not called for this long (or for four of its periods) is not consuming: the
 /// engine is paced by the clock instead, well before the supervisor gives the stream up.
 const NOT_CONSUMING: Duration = Duration::from_millis(150);
-
-/// The half that lives in the device callback.
-pub(super) struct RenderCallback {
-    samples: HeapCons<f32>,
-    records: HeapProd<Record>,
-    health: Arc<Health>,
-    theirs: usize,
-    ours: usize,
-    total: u64,
-    faulty: u64,
-    faults: u64,
-}
-
-impl RenderCallback {
-    /// Runs on the host's callback thread.
-    pub(super) fn on_data<T: DeviceSample>(&mut self, data: &mut [T], info: &OutputCallbackInfo) {
-        let at = self.health.now();
-        let missing = format::render(data, self.theirs, self.ours, |block| {
-            self.samples.pop_slice(block)
-        });
-        let samples = data.len() / self.theirs;
-        self.total += samples as u64;
-        if missing > 0 {
-            self.faulty += missing as u64;
-            self.faults += 1;
-        }
-        let stamp = info.timestamp();
-        let latency = plausible(stamp.playback.checked_duration_since(stamp.callback));
-        let (total, faulty, faults) = (self.total, self.faulty, self.faults);
-        let samples = samples as u32;
-        let _ = self.records.try_push(Record {
-            at,
-            total,
-            faulty,
-            faults,
-            samples,
-            latency,
-        });
-        self.health.count_callback();
-    }
-}
 
 /// The half that the engine writes.
 pub(super) struct RenderRing {
@@ -104,16 +62,8 @@ pub(super) fn ring(stream: Stream, theirs: u16, step: u32) -> (RenderCallback, R
         (stream.rate_hz as usize * CAPACITY.as_millis() as usize / 1000).max(step as usize * 4);
     let (samples_tx, samples_rx) = HeapRb::new(samples * ours).split();
     let (records_tx, records_rx) = HeapRb::new(RECORDS).split();
-    let callback = RenderCallback {
-        samples: samples_rx,
-        records: records_tx,
-        health: Arc::clone(&stream.health),
-        theirs: usize::from(theirs),
-        ours,
-        total: 0,
-        faulty: 0,
-        faults: 0,
-    };
+    let health = Arc::clone(&stream.health);
+    let callback = RenderCallback::new(samples_rx, records_tx, health, usize::from(theirs), ours);
     let ring = RenderRing {
         samples: samples_tx,
         records: records_rx,
@@ -248,12 +198,16 @@ impl Speaker for DeviceSpeaker {
     fn stats(&self) -> DeviceStats {
         self.0.stats()
     }
+
+    fn notice(&mut self) -> Option<DeviceNotice> {
+        self.0.notice()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cpal::{OutputStreamTimestamp, StreamInstant};
+    use cpal::{OutputCallbackInfo, OutputStreamTimestamp, StreamInstant};
 
     fn info() -> OutputCallbackInfo {
         OutputCallbackInfo::new(OutputStreamTimestamp {

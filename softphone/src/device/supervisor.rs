@@ -1,5 +1,6 @@
-//! Keeps a stream alive: one thread per device looks at it twenty times a second, gives it up when
-//! it failed or fell silent, and opens it again until it is back. The engine learns of a new stream
+//! Keeps a stream alive, and on the right device: one thread per device looks at it twenty times a
+//! second, gives it up when it failed or fell silent, opens it again until it is back, and moves it
+//! when the default device moves or a pinned one comes and goes. The engine learns of a new stream
 //! by an empty-handed look into a channel; nobody ever waits for anybody.
 
 use std::io;
@@ -10,22 +11,35 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::callback::{Health, decode, encode};
+use super::course::{Course, Move, Pin};
 use super::deadline::{Outstanding, aside};
+use super::lookout::{Lookout, Question};
+use super::notice::{DeviceChange, DeviceNotice};
+use super::open::{Order, Wanted};
 use super::watch::{Seen, Step, Watch};
-use super::{DeviceError, DeviceState, DeviceStats, Direction};
+use super::{DeviceError, DeviceState, DeviceStats, Direction, Placement, RebuildReason};
 
 /// How long a device may take to open. Local audio servers need some 50 ms.
 pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+/// … and while the old stream still plays, which nobody watches meanwhile.
+const MOVE_DEADLINE: Duration = Duration::from_secs(2);
 /// How often the supervisor looks: short, because a failing ALSA stream burns a core meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 /// Attempts that may hang at a time. An audio server that is frozen for an hour costs this many
 /// threads, not one per attempt.
 const MAX_HANGING: usize = 4;
+/// A device that is there but cannot be opened is given up for the default after this many
+/// attempts, …
+const PINNED_TRIES: u32 = 2;
+/// … and an audio host for another one: some six seconds, in which its server may start again.
+const HOST_TRIES: u32 = 6;
 
 /// What a stream is: known before it runs, and the same until it ends.
 #[derive(Debug, Clone)]
 pub(super) struct Stream {
     pub(super) name: String,
+    pub(super) pin: Pin,
+    pub(super) placement: Placement,
     pub(super) host: String,
     pub(super) rate_hz: u32,
     /// Channels of ours: 1 or 2.
@@ -38,6 +52,11 @@ impl Stream {
     pub(super) fn for_test(rate_hz: u32, channels: u16) -> Self {
         Self {
             name: "test".to_owned(),
+            pin: Pin {
+                id: "test".to_owned(),
+                name: None,
+            },
+            placement: Placement::Default,
             host: "test".to_owned(),
             rate_hz,
             channels,
@@ -59,10 +78,64 @@ pub(super) struct Opened<R> {
     pub(super) ring: R,
 }
 
+/// What was asked for, and where it was first found.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    /// The order of the person.
+    order: Order,
+    host: String,
+    /// The pinned device, and its name for people.
+    pinned: Option<(Pin, String)>,
+}
+
+impl Home {
+    /// Of a stream that was opened on this order.
+    pub(super) fn of(stream: &Stream, order: &Order) -> Self {
+        let pinned = stream.placement == Placement::Pinned;
+        Self {
+            order: order.clone(),
+            host: stream.host.clone(),
+            pinned: pinned.then(|| (stream.pin.clone(), stream.name.clone())),
+        }
+    }
+
+    fn order(&self, device: Wanted) -> Order {
+        Order {
+            host: Some(self.host.clone()),
+            device,
+            ..self.order.clone()
+        }
+    }
+
+    /// The device that was asked for.
+    fn wanted(&self) -> Wanted {
+        match &self.pinned {
+            Some((pin, _)) => Wanted::Pinned(pin.clone()),
+            None => Wanted::Default,
+        }
+    }
+
+    /// The system's default, as who may be away from home.
+    fn default(&self) -> Wanted {
+        match self.pinned {
+            Some(_) => Wanted::Fallback,
+            None => Wanted::Default,
+        }
+    }
+
+    fn question(&self) -> Question {
+        Question {
+            host: self.host.clone(),
+            pin: self.pinned.as_ref().map(|(pin, _)| pin.clone()),
+        }
+    }
+}
+
 /// The engine's end of a device that is opened again whenever it is lost.
 pub(super) struct Supervised<R: Endpoint> {
     pub(super) current: R,
     next_rx: mpsc::Receiver<R>,
+    notice_rx: mpsc::Receiver<DeviceNotice>,
     shared: Arc<Shared>,
     supervisor: Thread,
     /// Counters of the streams before the current one.
@@ -73,6 +146,7 @@ pub(super) struct Supervised<R: Endpoint> {
 struct Shared {
     closed: AtomicBool,
     rebuilds: AtomicU64,
+    moves: AtomicU64,
     /// 0: running; else the reason, encoded.
     rebuilding: AtomicU8,
 }
@@ -84,21 +158,28 @@ struct Shared {
 /// When the operating system gives no thread.
 pub(super) fn supervise<R: Endpoint>(
     direction: Direction,
+    home: Home,
     opened: Opened<R>,
-    open: impl Fn() -> Result<Opened<R>, DeviceError> + Send + Sync + 'static,
+    open: fn(&Order) -> Result<Opened<R>, DeviceError>,
 ) -> io::Result<Supervised<R>> {
     let (next_tx, next_rx) = mpsc::channel();
+    let (notice_tx, notice_rx) = mpsc::channel();
     let shared = Arc::new(Shared::default());
-    let health = Arc::clone(&opened.ring.stream().health);
+    let first = opened.ring.stream().clone();
     let stream = opened.stream;
     let mut supervisor = Supervisor {
         direction,
-        name: opened.ring.stream().name.clone(),
+        home,
         shared: Arc::clone(&shared),
-        open: Arc::new(open),
+        open,
         hanging: Outstanding::default(),
         next_tx,
-        health,
+        notice_tx,
+        course: Course::new(first.placement, &first.pin.id),
+        lookout: Lookout::new(direction),
+        on: first,
+        route_changes: 0,
+        tries: 0,
     };
     let thread = thread::Builder::new()
         .name(format!("{}-watch", direction.noun()))
@@ -106,6 +187,7 @@ pub(super) fn supervise<R: Endpoint>(
     Ok(Supervised {
         current: opened.ring,
         next_rx,
+        notice_rx,
         shared,
         supervisor: thread.thread().clone(),
         before: DeviceStats::default(),
@@ -113,12 +195,20 @@ pub(super) fn supervise<R: Endpoint>(
 }
 
 impl<R: Endpoint> Supervised<R> {
-    /// Changes over to a new stream if there is one. Never blocks.
-    pub(super) fn take_over(&mut self) {
+    /// Changes over to a new stream if there is one, and says whether it did. Never blocks.
+    pub(super) fn take_over(&mut self) -> bool {
+        let mut changed = false;
         while let Ok(next) = self.next_rx.try_recv() {
             let old = std::mem::replace(&mut self.current, next);
             add_counters(&mut self.before, &old);
+            changed = true;
         }
+        changed
+    }
+
+    /// The next thing to tell people. Never blocks.
+    pub(super) fn notice(&mut self) -> Option<DeviceNotice> {
+        self.notice_rx.try_recv().ok()
     }
 
     pub(super) fn stats(&self) -> DeviceStats {
@@ -127,7 +217,9 @@ impl<R: Endpoint> Supervised<R> {
         let stream = self.current.stream();
         stats.name.clone_from(&stream.name);
         stats.host.clone_from(&stream.host);
+        stats.placement = stream.placement;
         stats.rebuilds = self.shared.rebuilds.load(Ordering::Relaxed);
+        stats.moves = self.shared.moves.load(Ordering::Relaxed);
         stats.state = match decode(self.shared.rebuilding.load(Ordering::Relaxed)) {
             None => DeviceState::Running,
             Some(why) => DeviceState::Rebuilding { why },
@@ -139,6 +231,8 @@ impl<R: Endpoint> Supervised<R> {
 fn add_counters<R: Endpoint>(stats: &mut DeviceStats, ring: &R) {
     let health = &ring.stream().health;
     stats.callbacks += health.callbacks();
+    stats.callback_busy_ns += health.busy_ns();
+    stats.callback_worst_ns = stats.callback_worst_ns.max(health.worst_ns());
     stats.xruns += health.xruns();
     stats.backend_errors += health.backend_errors();
     stats.route_changes += health.route_changes();
@@ -153,42 +247,47 @@ impl<R: Endpoint> Drop for Supervised<R> {
 }
 
 /// What the supervisor's thread owns, but for the stream.
-struct Supervisor<R, F> {
+struct Supervisor<R: Endpoint> {
     direction: Direction,
-    name: String,
+    home: Home,
     shared: Arc<Shared>,
-    open: Arc<F>,
+    open: fn(&Order) -> Result<Opened<R>, DeviceError>,
     hanging: Outstanding,
     next_tx: mpsc::Sender<R>,
-    health: Arc<Health>,
+    notice_tx: mpsc::Sender<DeviceNotice>,
+    course: Course,
+    lookout: Lookout,
+    /// What the current stream is on, or the last one was.
+    on: Stream,
+    /// Those of the current stream that were acted upon.
+    route_changes: u64,
+    /// Attempts to open since the stream was lost.
+    tries: u32,
 }
 
-impl<R, F> Supervisor<R, F>
-where
-    R: Endpoint,
-    F: Fn() -> Result<Opened<R>, DeviceError> + Send + Sync + 'static,
-{
+impl<R: Endpoint> Supervisor<R> {
     fn run(&mut self, stream: cpal::Stream) {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::ZERO);
         let mut stream = Some(stream);
         while !self.shared.closed.load(Ordering::Relaxed) {
             let seen = Seen {
-                callbacks: self.health.callbacks(),
-                backend_errors: self.health.backend_errors(),
-                fault: self.health.fault(),
+                callbacks: self.on.health.callbacks(),
+                backend_errors: self.on.health.backend_errors(),
+                fault: self.on.health.fault(),
             };
             match watch.step(start.elapsed(), seen) {
-                Step::Keep => thread::park_timeout(LOOK),
+                Step::Keep => {
+                    if stream.is_some()
+                        && let Some(next) = self.move_if_due(start.elapsed())
+                    {
+                        self.drop_aside(stream.replace(next));
+                        watch.opened(start.elapsed());
+                    }
+                    thread::park_timeout(LOOK);
+                }
                 Step::GiveUp(why) => {
-                    self.shared
-                        .rebuilding
-                        .store(encode(Some(why)), Ordering::Relaxed);
-                    tracing::warn!(
-                        "the {} \"{}\" was lost: {why}; opening it again",
-                        self.direction.noun(),
-                        self.name
-                    );
+                    self.lost(why);
                     self.drop_aside(stream.take());
                 }
                 Step::Open => match self.reopen() {
@@ -203,35 +302,116 @@ where
         self.drop_aside(stream);
     }
 
-    /// Opens the device and hands its ring to the engine.
+    fn lost(&mut self, why: RebuildReason) {
+        let code = encode(Some(why));
+        self.shared.rebuilding.store(code, Ordering::Relaxed);
+        self.tries = 0;
+        let name = self.on.name.clone();
+        self.tell(DeviceChange::Lost { name, why });
+    }
+
+    /// Opens the device again, or the default in its place: a call goes on without its headset.
     fn reopen(&mut self) -> Option<cpal::Stream> {
-        if self.hanging.count() >= MAX_HANGING {
-            return None;
+        self.tries = self.tries.saturating_add(1);
+        let opened = self
+            .attempt(self.home.order(self.home.wanted()), OPEN_DEADLINE)
+            .or_else(|error| self.attempt(self.instead(error)?, OPEN_DEADLINE));
+        let opened = opened.ok()?;
+        self.shared.rebuilds.fetch_add(1, Ordering::Relaxed);
+        let code = encode(None);
+        self.shared.rebuilding.store(code, Ordering::Relaxed);
+        Some(self.take(opened, true))
+    }
+
+    /// What to open instead of the device that was asked for, if it is time for that.
+    fn instead(&self, error: Option<DeviceError>) -> Result<Order, Option<DeviceError>> {
+        let gone = matches!(error, Some(DeviceError::NoSuchDevice { .. }));
+        let mut order = self.home.order(self.home.default());
+        if self.tries >= HOST_TRIES {
+            order.host.clone_from(&self.home.order.host);
+        } else if self.home.pinned.is_none() || (!gone && self.tries < PINNED_TRIES) {
+            return Err(error);
         }
-        let open = Arc::clone(&self.open);
-        let attempt = aside("audio-open", &self.hanging, move || open()).ok()?;
-        let opened = match attempt.wait(OPEN_DEADLINE) {
-            Some(Ok(opened)) => opened,
+        Ok(order)
+    }
+
+    /// Opens another device while the stream still plays, if it is time for that.
+    fn move_if_due(&mut self, now: Duration) -> Option<cpal::Stream> {
+        let route_changes = self.on.health.route_changes();
+        if route_changes != self.route_changes {
+            self.route_changes = route_changes;
+            self.course.rerouted();
+        }
+        let seen = self.lookout.look(now, || self.home.question())?;
+        let device = match self.course.see(now, &seen)? {
+            Move::Default | Move::Fallback => self.home.default(),
+            Move::Pinned => self.home.wanted(),
+        };
+        let order = self.home.order(device);
+        let opened = self.attempt(order, MOVE_DEADLINE).ok()?;
+        self.shared.moves.fetch_add(1, Ordering::Relaxed);
+        Some(self.take(opened, false))
+    }
+
+    /// `Err(None)`: no answer, or too many that are still awaited.
+    fn attempt(&self, order: Order, deadline: Duration) -> Result<Opened<R>, Option<DeviceError>> {
+        if self.hanging.count() >= MAX_HANGING {
+            return Err(None);
+        }
+        let open = self.open;
+        let attempt = aside("audio-open", &self.hanging, move || open(&order)).map_err(|_| None)?;
+        match attempt.wait(deadline) {
+            Some(Ok(opened)) => Ok(opened),
             Some(Err(error)) => {
                 tracing::debug!("{error}");
-                return None;
+                Err(Some(error))
             }
             None => {
                 tracing::debug!("the {} does not answer", self.direction.noun());
-                return None;
+                Err(None)
             }
-        };
-        let stream = opened.ring.stream();
-        self.health = Arc::clone(&stream.health);
-        self.name.clone_from(&stream.name);
-        self.shared.rebuilds.fetch_add(1, Ordering::Relaxed);
-        self.shared
-            .rebuilding
-            .store(encode(None), Ordering::Relaxed);
-        tracing::info!("the {} is back: \"{}\"", self.direction.noun(), self.name);
+        }
+    }
+
+    /// Hands the ring of a new stream to the engine, and says what is used now.
+    fn take(&mut self, opened: Opened<R>, was_lost: bool) -> cpal::Stream {
+        let next = opened.ring.stream().clone();
+        let before = std::mem::replace(&mut self.on, next);
+        self.route_changes = 0;
+        self.course.opened(self.on.placement, &self.on.pin.id);
+        self.lookout.forget();
         // An engine that is gone has closed us: the loop sees it next.
         let _ = self.next_tx.send(opened.ring);
-        Some(opened.stream)
+        self.tell_of_change(&before, was_lost);
+        opened.stream
+    }
+
+    fn tell_of_change(&self, before: &Stream, was_lost: bool) {
+        let elsewhere = before.pin.id != self.on.pin.id || before.host != self.on.host;
+        let name = self.on.name.clone();
+        let change = match (self.on.placement, &self.home.pinned) {
+            (Placement::Fallback, Some((_, pinned))) if before.placement == Placement::Pinned => {
+                let pinned = pinned.clone();
+                DeviceChange::Fallback { pinned, name }
+            }
+            (Placement::Pinned, _) if before.placement == Placement::Fallback => {
+                DeviceChange::Back { name }
+            }
+            (Placement::Default | Placement::Fallback, _) if elsewhere => {
+                DeviceChange::Moved { name }
+            }
+            _ if was_lost => DeviceChange::Back { name },
+            // The same device once more: nothing that anybody would notice.
+            _ => return,
+        };
+        self.tell(change);
+    }
+
+    fn tell(&self, change: DeviceChange) {
+        let direction = self.direction;
+        let notice = DeviceNotice { direction, change };
+        tracing::info!("{notice}");
+        let _ = self.notice_tx.send(notice);
     }
 
     fn drop_aside(&self, stream: Option<cpal::Stream>) {

@@ -1,0 +1,99 @@
+//! How a device is opened: its own rate and format, few channels, and always a small fixed buffer.
+
+use cpal::traits::DeviceTrait;
+use cpal::{Device, SupportedBufferSize, SupportedStreamConfig};
+
+use super::{BufferWish, Direction};
+
+/// The device's default rate, channels and format; not more than two channels if it has a choice.
+pub(super) fn configuration(
+    device: &Device,
+    direction: Direction,
+) -> Result<SupportedStreamConfig, cpal::Error> {
+    let default = match direction {
+        Direction::Input => device.default_input_config()?,
+        Direction::Output => device.default_output_config()?,
+    };
+    if default.channels() <= 2 {
+        return Ok(default);
+    }
+    let ranges: Vec<_> = match direction {
+        Direction::Input => device.supported_input_configs()?.collect(),
+        Direction::Output => device.supported_output_configs()?.collect(),
+    };
+    let narrow = ranges
+        .into_iter()
+        .filter(|range| range.channels() <= 2 && range.sample_format() == default.sample_format())
+        .max_by_key(|range| range.channels())
+        .and_then(|range| range.try_with_sample_rate(default.sample_rate()));
+    Ok(narrow.unwrap_or(default))
+}
+
+/// No device is asked for more at a time: some five seconds.
+const LARGEST_BUFFER: u64 = 1 << 18;
+
+/// Fixed sizes to try, best first; never the host's default, which may be two seconds.
+pub(super) fn buffer_sizes(wish: BufferWish, rate_hz: u32, range: SupportedBufferSize) -> Vec<u32> {
+    let wished = match wish {
+        BufferWish::Ms(ms) => u64::from(rate_hz) * u64::from(ms) / 1000,
+        BufferWish::Samples(samples) => u64::from(samples),
+    };
+    let wished = wished.clamp(1, LARGEST_BUFFER) as u32;
+    let (least, most) = match range {
+        SupportedBufferSize::Range { min, max } if min <= max => (min.max(1), max.max(1)),
+        _ => (1, u32::MAX),
+    };
+    let mut sizes = Vec::new();
+    for size in [
+        wished,
+        wished.next_power_of_two(),
+        2 * wished,
+        1024,
+        2048,
+        4096,
+    ] {
+        let size = size.clamp(least, most);
+        if !sizes.contains(&size) {
+            sizes.push(size);
+        }
+    }
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_ten_milliseconds_at_the_devices_own_rate() {
+        let sizes = buffer_sizes(BufferWish::default(), 44_100, SupportedBufferSize::Unknown);
+        assert_eq!(sizes[0], 441);
+    }
+
+    #[test]
+    fn a_wish_beyond_the_devices_range_is_bent_into_it() {
+        let range = SupportedBufferSize::Range {
+            min: 600,
+            max: 3_000,
+        };
+        let sizes = buffer_sizes(BufferWish::Samples(480), 48_000, range);
+        assert_eq!(sizes, [600, 960, 1024, 2048, 3_000]);
+        let sizes = buffer_sizes(BufferWish::Ms(200), 48_000, range);
+        assert!(
+            sizes.iter().all(|size| (600..=3_000).contains(size)),
+            "{sizes:?}"
+        );
+    }
+
+    #[test]
+    fn nonsense_wishes_still_give_sizes() {
+        for wish in [
+            BufferWish::Ms(0),
+            BufferWish::Samples(u32::MAX),
+            BufferWish::Ms(u32::MAX),
+        ] {
+            let sizes = buffer_sizes(wish, 48_000, SupportedBufferSize::Unknown);
+            assert!(!sizes.is_empty() && !sizes.contains(&0), "{sizes:?}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Looks where the system's default device is, and whether a pinned one is there.
+//!
+//! A thread of its own asks the host, because a frozen audio server answers when it likes; its
+//! connection is kept, so that a question costs next to nothing. The supervisor never waits: it
+//! asks, and takes the answer when there is one.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use cpal::Host;
+use cpal::traits::HostTrait;
+
+use super::course::{Pin, Sighting};
+use super::deadline::{Outstanding, aside};
+use super::{Direction, host, names, open};
+
+/// Between two questions: whoever follows the default moves within a second of its change.
+const INTERVAL: Duration = Duration::from_millis(400);
+/// A thread that has not answered for so long is replaced …
+const PATIENCE: Duration = Duration::from_secs(10);
+/// … unless so many have not come back.
+const MAX_HANGING: usize = 2;
+
+/// What to look for.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// The audio host's name.
+    pub(super) host: String,
+    /// The pinned device, if there is one.
+    pub(super) pin: Option<Pin>,
+}
+
+/// The supervisor's end.
+pub(super) struct Lookout {
+    direction: Direction,
+    thread: Option<Answering>,
+    hanging: Outstanding,
+    /// When the open question was asked.
+    asked: Option<Duration>,
+    next: Duration,
+    /// The open question is about a stream that is no more.
+    outdated: bool,
+}
+
+struct Answering {
+    question_tx: mpsc::Sender<Question>,
+    answer_rx: mpsc::Receiver<Option<Sighting>>,
+}
+
+impl Lookout {
+    pub(super) fn new(direction: Direction) -> Self {
+        Self {
+            direction,
+            thread: None,
+            hanging: Outstanding::default(),
+            asked: None,
+            next: Duration::ZERO,
+            outdated: false,
+        }
+    }
+
+    /// What is being looked at has just been opened: what was asked before says nothing about it.
+    pub(super) fn forget(&mut self) {
+        self.outdated = self.asked.is_some();
+    }
+
+    /// The answer to an earlier question if it has come; asks the next one when it is due.
+    pub(super) fn look(
+        &mut self,
+        now: Duration,
+        question: impl FnOnce() -> Question,
+    ) -> Option<Sighting> {
+        if let Some(asked) = self.asked {
+            return self.collect(now, asked);
+        }
+        if now >= self.next && self.start() {
+            let thread = self.thread.as_ref()?;
+            match thread.question_tx.send(question()) {
+                Ok(()) => self.asked = Some(now),
+                Err(_) => self.thread = None,
+            }
+            self.outdated = false;
+            self.next = now + INTERVAL;
+        }
+        None
+    }
+
+    fn collect(&mut self, now: Duration, asked: Duration) -> Option<Sighting> {
+        let answer = self.thread.as_ref()?.answer_rx.try_recv();
+        match answer {
+            Ok(sighting) => {
+                self.asked = None;
+                sighting.filter(|_| !self.outdated)
+            }
+            Err(mpsc::TryRecvError::Empty) if now.saturating_sub(asked) < PATIENCE => None,
+            Err(_) => {
+                self.asked = None;
+                self.thread = None;
+                None
+            }
+        }
+    }
+
+    /// Whether there is a thread to ask.
+    fn start(&mut self) -> bool {
+        if self.thread.is_some() {
+            return true;
+        }
+        if self.hanging.count() >= MAX_HANGING {
+            return false;
+        }
+        let direction = self.direction;
+        let (question_tx, question_rx) = mpsc::channel();
+        let (answer_tx, answer_rx) = mpsc::channel();
+        let name = format!("{}-lookout", direction.noun());
+        let started = aside(&name, &self.hanging, move || {
+            answer(direction, &question_rx, &answer_tx);
+        });
+        if started.is_ok() {
+            self.thread = Some(Answering {
+                question_tx,
+                answer_rx,
+            });
+        }
+        started.is_ok()
+    }
+}
+
+/// Answers until nobody asks any more.
+fn answer(
+    direction: Direction,
+    question_rx: &mpsc::Receiver<Question>,
+    answer_tx: &mpsc::Sender<Option<Sighting>>,
+) {
+    host::silence();
+    let mut connected: Option<(String, Host)> = None;
+    while let Ok(question) = question_rx.recv() {
+        if connected
+            .as_ref()
+            .is_none_or(|(name, _)| *name != question.host)
+        {
+            let host = host::by_name(&question.host).and_then(host::connect);
+            connected = host.ok().map(|host| (question.host.clone(), host));
+        }
+        let sighting = connected
+            .as_ref()
+            .and_then(|(_, host)| sight(host, direction, question.pin.as_ref()));
+        if sighting.is_none() {
+            // A server that has ended leaves a connection that never answers again.
+            connected = None;
+        }
+        if answer_tx.send(sighting).is_err() {
+            return;
+        }
+    }
+}
+
+/// `None`: the host does not answer.
+fn sight(host: &Host, direction: Direction, pin: Option<&Pin>) -> Option<Sighting> {
+    let default = open::default_device(host, direction).map(|device| open::label(&device).0);
+    let pinned = match pin {
+        None => false,
+        // Not whether it can be opened in this direction: to know that, ALSA would open them all.
+        Some(pin) => {
+            names::known(host.devices().ok()?.map(|device| open::label(&device)), pin).is_some()
+        }
+    };
+    if default.is_none() && pin.is_none() {
+        return None;
+    }
+    Some(Sighting { default, pinned })
+}

@@ -1,0 +1,69 @@
+//! Where the doctor writes: findings one after the other, and on a terminal what is being done.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::{
+    finding::Check,
+    report::{self, Report},
+};
+
+/// Findings for people go to stdout, or to stderr when stdout belongs to JSON.
+pub(super) struct Desk {
+    json: bool,
+    /// Columns, if it is a terminal.
+    terminal: Option<usize>,
+}
+
+impl Desk {
+    pub(super) fn new(json: bool) -> Self {
+        let is_terminal = if json {
+            io::stderr().is_terminal()
+        } else {
+            io::stdout().is_terminal()
+        };
+        let columns =
+            || crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(20));
+        Self {
+            json,
+            terminal: is_terminal.then(columns),
+        }
+    }
+
+    /// What is being done, until the finding takes its place. Only for somebody who watches.
+    pub(super) fn show_progress(&mut self, check: Check) {
+        if let Some(width) = self.terminal {
+            // One less: a full line would move the cursor on.
+            self.write(&report::progress(check, width - 1));
+        }
+    }
+
+    pub(super) fn show_newest(&mut self, report: &Report) {
+        let over_progress = if self.terminal.is_some() {
+            "\r\x1b[2K"
+        } else {
+            ""
+        };
+        self.write(&format!("{over_progress}{}\n", report.newest(self.width())));
+    }
+
+    pub(super) fn finish(&mut self, report: &Report) {
+        self.write(&format!("{}\n", report.summary(self.width())));
+        if self.json {
+            // A reader that went away does not change what was found.
+            let _ = writeln!(io::stdout(), "{:#}", report.json());
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.terminal.unwrap_or(usize::MAX)
+    }
+
+    fn write(&self, text: &str) {
+        let _ = if self.json {
+            io::stderr().write_all(text.as_bytes())
+        } else {
+            let mut out = io::stdout();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        };
+    }
+}

@@ -1,0 +1,327 @@
+//! Judges the list of audio hosts and their devices. Pure: the list is passed in.
+
+use serde_json::json;
+
+use super::{
+    finding::{Finding, Fix},
+    fixes,
+};
+use crate::device::list::{DeviceInfo, DeviceList, HostDevices};
+
+/// What a call would meet, host after host in its own order.
+enum Choice<'a> {
+    /// It takes this one.
+    Works(&'a HostDevices),
+    /// It waits for this one in vain.
+    Hangs(&'a HostDevices),
+    /// Hosts answer, and have no device.
+    Empty,
+    /// No host answers.
+    Silence,
+}
+
+/// Which hosts answer, and which one a call takes.
+pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
+    let states: Vec<_> = list.hosts.iter().map(state).collect();
+    let states = states.join(", ");
+    let figures = json!({
+        "used_by_calls": match choose(list, wanted) {
+            Choice::Works(host) => Some(&host.host),
+            _ => None,
+        },
+        "hosts": list.hosts.iter().map(|host| json!({
+            "host": host.host,
+            "state": if host.hangs { "hangs" } else if host.unavailable.is_some() { "unavailable" } else { "ok" },
+            "reason": host.unavailable,
+        })).collect::<Vec<_>>(),
+    });
+    let finding = match choose(list, wanted) {
+        Choice::Works(host) => Finding::ok(format!("{states}; calls use {}", host.host)),
+        Choice::Empty => Finding::warn(
+            format!("{states}; so calls have none to use"),
+            fixes::start_audio_server(),
+        ),
+        Choice::Silence => Finding::fail(
+            match wanted {
+                Some(wanted) => format!("{states}; calls were to use {wanted}"),
+                None => states,
+            },
+            fixes::start_audio_server(),
+        ),
+        Choice::Hangs(host) => {
+            let finding = Finding::fail(
+                format!("{states}; calls would wait for {} in vain", host.host),
+                fixes::restart_audio_server(),
+            );
+            match list.hosts.iter().find(|other| works(other)) {
+                Some(other) => finding.or(Fix::command(
+                    format!("use {} meanwhile", other.host),
+                    format!("softphone --audio-host {}", other.host),
+                )),
+                None => finding,
+            }
+        }
+    };
+    finding.with_figures(figures)
+}
+
+/// Whether there are microphones and speakers, and which.
+pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding {
+    let host = match choose(list, wanted) {
+        Choice::Works(host) => host,
+        Choice::Empty => {
+            return Finding::fail(
+                "there is neither a microphone nor a speaker",
+                fixes::plug_in(),
+            )
+            .or(fixes::busy_device());
+        }
+        Choice::Hangs(_) | Choice::Silence => {
+            return Finding::skip("not asked: first mend the audio hosts");
+        }
+    };
+    let message = format!(
+        "{}, {} on {}",
+        counted(host.inputs.len(), "microphone"),
+        counted(host.outputs.len(), "speaker"),
+        host.host
+    );
+    let finding = if host.inputs.is_empty() || host.outputs.is_empty() {
+        Finding::fail(message, fixes::plug_in()).or(Fix::command(
+            "see whether another audio host has one",
+            "softphone devices",
+        ))
+    } else if let Some(missing) = without_default(host) {
+        Finding::warn(
+            format!("{message}; the system names no default {missing}"),
+            Fix::command(
+                "name one",
+                format!(
+                    "softphone --{} NAME",
+                    if missing == "microphone" {
+                        "input"
+                    } else {
+                        "output"
+                    }
+                ),
+            ),
+        )
+    } else {
+        Finding::ok(message)
+    };
+    let inputs = host.inputs.iter().map(|device| line("microphone", device));
+    let outputs = host.outputs.iter().map(|device| line("speaker", device));
+    finding
+        .with_details(inputs.chain(outputs).collect())
+        .with_figures(json!(list))
+}
+
+/// Whether there is a device to open, and a host that lets it be opened.
+pub(super) fn usable(list: &DeviceList, wanted: Option<&str>) -> bool {
+    matches!(choose(list, wanted), Choice::Works(_))
+}
+
+fn choose<'a>(list: &'a DeviceList, wanted: Option<&str>) -> Choice<'a> {
+    let asked = || {
+        list.hosts
+            .iter()
+            .filter(|host| wanted.is_none_or(|wanted| host.host.eq_ignore_ascii_case(wanted)))
+    };
+    // A call tries them in this order, and gets no further than one that hangs.
+    match asked().find(|host| host.hangs || works(host)) {
+        Some(host) if host.hangs => Choice::Hangs(host),
+        Some(host) => Choice::Works(host),
+        None if asked().any(|host| host.unavailable.is_none()) => Choice::Empty,
+        None => Choice::Silence,
+    }
+}
+
+fn works(host: &HostDevices) -> bool {
+    host.unavailable.is_none() && !(host.inputs.is_empty() && host.outputs.is_empty())
+}
+
+fn state(host: &HostDevices) -> String {
+    let name = &host.host;
+    match &host.unavailable {
+        _ if host.hangs => format!("{name} hangs"),
+        Some(reason) => format!("{name} is not running ({})", reason.trim_end_matches('.')),
+        None if works(host) => format!("{name} answers"),
+        None => format!("{name} answers but has no device"),
+    }
+}
+
+fn without_default(host: &HostDevices) -> Option<&'static str> {
+    let none = |devices: &[DeviceInfo]| !devices.iter().any(|device| device.default);
+    if none(&host.inputs) {
+        Some("microphone")
+    } else if none(&host.outputs) {
+        Some("speaker")
+    } else {
+        None
+    }
+}
+
+fn line(noun: &str, device: &DeviceInfo) -> String {
+    let default = if device.default { ", the default" } else { "" };
+    format!(
+        "{noun} \"{}\", {} Hz, {}{default}",
+        device.name,
+        device.sample_rate_hz,
+        counted(usize::from(device.channels), "channel"),
+    )
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        0 => format!("no {noun}"),
+        1 => format!("1 {noun}"),
+        many => format!("{many} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Status;
+
+    fn device(default: bool) -> DeviceInfo {
+        DeviceInfo {
+            id: "id".to_owned(),
+            name: "Desk Phone".to_owned(),
+            default,
+            sample_rate_hz: 48_000,
+            channels: 1,
+        }
+    }
+
+    fn working(name: &str) -> HostDevices {
+        HostDevices {
+            host: name.to_owned(),
+            unavailable: None,
+            hangs: false,
+            inputs: vec![device(true), device(false)],
+            outputs: vec![device(true)],
+        }
+    }
+
+    fn empty(name: &str) -> HostDevices {
+        HostDevices {
+            inputs: vec![],
+            outputs: vec![],
+            ..working(name)
+        }
+    }
+
+    fn stopped(name: &str) -> HostDevices {
+        HostDevices {
+            unavailable: Some("connection refused".to_owned()),
+            ..empty(name)
+        }
+    }
+
+    fn hanging(name: &str) -> HostDevices {
+        HostDevices {
+            hangs: true,
+            ..stopped(name)
+        }
+    }
+
+    fn list(hosts: &[HostDevices]) -> DeviceList {
+        DeviceList {
+            hosts: hosts.to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_first_host_with_a_device_is_the_one_for_calls() {
+        for (hosts, used) in [
+            ([working("pulseaudio"), working("alsa")], "pulseaudio"),
+            ([stopped("pulseaudio"), working("alsa")], "alsa"),
+            ([empty("pulseaudio"), working("alsa")], "alsa"),
+            ([working("pulseaudio"), hanging("alsa")], "pulseaudio"),
+        ] {
+            let finding = judge_hosts(&list(&hosts), None);
+            assert_eq!(finding.status, Status::Ok, "{finding:?}");
+            assert_eq!(finding.figures["used_by_calls"], used);
+            assert!(finding.message.ends_with(used), "{}", finding.message);
+        }
+        let both = list(&[working("pulseaudio"), working("alsa")]);
+        assert_eq!(
+            judge_hosts(&both, Some("ALSA")).figures["used_by_calls"],
+            "alsa"
+        );
+    }
+
+    #[test]
+    fn a_host_that_hangs_before_a_good_one_fails_and_the_good_one_is_named() {
+        let hosts = list(&[hanging("pulseaudio"), working("alsa")]);
+        let finding = judge_hosts(&hosts, None);
+        assert_eq!(finding.status, Status::Fail);
+        assert!(
+            finding.message.contains("pulseaudio hangs"),
+            "{}",
+            finding.message
+        );
+        let meanwhile = finding.fixes.last().unwrap().command.clone().unwrap();
+        assert_eq!(meanwhile, "softphone --audio-host alsa");
+        assert_eq!(judge_devices(&hosts, None).status, Status::Skip);
+        assert!(!usable(&hosts, None));
+        assert!(usable(&hosts, Some("alsa")));
+    }
+
+    #[test]
+    fn without_any_host_there_is_a_command() {
+        let finding = judge_hosts(&list(&[stopped("pulseaudio"), stopped("alsa")]), None);
+        assert_eq!(finding.status, Status::Fail);
+        assert!(
+            finding.message.contains("connection refused"),
+            "{}",
+            finding.message
+        );
+        assert!(!finding.fixes.is_empty());
+    }
+
+    #[test]
+    fn devices_are_counted_and_shown_with_the_default() {
+        let finding = judge_devices(&list(&[working("alsa")]), None);
+        assert_eq!(finding.status, Status::Ok);
+        assert_eq!(finding.message, "2 microphones, 1 speaker on alsa");
+        assert_eq!(finding.details.len(), 3);
+        assert!(
+            finding.details[0].ends_with("the default"),
+            "{:?}",
+            finding.details
+        );
+        assert!(
+            !finding.details[1].ends_with("the default"),
+            "{:?}",
+            finding.details
+        );
+    }
+
+    #[test]
+    fn a_missing_direction_fails_and_a_missing_default_warns() {
+        let mut deaf = working("alsa");
+        deaf.inputs.clear();
+        let finding = judge_devices(&list(&[deaf]), None);
+        assert_eq!(finding.status, Status::Fail);
+        assert!(
+            finding.message.starts_with("no microphone"),
+            "{}",
+            finding.message
+        );
+        let mut undecided = working("alsa");
+        undecided.outputs[0].default = false;
+        let finding = judge_devices(&list(&[undecided]), None);
+        assert_eq!(finding.status, Status::Warn);
+        assert!(
+            finding.message.contains("no default speaker"),
+            "{}",
+            finding.message
+        );
+        let nothing = list(&[stopped("pulseaudio"), empty("alsa")]);
+        assert_eq!(judge_hosts(&nothing, None).status, Status::Warn);
+        assert_eq!(judge_devices(&nothing, None).status, Status::Fail);
+        assert!(!usable(&nothing, None));
+    }
+}

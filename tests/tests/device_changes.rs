@@ -1,0 +1,157 @@
+//! The default device moves, and a device that was asked for goes and comes back, while a call
+//! lasts: what people hear of it, and what they are told.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::{
+    Process, Server, Tape, bin,
+    desk::{Desk, FEED_HZ, SINKS, SOURCES, SPEAKERS, marked},
+    rig::{RATE, Rig},
+};
+
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// The sound is on the new default so soon …
+const WITHIN: Duration = Duration::from_secs(1);
+/// … but for the call's own delay, microphone to speaker.
+const LINE: Duration = Duration::from_millis(300);
+
+fn softphone(rig: &Rig, server: &Server, args: &[&str]) -> Process {
+    let addr = server.addr().to_string();
+    let args = [&["--server", &addr, "--json", "--effects", "none"], args].concat();
+    let softphone = Process::start(bin("softphone"), &args, &rig.env());
+    softphone.wait_for_stderr("connected", LIMIT);
+    softphone
+}
+
+/// Hangs up, and returns the figures of the call.
+fn figures(softphone: &mut Process) -> Value {
+    softphone.signal("INT");
+    let output = softphone.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    serde_json::from_str(&output.stdout).expect("JSON")
+}
+
+/// Waits until a tone has been heard in one of the speakers for half a second.
+fn hear(tape: &mut Tape, pair: usize, hz: f32) {
+    let from = tape.len();
+    let what = format!("{hz} Hz in the {}", SINKS[pair]);
+    tape.wait_for(&what, LIMIT, |tape| {
+        tape.seconds_of(SPEAKERS[pair], hz, from) >= 0.5
+    });
+}
+
+#[test]
+fn the_sound_goes_with_the_default_within_a_second() {
+    let Some(rig) = Rig::start() else { return };
+    let server = Server::start(&["--effects", "none"]);
+    let mut desk = Desk::new(&rig);
+    desk.feed();
+    for host in ["pulseaudio", "alsa"] {
+        desk.make_default(0);
+        let mut softphone = softphone(&rig, &server, &["--audio-host", host]);
+        let mut tape = desk.tape();
+        hear(&mut tape, 0, FEED_HZ[0]);
+
+        let begun = Instant::now();
+        desk.mark();
+        desk.make_default(1);
+        // What pactl took is not the softphone's.
+        let allowed = begun.elapsed() + WITHIN + LINE;
+        hear(&mut tape, 1, FEED_HZ[1]);
+
+        let mark = marked(&tape).expect("the mark is on the tape");
+        let moved = tape.first(SPEAKERS[1], FEED_HZ[1], mark);
+        let took = moved.expect("it was heard") - mark;
+        let took = Duration::from_secs_f64(took as f64 / f64::from(RATE));
+        println!("{host}: {took:?} of {allowed:?}");
+        assert!(took <= allowed, "{host}: {took:?}");
+        assert_eq!(
+            tape.seconds_of(SPEAKERS[0], FEED_HZ[1], mark),
+            0.0,
+            "{host}: the new microphone in the old speaker"
+        );
+
+        let figures = figures(&mut softphone);
+        assert_eq!(figures["reconnects"], 0, "{figures:#}");
+        for device in ["microphone", "speaker"] {
+            assert_eq!(figures[device]["placement"], "default", "{figures:#}");
+            assert_eq!(figures[device]["rebuilds"], 0, "{figures:#}");
+        }
+        if host == "pulseaudio" {
+            // ALSA knows one device, called default, and its server takes the streams along.
+            let told = figures["device_changes"].to_string();
+            assert_eq!(told.matches("the system's default is").count(), 2, "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_device_asked_for_by_name_is_kept_replaced_when_gone_and_taken_back() {
+    const TONE: f32 = 700.0;
+    let Some(rig) = Rig::start() else { return };
+    let server = Server::start(&["--effects", "none"]);
+    let desk = Desk::new(&rig);
+    let args = [
+        "--audio-host",
+        "pulseaudio",
+        "--source",
+        "tone",
+        "--tone",
+        "700",
+    ];
+    let args = [&args[..], &["--output", SINKS[1]]].concat();
+    let mut softphone = softphone(&rig, &server, &args);
+    let mut tape = desk.tape();
+    hear(&mut tape, 1, TONE);
+
+    // The default comes, and goes: the server takes along what plays on it.
+    desk.make_default(1);
+    desk.mark();
+    hear(&mut tape, 1, TONE);
+    desk.make_default(0);
+    tape.wait_for("the stream to be taken away", LIMIT, |tape| {
+        marked(tape).is_some_and(|mark| tape.first(SPEAKERS[0], TONE, mark).is_some())
+    });
+    hear(&mut tape, 1, TONE);
+
+    desk.pull_out(1);
+    softphone.wait_for_stderr("gone; using", LIMIT);
+    hear(&mut tape, 0, TONE);
+    desk.plug_in(1);
+    softphone.wait_for_stderr(": back", LIMIT);
+    hear(&mut tape, 1, TONE);
+
+    let figures = figures(&mut softphone);
+    assert_eq!(figures["speaker"]["placement"], "pinned", "{figures:#}");
+    assert_eq!(figures["reconnects"], 0, "{figures:#}");
+    assert_eq!(
+        figures["device_changes"].as_array().map(Vec::len),
+        Some(2),
+        "gone and back, nothing else: {figures:#}"
+    );
+}
+
+#[test]
+fn a_microphone_that_is_pulled_out_is_replaced_and_the_call_goes_on() {
+    let Some(rig) = Rig::start() else { return };
+    let server = Server::start(&["--effects", "none"]);
+    let mut desk = Desk::new(&rig);
+    desk.feed();
+    let args = ["--audio-host", "pulseaudio", "--input", SOURCES[1]];
+    let mut softphone = softphone(&rig, &server, &args);
+    let mut tape = desk.tape();
+    hear(&mut tape, 0, FEED_HZ[1]);
+    desk.pull_out(1);
+    hear(&mut tape, 0, FEED_HZ[0]);
+    desk.plug_in(1);
+    hear(&mut tape, 0, FEED_HZ[1]);
+    let figures = figures(&mut softphone);
+    let told = figures["device_changes"].to_string();
+    assert!(
+        told.contains("microphone") && told.contains("gone"),
+        "{told}"
+    );
+    assert_eq!(figures["microphone"]["placement"], "pinned", "{told}");
+}
