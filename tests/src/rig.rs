@@ -199,7 +199,6 @@ impl Rig {
             &latency,
         ]);
         let inputs = self.pactl(&["list", "short", "sink-inputs"]);
-        println!("{inputs}");
         let input = inputs
             .lines()
             .find(|line| line.contains("module-loopback"))
