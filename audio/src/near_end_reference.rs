@@ -143,3 +143,156 @@ impl RenderReference {
         self.queue.extend_front(silence)[..silence].fill(0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_signal::{lag, noise};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Both directions in steps of 10 ms for `seconds`: returns what was played and what was read,
+    /// of the last second.
+    struct Devices {
+        reference: RenderReference,
+        now: Duration,
+        /// Of the speaker's clock against the microphone's.
+        drift_ppm: f64,
+        render_latency: Duration,
+        capture_latency: Duration,
+        due: f64,
+        played: Vec<f32>,
+        read: Vec<f32>,
+    }
+
+    impl Devices {
+        fn new(render_latency: Duration, capture_latency: Duration, drift_ppm: f64) -> Self {
+            Self {
+                reference: RenderReference::new(48_000).unwrap(),
+                now: Duration::ZERO,
+                drift_ppm,
+                render_latency,
+                capture_latency,
+                due: 0.0,
+                played: Vec::new(),
+                read: Vec::new(),
+            }
+        }
+
+        fn run(&mut self, seconds: u64) {
+            let sound = noise(0.3, 5, 481 * 100 * seconds as usize);
+            let mut sound = sound.into_iter();
+            for _ in 0..seconds * 100 {
+                self.now += 10 * MS;
+                self.due += 480.0 * (1.0 + self.drift_ppm * 1e-6);
+                let count = self.due as usize;
+                self.due -= count as f64;
+                let piece: Vec<f32> = sound.by_ref().take(count).collect();
+                self.reference.push(&piece, 48_000).unwrap();
+                self.played.extend(piece);
+                self.capture();
+            }
+        }
+
+        fn capture(&mut self) {
+            self.reference
+                .align(self.render_latency, self.capture_latency, 480, self.now);
+            let mut frame = [0.0; SAMPLES_PER_CHANNEL];
+            self.reference.read(&mut frame);
+            self.read.extend_from_slice(&frame);
+        }
+
+        /// How much later than what is played now is what is read now, in milliseconds.
+        fn lag_ms(&self) -> f64 {
+            let last = |samples: &[f32]| samples[samples.len() - 24_000..].to_vec();
+            lag(&last(&self.played), &last(&self.read), 12_000) / 48.0
+        }
+    }
+
+    #[test]
+    fn what_was_played_waits_as_long_as_the_latencies_say_less_the_headroom() {
+        for (render_ms, capture_ms, wait_ms) in [(30, 10, 0), (70, 30, 60), (150, 90, 200)] {
+            let mut devices = Devices::new(render_ms * MS, capture_ms * MS, 0.0);
+            devices.run(3);
+            let lag_ms = devices.lag_ms();
+            // And the resampler, which counts as little.
+            let off = lag_ms - f64::from(wait_ms);
+            assert!(
+                (0.0..1.0).contains(&off),
+                "{render_ms} + {capture_ms}: {lag_ms} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn clocks_that_drift_apart_do_not_move_it() {
+        for drift_ppm in [-200.0, 200.0] {
+            let mut devices = Devices::new(70 * MS, 30 * MS, drift_ppm);
+            devices.run(1);
+            let before = devices.lag_ms();
+            for minute in 0..5 {
+                devices.run(60);
+                let moved = devices.lag_ms() - before;
+                assert!(
+                    moved.abs() < 1.5,
+                    "{drift_ppm} ppm, minute {minute}: {moved} ms"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_late_does_not_move_what_follows() {
+        let mut devices = Devices::new(60 * MS, 20 * MS, 0.0);
+        devices.run(3);
+        let before = devices.lag_ms();
+        // The engine plays 80 ms late, and then all of it.
+        for _ in 0..8 {
+            devices.now += 10 * MS;
+            devices.reference.align(140 * MS, 20 * MS, 480, devices.now);
+            let mut frame = [0.0; SAMPLES_PER_CHANNEL];
+            devices.reference.read(&mut frame);
+            devices.read.extend_from_slice(&frame);
+        }
+        let late = noise(0.3, 11, 8 * 480);
+        devices.reference.push(&late, 48_000).unwrap();
+        devices.played.extend(late);
+        devices.run(1);
+        assert!(
+            (devices.lag_ms() - before).abs() < 1.0,
+            "{} ms",
+            devices.lag_ms()
+        );
+    }
+
+    #[test]
+    fn a_device_that_is_opened_again_with_another_latency_is_followed_at_once() {
+        let mut devices = Devices::new(60 * MS, 20 * MS, 0.0);
+        devices.run(3);
+        devices.render_latency = 160 * MS;
+        devices.reference.realign();
+        devices.run(1);
+        assert!(
+            (devices.lag_ms() - 140.0).abs() < 1.0,
+            "{} ms",
+            devices.lag_ms()
+        );
+        // Without being told it takes it a moment.
+        devices.render_latency = 60 * MS;
+        devices.run(2);
+        assert!(
+            (devices.lag_ms() - 40.0).abs() < 1.0,
+            "{} ms",
+            devices.lag_ms()
+        );
+    }
+
+    #[test]
+    fn a_microphone_that_is_away_for_long_costs_no_memory() {
+        let mut reference = RenderReference::new(44_100).unwrap();
+        for _ in 0..1_000 {
+            reference.push(&[0.1; 4_410], 44_100).unwrap();
+            assert!(reference.queue.len() <= CAPACITY);
+        }
+    }
+}

@@ -249,14 +249,13 @@ fn start_engine(
     let chunk = plan
         .format
         .samples_in(Duration::from_millis(u64::from(args.frame_ms)));
-    let speaker_name = args.has_real_devices().then(|| speaker.stats().name);
-    let near_end = args.near_end().options(speaker_name.as_deref());
     let capture = CapturePath::new(microphone, plan.format, chunk, args.bitrate)
-        .and_then(|capture| capture.with_near_end(near_end))
         .map_err(|error| failed(error.to_string()))?;
     let playout =
         PlayoutPath::new(speaker, plan.format).map_err(|error| failed(error.to_string()))?;
-    let engine = Engine::new(capture, playout);
+    let engine = Engine::new(capture, playout)
+        .choosing_near_end(args.near_end(), args.has_real_devices())
+        .map_err(|error| failed(error.to_string()))?;
     EngineThread::start(engine, clock, Arc::clone(uplink), downlink)
         .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
 }

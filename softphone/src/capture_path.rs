@@ -105,18 +105,29 @@ impl CapturePath {
         })
     }
 
-    /// The same with what `options` ask for. Where that is nothing, nothing is delayed either.
+    /// From now on with what `options` ask for. Where that is nothing, nothing is delayed either.
     ///
     /// # Errors
     /// The microphone's rate cannot be resampled.
-    pub fn with_near_end(mut self, options: NearEndOptions) -> Result<Self, PathError> {
-        let format_rate_hz = self.encoder.format().sample_rate_hz();
+    pub fn set_near_end(&mut self, options: NearEndOptions) -> Result<(), PathError> {
+        if options == self.near_end_options() {
+            return Ok(());
+        }
+        let format = self.encoder.format();
+        if let Some(mut before) = self.near_end.take() {
+            let unframed = lasting(before.forget(), frame::SAMPLE_RATE_HZ);
+            self.media_time += format.samples_in(unframed) as u64;
+        }
         self.near_end = options
             .any()
-            .then(|| NearEndPath::new(options, format_rate_hz))
+            .then(|| NearEndPath::new(options, format.sample_rate_hz()))
             .transpose()?;
-        self.set_up_resampler(self.resampler_rate_hz)?;
-        Ok(self)
+        self.set_up_resampler(self.resampler_rate_hz)
+    }
+
+    fn near_end_options(&self) -> NearEndOptions {
+        let near_end = self.near_end.as_ref();
+        near_end.map_or_else(NearEndOptions::default, NearEndPath::options)
     }
 
     /// Takes what the speaker was given since the last call, whose echo the microphone may hear.
@@ -238,10 +249,10 @@ impl CapturePath {
         }
         let format = self.encoder.format();
         let fresh = self.captured.len() / usize::from(self.microphone.channels());
-        let fresh = Duration::from_secs_f64(fresh as f64 / f64::from(self.resampler_rate_hz));
+        let fresh = lasting(fresh, self.resampler_rate_hz);
         // What was begun before is too short to send, and older than what is missing.
         let unframed = self.near_end.as_mut().map_or(0, NearEndPath::forget);
-        let unframed = Duration::from_secs_f64(unframed as f64 / f64::from(frame::SAMPLE_RATE_HZ));
+        let unframed = lasting(unframed, frame::SAMPLE_RATE_HZ);
         let missing = format.samples_in(unframed + away.saturating_sub(fresh));
         self.media_time += (self.pending.len() + missing) as u64;
         self.pending.clear();
@@ -319,6 +330,11 @@ impl CapturePath {
     fn chunk_duration(&self) -> Duration {
         self.encoder.format().duration_of(self.chunk_samples)
     }
+}
+
+/// How long `samples` per channel last.
+fn lasting(samples: usize, rate_hz: u32) -> Duration {
+    Duration::from_secs_f64(samples as f64 / f64::from(rate_hz))
 }
 
 /// As the contract counts delays; saturates after 71 minutes.

@@ -17,6 +17,7 @@ use crate::{
     capture_path::CapturePath,
     device::{DeviceStats, Microphone, Speaker},
     engine::{Engine, EngineStatus},
+    near_end_choice::NearEndChoice,
     playout_path::{Downlink, Incoming, PlayoutPath},
     uplink::Outgoing,
 };
@@ -208,7 +209,16 @@ impl Speaker for RoomSpeaker {
         SPEAKER_LATENCY.as_micros() as u32
     }
     fn stats(&self) -> DeviceStats {
-        DeviceStats::default()
+        let is_rebuilt = self.rate_hz == 44_100;
+        let name = if is_rebuilt {
+            "Loudspeakers"
+        } else {
+            "Headset"
+        };
+        DeviceStats {
+            name: name.to_owned(),
+            ..DeviceStats::default()
+        }
     }
 }
 
@@ -222,6 +232,8 @@ enum FarEnd {
 
 struct Setting {
     near_end: NearEndOptions,
+    /// Instead of those: what fits the speaker, which calls itself a headset until it is rebuilt.
+    choice: Option<NearEndChoice>,
     format: Format,
     chunk: Duration,
     gain_db: f32,
@@ -240,6 +252,7 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             near_end: ON,
+            choice: None,
             format: Format::OPUS_48K_MONO,
             chunk: ms(10),
             gain_db: -6.0,
@@ -302,11 +315,14 @@ fn call(setting: &Setting) -> Call {
         rebuilt: setting.rebuilt,
         rate_hz: RATE as u32,
     };
-    let capture = CapturePath::new(Box::new(microphone), format, chunk_samples, 64_000)
-        .and_then(|capture| capture.with_near_end(setting.near_end))
-        .unwrap();
+    let mut capture =
+        CapturePath::new(Box::new(microphone), format, chunk_samples, 64_000).unwrap();
+    capture.set_near_end(setting.near_end).unwrap();
     let playout = PlayoutPath::new(Box::new(speaker), format).unwrap();
     let mut engine = Engine::new(capture, playout);
+    if let Some(choice) = setting.choice {
+        engine = engine.choosing_near_end(choice, true).unwrap();
+    }
     let mut far_end = match &setting.far_voice {
         None => FarEnd::Echo(Box::new(Leg::new(format, &Effects::default()))),
         Some(voice) => FarEnd::Talker(Encoder::new(format, 64_000).unwrap(), voice.clone()),
@@ -358,6 +374,7 @@ fn call(setting: &Setting) -> Call {
             .unwrap();
         now += LOOK;
         if now.as_millis().is_multiple_of(1_000) {
+            engine.follow_speaker().unwrap();
             result.course.push(engine.status(false));
         }
     }
@@ -475,6 +492,24 @@ fn a_speaker_of_another_rate_and_a_microphone_that_was_away_are_survived() {
         let erle_db = call.erle_db(second);
         assert!(erle_db > 25.0, "second {second}: {erle_db} dB");
     }
+}
+
+#[test]
+fn a_headset_that_is_pulled_out_brings_the_canceller() {
+    let call = call(&Setting {
+        near_end: OFF,
+        choice: Some(NearEndChoice::default()),
+        far_voice: Some(voice(210.0, 14)),
+        seconds: 14,
+        rebuilt: Duration::from_secs(6),
+        ..Setting::default()
+    });
+    assert_eq!(call.course[4].near_end, None);
+    assert!(call.erle_db(12) > 25.0, "{} dB", call.erle_db(12));
+    // Nothing of the sound is numbered twice.
+    let sound = call.chunks.iter().filter(|chunk| !chunk.payload.is_empty());
+    let times: Vec<u64> = sound.map(|chunk| chunk.media_time).collect();
+    assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + 480));
 }
 
 #[test]

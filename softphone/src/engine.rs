@@ -21,6 +21,7 @@ use crate::{
     clock::Clock,
     course::{CourseFigures, Heard},
     device::{DeviceStats, NoticeLog},
+    near_end_choice::NearEndChoice,
     playout_path::{Downlink, PlayoutPath},
     priority::{EnginePriority, ask_for_real_time},
     uplink::{Outgoing, Uplink},
@@ -71,6 +72,8 @@ pub struct EngineStatus {
 pub struct Engine {
     capture: CapturePath,
     playout: PlayoutPath,
+    /// What was asked for where it depends on the speaker, and the speaker that it was decided for.
+    near_end: Option<(NearEndChoice, String)>,
     device_notices: NoticeLog,
     priority: EnginePriority,
 }
@@ -83,7 +86,44 @@ impl Engine {
             playout,
             device_notices: NoticeLog::default(),
             priority: EnginePriority::default(),
+            near_end: None,
         }
+    }
+
+    /// With the near end's processing that `choice` means: between real devices for the speaker of
+    /// the moment, whichever that is, for a headset that is pulled out leaves a loudspeaker behind.
+    ///
+    /// # Errors
+    /// The microphone's rate cannot be resampled.
+    pub fn choosing_near_end(
+        mut self,
+        choice: NearEndChoice,
+        has_real_devices: bool,
+    ) -> Result<Self, PathError> {
+        if has_real_devices {
+            self.near_end = Some((choice, String::new()));
+            self.follow_speaker()?;
+        } else {
+            self.capture.set_near_end(choice.options(None))?;
+        }
+        Ok(self)
+    }
+
+    /// Decides anew where the speaker has become another one. Called now and then.
+    ///
+    /// # Errors
+    /// The microphone's rate cannot be resampled.
+    pub fn follow_speaker(&mut self) -> Result<(), PathError> {
+        let Some((choice, decided_for)) = &mut self.near_end else {
+            return Ok(());
+        };
+        let name = self.playout.speaker().stats().name;
+        if name != *decided_for {
+            *decided_for = name;
+            self.capture
+                .set_near_end(choice.options(Some(decided_for)))?;
+        }
+        Ok(())
     }
 
     /// Takes what came from the far end.
@@ -249,14 +289,13 @@ fn run(
         while let Ok(received) = downlink.try_recv() {
             engine.receive(received, now);
         }
-        failure = engine
-            .tick(now, muted, |chunk| uplink.push(chunk))
-            .err()
-            .map(|error| error.to_string());
+        let mut done = engine.tick(now, muted, |chunk| uplink.push(chunk));
         if now >= next_publish {
             next_publish = now + PUBLISH;
+            done = done.and_then(|()| engine.follow_speaker());
             status.send_replace(engine.status(muted));
         }
+        failure = done.err().map(|error| error.to_string());
         std::thread::sleep(LOOK);
     }
     let mut last = engine.status(control.muted.load(Ordering::Relaxed));

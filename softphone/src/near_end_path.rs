@@ -99,6 +99,11 @@ impl NearEndPath {
         count
     }
 
+    /// What it was told to do.
+    pub fn options(&self) -> NearEndOptions {
+        self.near_end.options()
+    }
+
     /// Captured sound that is not yet a whole frame, in microseconds.
     pub fn framing_us(&self) -> u32 {
         micros(self.unframed.len())

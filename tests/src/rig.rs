@@ -163,6 +163,51 @@ impl Rig {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Lets the microphone hear the speaker, `delay` later and by `gain_db` louder, for as long as
+    /// the rig stands or until this is called again.
+    ///
+    /// # Panics
+    ///
+    /// When the audio server refuses.
+    pub fn put_speaker_next_to_microphone(&self, delay: Duration, gain_db: f64) {
+        // The old loop, if any, is gone with its sink.
+        for module in ["module-loopback", "module-remap-sink sink_name=feed"] {
+            let modules = self.pactl(&["list", "short", "modules"]);
+            let loaded = modules.lines().map(|line| line.replace('\t', " "));
+            for line in loaded.filter(|line| line.contains(module)) {
+                let index = line.split(' ').next().unwrap_or_default();
+                self.pactl(&["unload-module", index]);
+            }
+        }
+        self.pactl(&[
+            "load-module",
+            "module-remap-sink",
+            "sink_name=feed",
+            "master=cable",
+            "remix=no",
+            "channels=1",
+            "channel_map=mono",
+            "master_channel_map=aux0",
+        ]);
+        let latency = format!("latency_msec={}", delay.as_millis());
+        self.pactl(&[
+            "load-module",
+            "module-loopback",
+            "source=speaker.monitor",
+            "sink=feed",
+            "adjust_time=0",
+            &latency,
+        ]);
+        let inputs = self.pactl(&["list", "short", "sink-inputs"]);
+        let input = inputs
+            .lines()
+            .find(|line| line.contains("module-loopback"))
+            .and_then(|line| line.split('\t').next())
+            .expect("the loop plays into the feed");
+        let volume = format!("{gain_db}dB");
+        self.pactl(&["set-sink-input-volume", input, &volume]);
+    }
+
     /// Plays `feed` (mono, [`RATE`]) into the virtual microphone, once, while recording the cable
     /// for `length`.
     ///
@@ -171,6 +216,22 @@ impl Rig {
     /// When the feed on the recording is not, sample by sample, the one that was played, or when
     /// the audio server stood still.
     pub fn play_and_record(&self, feed: &[f32], length: Duration) -> Result<Recording, Unclean> {
+        let recording = self.play_and_record_mixed(feed, length)?;
+        recording.check(feed)?;
+        Ok(recording)
+    }
+
+    /// The same where the microphone hears other things beside `feed`, such as the speaker: the feed
+    /// on the recording is then the mix.
+    ///
+    /// # Errors
+    ///
+    /// When the audio server stood still.
+    pub fn play_and_record_mixed(
+        &self,
+        feed: &[f32],
+        length: Duration,
+    ) -> Result<Recording, Unclean> {
         let file = self.dir.path().join("feed.raw");
         let bytes: Vec<u8> = feed
             .iter()
@@ -199,9 +260,7 @@ impl Rig {
         let player = Child::spawn(play);
         let recording = recorder.finish(length);
         drop(player);
-        let recording = recording?;
-        recording.check(feed)?;
-        Ok(recording)
+        recording
     }
 
     /// Records the cable for `length` and plays nothing.
