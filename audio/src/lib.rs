@@ -23,6 +23,7 @@ pub mod meter;
 mod playout_schedule;
 pub mod resampler;
 mod sample_fifo;
+pub mod sending_rule;
 mod sliding_minimum;
 #[cfg(test)]
 mod test_signal;

@@ -9,6 +9,7 @@ use std::{
 
 use audio::{
     Format,
+    sending_rule::is_stalled,
     transit::{Arrival, Transit},
 };
 use proto::callcenter::{AudioChunk, Gap};
@@ -18,11 +19,6 @@ use tokio::{
 };
 
 use crate::{capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing};
-
-/// Sound is handed to the transport only while the oldest that was not acknowledged is younger than
-/// this, or than two round trips: what waits in the transport cannot be taken back, and would make
-/// the line late once it flows again. What waits before it is dropped when it is too old.
-const MOST_UNDER_WAY: Duration = Duration::from_millis(150);
 
 /// On a stalled line a chunk goes so often all the same: an acknowledgement that went astray must
 /// not silence us for ever.
@@ -114,10 +110,7 @@ impl Numbering {
 
     fn is_stalled(&self) -> bool {
         let state = self.lock();
-        let round_trip = state.transit.smallest_round_trip().unwrap_or_default();
-        let under_way = state.transit.unacknowledged_for(self.clock.now());
-        (state.accepted || self.acknowledges)
-            && under_way.is_some_and(|time| time >= MOST_UNDER_WAY.max(round_trip * 2))
+        (state.accepted || self.acknowledges) && is_stalled(&state.transit, self.clock.now())
     }
 
     /// Whether the far end acknowledges, as far as this stream or an earlier one has shown.
