@@ -15,7 +15,7 @@ use audio::{
 use proto::callcenter::{AudioChunk, Gap};
 use tokio::{
     sync::{Notify, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{capture_path::micros, clock::Clock, playout_path::Incoming, stamp, uplink::Outgoing};
@@ -23,6 +23,13 @@ use crate::{capture_path::micros, clock::Clock, playout_path::Incoming, stamp, u
 /// On a stalled line a chunk goes so often all the same: an acknowledgement that went astray must
 /// not silence us for ever.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// Until the far end has shown that it is there, no more than this is handed over: it may be frozen,
+/// and would hear all of it late. Long enough for a round trip around the world.
+const MOST_UNANSWERED: Duration = Duration::from_secs(1);
+
+/// A line on which nothing has come for so long, and something should have, has stalled.
+const STALLED_AFTER: Duration = Duration::from_millis(500);
 
 /// What one stream remembers of both directions.
 pub struct Numbering {
@@ -38,7 +45,12 @@ pub struct Numbering {
 #[derive(Default)]
 struct State {
     sent: u64,
+    first_sent: Option<Duration>,
     received: u64,
+    /// When the newest came.
+    heard: Duration,
+    /// Whether the far end has shown that it is there, if only by accepting the stream.
+    lives: bool,
     /// The newest sequence of the far end and when it came.
     newest: Option<(u64, Duration)>,
     transit: Transit,
@@ -68,6 +80,7 @@ impl Numbering {
         let mut state = self.lock();
         state.sent += 1;
         let sequence = state.sent;
+        state.first_sent.get_or_insert(now);
         state.transit.on_sent(sequence, now);
         chunk.sequence = sequence;
         chunk.media_time = outgoing.media_time;
@@ -89,6 +102,8 @@ impl Numbering {
         let arrived = self.clock.now();
         let mut state = self.lock();
         state.received += 1;
+        state.heard = arrived;
+        state.lives = true;
         state.accepted |= chunk.accepted.is_some();
         self.received.notify_one();
         if state.accepted && chunk.sequence > 0 {
@@ -98,19 +113,56 @@ impl Numbering {
         }
     }
 
+    /// The far end is there, though it has not said anything yet.
+    pub fn far_end_lives(&self) {
+        self.lock().lives = true;
+        self.received.notify_one();
+    }
+
     /// Returns when the transport may be given another chunk: at once, unless the line has stalled
-    /// and the far end is one that acknowledges.
+    /// and the far end is one that acknowledges, or does not even show that it is there.
     pub async fn line_is_clear(&self) {
-        while self.is_stalled() {
+        while self.would_wait() {
             if timeout(PROBE, self.received.notified()).await.is_err() {
                 return;
             }
         }
     }
 
-    fn is_stalled(&self) -> bool {
+    fn would_wait(&self) -> bool {
         let state = self.lock();
-        (state.accepted || self.acknowledges) && is_stalled(&state.transit, self.clock.now())
+        let now = self.clock.now();
+        if state.accepted || self.acknowledges {
+            return is_stalled(&state.transit, now);
+        }
+        let unanswered = state
+            .first_sent
+            .filter(|_| !state.lives)
+            .map_or(Duration::ZERO, |first| now.saturating_sub(first));
+        unanswered >= MOST_UNANSWERED
+    }
+
+    /// Returns once the far end, which acknowledges, has been silent for longer than a line that
+    /// flows can be; never if it is one that does not.
+    pub async fn stalled(&self) {
+        while let Some(rest) = self.until_stalled() {
+            sleep(rest).await;
+        }
+    }
+
+    /// How long it takes at least until that is so.
+    fn until_stalled(&self) -> Option<Duration> {
+        let state = self.lock();
+        let now = self.clock.now();
+        let silent = now.saturating_sub(state.heard);
+        let due = state.transit.unacknowledged_for(now).unwrap_or_default();
+        match state.accepted {
+            // Whether it does will be known with the next chunk.
+            false => Some(STALLED_AFTER),
+            true => STALLED_AFTER
+                .checked_sub(silent.min(due))
+                .filter(|rest| !rest.is_zero()),
+        }
     }
 
     /// Whether the far end acknowledges, as far as this stream or an earlier one has shown.

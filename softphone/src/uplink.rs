@@ -33,6 +33,20 @@ pub struct Outgoing {
     pub made: Duration,
 }
 
+impl Outgoing {
+    /// One that says nothing, where the sound has come to.
+    pub fn without_sound(media_time: u64, made: Duration) -> Self {
+        Self {
+            payload: Bytes::new(),
+            media_time,
+            age_us: 0,
+            gap: Gap::None,
+            level: 0,
+            made,
+        }
+    }
+}
+
 impl Waiting for Outgoing {
     fn since(&self) -> Duration {
         self.made
