@@ -167,7 +167,10 @@ impl Downlink {
                 waiting.clear();
                 *bytes = 0;
             }
-            Kind::Numbered(numbered) => numbered.waiting.clear(),
+            Kind::Numbered(numbered) => {
+                numbered.waiting.clear();
+                numbered.numbering.owe_nothing();
+            }
         }
     }
 

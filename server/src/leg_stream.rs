@@ -352,3 +352,6 @@ fn readable(status: Status) -> Status {
         _ => status,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,11 @@ impl Numbering {
         self.owed = Some((answer.request, answer.arrived));
     }
 
+    /// Nobody listens any more.
+    pub(crate) fn owe_nothing(&mut self) {
+        self.owed = None;
+    }
+
     /// Whether the peer waits for an acknowledgement.
     pub(crate) fn owes(&self) -> bool {
         self.owed.is_some()

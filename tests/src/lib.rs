@@ -8,6 +8,8 @@ pub mod analysis;
 pub mod cpu;
 pub mod lab;
 pub mod mirror;
+pub mod network;
+pub mod proxy;
 pub mod rig;
 pub mod signals;
 
