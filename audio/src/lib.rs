@@ -33,6 +33,7 @@ mod playout_schedule;
 pub mod render_path;
 pub mod resampler;
 mod sample_fifo;
+pub mod sending_rule;
 mod sliding_minimum;
 #[cfg(test)]
 mod test_signal;

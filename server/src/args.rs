@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     pub drain: Duration,
 
-    /// A leg that sends nothing for so long is ended.
+    /// A leg that sends nothing for so long, or reads nothing, is ended.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
     pub idle_timeout: Duration,
 

@@ -5,17 +5,14 @@
 
 use std::time::Duration;
 
-use audio::{
-    Effects, Format, LegError as AudioError, PayloadError,
-    transit::{Arrival, Transit},
-};
+use audio::{Effects, Format, LegError as AudioError, PayloadError};
 use bytes::Bytes;
 use proto::{
     callcenter::{Accepted, AudioChunk, Gap},
     text::is_printable,
 };
 
-use crate::text::excerpt;
+use crate::{downlink::Downlink, text::excerpt};
 
 /// The longest call id we carry.
 const MAX_CALL_ID_BYTES: usize = 128;
@@ -88,8 +85,6 @@ pub struct LegTotals {
     pub dropped: u64,
     /// Payload bytes received.
     pub bytes_in: u64,
-    /// Payload bytes sent.
-    pub bytes_out: u64,
 }
 
 /// One leg whose first chunk has been accepted.
@@ -99,20 +94,29 @@ pub struct Leg {
     codec_name: String,
     format: Format,
     audio: audio::Leg,
-    /// The numbering of a peer that numbers its own chunks.
-    numbering: Option<Numbering>,
+    /// Where the next sample of our direction stands, in samples per channel; for a peer that
+    /// numbers its own chunks.
+    media_time: Option<u64>,
+    accepted: bool,
     undecodable_in_a_row: u32,
-    accepted_sent: bool,
     totals: LegTotals,
     answer: Vec<u8>,
 }
 
-/// What a numbered stream remembers.
-struct Numbering {
-    sequence: u64,
-    /// Where the next sample of our direction stands, in samples per channel.
-    media_time: u64,
-    transit: Transit,
+/// The answer to one request, before it is numbered: that is done when it is handed over.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The sound in fields 1 to 5; to a peer that numbers also its place, gap and level.
+    pub chunk: AudioChunk,
+    /// Samples per channel.
+    pub samples_per_channel: u64,
+    /// The request's sequence.
+    pub request: u64,
+    /// When the request arrived.
+    pub arrived: Duration,
+    /// How old the first sample was then, the processing's delay included, in microseconds; `None`
+    /// if nobody tells.
+    pub age_us: Option<u32>,
 }
 
 impl Leg {
@@ -140,22 +144,25 @@ impl Leg {
             codec_name: first.codec.clone(),
             format,
             audio: audio::Leg::new(format, &effects),
-            numbering: (first.sequence > 0).then(|| Numbering {
-                sequence: 0,
-                media_time: first.media_time,
-                transit: Transit::default(),
-            }),
+            media_time: (first.sequence > 0).then_some(first.media_time),
+            accepted: false,
             undecodable_in_a_row: 0,
-            accepted_sent: false,
             totals: LegTotals::default(),
             answer: Vec::new(),
         })
     }
 
+    /// The queue for the answers to this leg.
+    pub(crate) fn downlink(&self) -> Downlink {
+        match self.media_time {
+            Some(media_time) => Downlink::numbered(self.header(), self.format, media_time),
+            None => Downlink::plain(),
+        }
+    }
+
     /// The one answer to one chunk: the same number of samples, processed.
     ///
-    /// `arrived` is when the chunk was read, `now` gives the time when the answer is ready; both
-    /// count from the same origin.
+    /// `arrived` is when the chunk was read, `age_us` how old its first sample was then.
     ///
     /// # Errors
     /// The chunk contradicts the first one, or its payload does not fit the format.
@@ -163,8 +170,8 @@ impl Leg {
         &mut self,
         chunk: &AudioChunk,
         arrived: Duration,
-        now: impl Fn() -> Duration,
-    ) -> Result<AudioChunk, LegError> {
+        age_us: Option<u32>,
+    ) -> Result<Answer, LegError> {
         self.totals.chunks += 1;
         self.totals.bytes_in += chunk.audio_data.len() as u64;
         self.check_unchanged(chunk)?;
@@ -173,32 +180,29 @@ impl Leg {
         } else {
             self.process(chunk)?
         };
-        self.totals.bytes_out += audio_data.len() as u64;
-
-        let mut answer = AudioChunk {
-            audio_data,
-            call_id: self.call_id.clone(),
-            sample_rate: self.format.sample_rate_hz() as i32,
-            channels: self.format.channels() as i32,
-            codec: self.codec_name.clone(),
-            ..AudioChunk::default()
+        let mut answer = Answer {
+            samples_per_channel: samples as u64,
+            request: chunk.sequence,
+            arrived,
+            age_us: age_us
+                .filter(|_| !audio_data.is_empty())
+                .map(|age_us| age_us.saturating_add(self.audio.processing_delay_us())),
+            chunk: AudioChunk {
+                audio_data,
+                ..self.header()
+            },
         };
-        let processing_delay_us = self.audio.processing_delay_us();
-        if let Some(numbering) = &mut self.numbering {
-            numbering.stamp(
-                &mut answer,
-                chunk,
-                self.format,
-                processing_delay_us,
-                arrived,
-                now(),
-            );
-            answer.media_time = numbering.advance(chunk.media_time, samples);
-            answer.level = level.map_or(0, |level| 1 + u32::from(level));
-            if !std::mem::replace(&mut self.accepted_sent, true) {
-                answer.accepted = Some(Accepted {
+        if let Some(media_time) = &mut self.media_time {
+            // Follows the peer's jumps forward (they mark what is missing), never one back.
+            let position = chunk.media_time.max(*media_time);
+            *media_time = position.saturating_add(samples as u64);
+            answer.chunk.media_time = position;
+            answer.chunk.level = level.map_or(0, |level| 1 + u32::from(level));
+            answer.chunk.gap = Gap::try_from(chunk.gap).unwrap_or(Gap::None).into();
+            if !std::mem::replace(&mut self.accepted, true) {
+                answer.chunk.accepted = Some(Accepted {
                     leg_id: self.leg_id.clone(),
-                    processing_delay_us,
+                    processing_delay_us: self.audio.processing_delay_us(),
                 });
             }
         }
@@ -223,6 +227,17 @@ impl Leg {
     /// What it has carried so far.
     pub fn totals(&self) -> LegTotals {
         self.totals
+    }
+
+    /// Fields 2 to 5, which every answer holds.
+    fn header(&self) -> AudioChunk {
+        AudioChunk {
+            call_id: self.call_id.clone(),
+            sample_rate: self.format.sample_rate_hz() as i32,
+            channels: self.format.channels() as i32,
+            codec: self.codec_name.clone(),
+            ..AudioChunk::default()
+        }
     }
 
     fn process(&mut self, chunk: &AudioChunk) -> Result<(Bytes, usize, Option<u8>), LegError> {
@@ -287,65 +302,6 @@ impl Leg {
     }
 }
 
-impl Numbering {
-    /// Fills the fields that a numbering peer gets, but media time and level.
-    fn stamp(
-        &mut self,
-        answer: &mut AudioChunk,
-        request: &AudioChunk,
-        format: Format,
-        processing_delay_us: u32,
-        arrived: Duration,
-        now: Duration,
-    ) {
-        self.transit.on_received(
-            Arrival {
-                ack_sequence: request.ack_sequence,
-                ack_delay_us: request.ack_delay_us,
-                sender_clock_us: sender_clock_us(request, format),
-            },
-            arrived,
-        );
-        self.sequence += 1;
-        self.transit.on_sent(self.sequence, now);
-        let residence_us = micros(now.saturating_sub(arrived));
-        answer.sequence = self.sequence;
-        answer.ack_sequence = request.sequence;
-        answer.ack_delay_us = residence_us;
-        answer.gap = Gap::try_from(request.gap).unwrap_or(Gap::None).into();
-        if request.age_us > 0 && !answer.audio_data.is_empty() {
-            let uplink_us = self.transit.one_way().map_or(0, micros);
-            answer.age_us = request
-                .age_us
-                .saturating_add(uplink_us)
-                .saturating_add(residence_us)
-                .saturating_add(processing_delay_us);
-        }
-    }
-
-    /// Where this answer's first sample stands. Follows the peer's jumps forward (they mark what is
-    /// missing), never one back.
-    fn advance(&mut self, request_media_time: u64, samples: usize) -> u64 {
-        let position = request_media_time.max(self.media_time);
-        self.media_time = position.saturating_add(samples as u64);
-        position
-    }
-}
-
-/// The sender's own clock at the hand-over of `chunk`, if it tells: its samples are its ticks.
-fn sender_clock_us(chunk: &AudioChunk, format: Format) -> Option<u64> {
-    if chunk.age_us == 0 {
-        return None;
-    }
-    let position_us =
-        u128::from(chunk.media_time) * 1_000_000 / u128::from(format.sample_rate_hz());
-    u64::try_from(position_us + u128::from(chunk.age_us)).ok()
-}
-
-fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
-}
-
 fn checked_call_id(wished: &str) -> Result<String, LegError> {
     if wished.is_empty() {
         return Ok(uuid::Uuid::new_v4().to_string());
@@ -380,13 +336,32 @@ mod tests {
         }
     }
 
-    fn open(first: &AudioChunk, effects: &str) -> Leg {
-        Leg::open(first, "leg-1".to_owned(), &Effects::parse(effects).unwrap()).unwrap()
+    /// A leg and the queue for its answers.
+    struct Ends {
+        leg: Leg,
+        downlink: Downlink,
     }
 
-    /// A chunk that arrives at one time and whose answer is ready at another.
-    fn answer(leg: &mut Leg, chunk: &AudioChunk, arrived: Duration, ready: Duration) -> AudioChunk {
-        leg.answer(chunk, arrived, || ready).unwrap()
+    fn open(first: &AudioChunk, effects: &str) -> Ends {
+        let effects = Effects::parse(effects).unwrap();
+        let leg = Leg::open(first, "leg-1".to_owned(), &effects).unwrap();
+        Ends {
+            downlink: leg.downlink(),
+            leg,
+        }
+    }
+
+    /// A chunk that arrives at one time and whose answer is handed over at another.
+    fn answer(
+        ends: &mut Ends,
+        chunk: &AudioChunk,
+        arrived: Duration,
+        ready: Duration,
+    ) -> AudioChunk {
+        let age_us = ends.downlink.receive(chunk, arrived);
+        let answer = ends.leg.answer(chunk, arrived, age_us).unwrap();
+        ends.downlink.push(answer, arrived);
+        ends.downlink.pop(ready, false).unwrap()
     }
 
     #[test]
@@ -445,8 +420,8 @@ mod tests {
             ack_delay_us: u32::MAX,
             ..pcm(1, 480)
         };
-        let first = answer(&mut leg, &chunk, ms(0), Duration::from_secs(100_000));
-        assert_eq!((first.age_us, first.ack_delay_us), (u32::MAX, u32::MAX));
+        let first = answer(&mut leg, &chunk, ms(0), ms(100));
+        assert_eq!((first.age_us, first.ack_delay_us), (u32::MAX, 100_000));
         assert_eq!(first.media_time, u64::MAX);
         let second = answer(&mut leg, &pcm(2, 480), ms(0), ms(0));
         assert_eq!(second.media_time, u64::MAX, "never falls, never wraps");
@@ -540,7 +515,7 @@ mod tests {
             ..pcm(0, 480)
         };
         let mut leg = open(&first, "none");
-        let id = leg.call_id().to_owned();
+        let id = leg.leg.call_id().to_owned();
         let named = AudioChunk {
             call_id: id.clone(),
             ..first.clone()
@@ -548,7 +523,7 @@ mod tests {
         for chunk in [&first, &named] {
             assert_eq!(answer(&mut leg, chunk, ms(0), ms(0)).call_id, id);
         }
-        assert!(leg.answer(&pcm(0, 480), ms(0), || ms(0)).is_err());
+        assert!(leg.leg.answer(&pcm(0, 480), ms(0), None).is_err());
     }
 
     #[test]
@@ -562,9 +537,9 @@ mod tests {
         for chunk in [opus(&[]), opus(&[31 << 3, 1, 2]), opus(&[31 << 3 | 3])] {
             answer(&mut leg, &chunk, ms(0), ms(0));
         }
-        let totals = leg.totals();
+        let totals = leg.leg.totals();
         assert_eq!((totals.chunks, totals.dropped, totals.bytes_in), (3, 1, 4));
-        assert!(totals.bytes_out > 0);
+        assert!(leg.downlink.bytes_out() > 0);
     }
 
     #[test]
@@ -587,7 +562,7 @@ mod tests {
         for _ in 1..MAX_UNDECODABLE_IN_A_ROW {
             answer(&mut leg, &bad, ms(0), ms(0));
         }
-        let error = leg.answer(&bad, ms(0), || ms(0)).unwrap_err();
+        let error = leg.leg.answer(&bad, ms(0), None).unwrap_err();
         assert!(matches!(error, LegError::Undecodable), "{error}");
     }
 }

@@ -3,10 +3,15 @@
 
 pub mod args;
 pub mod call_center;
+mod downlink;
 mod lab;
 pub mod leg;
+mod leg_log;
+pub mod leg_stream;
 pub mod listen;
 pub mod market;
+mod numbering;
+mod place;
 mod run;
 pub mod subscriptions;
 pub mod text;

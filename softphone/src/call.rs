@@ -374,6 +374,9 @@ impl RunningCall {
             match (&self.said.line, line) {
                 (Line::Connecting, Line::Connected) => self.ui.say("connected"),
                 (_, Line::Connected) => self.ui.say("the line is back"),
+                (_, Line::Stalled) => self
+                    .ui
+                    .say("the line has stalled; a second one is tried beside it"),
                 (Line::Lost { .. }, Line::Lost { why }) => {
                     self.ui.say(&format!("still trying: {why}"));
                 }

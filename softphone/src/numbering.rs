@@ -10,12 +10,13 @@ use std::{
 
 use audio::{
     Encoder, Format,
+    sending_rule::is_stalled,
     transit::{Arrival, Transit},
 };
 use proto::callcenter::{AudioChunk, Gap};
 use tokio::{
     sync::{Notify, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -27,17 +28,19 @@ use crate::{
     uplink::Outgoing,
 };
 
-/// Sound is handed to the transport only while the oldest that was not acknowledged is younger than
-/// this, or than two round trips: what waits in the transport cannot be taken back, and would make
-/// the line late once it flows again. What waits before it is dropped when it is too old.
-const MOST_UNDER_WAY: Duration = Duration::from_millis(150);
-
 /// On a stalled line a chunk goes so often all the same: an acknowledgement that went astray must
 /// not silence us for ever.
 pub const PROBE: Duration = Duration::from_secs(1);
 
 /// Chunks whose stages are remembered until they are answered: 10 s of the shortest.
 const MOST_REMEMBERED: usize = 2_048;
+
+/// Until the far end has shown that it is there, no more than this is handed over: it may be frozen,
+/// and would hear all of it late. Long enough for a round trip around the world.
+const MOST_UNANSWERED: Duration = Duration::from_secs(1);
+
+/// A line on which nothing has come for so long, and something should have, has stalled.
+const STALLED_AFTER: Duration = Duration::from_millis(500);
 
 /// What one stream remembers of both directions.
 pub struct Numbering {
@@ -62,7 +65,12 @@ struct Sent {
 #[derive(Default)]
 struct State {
     sent: u64,
+    first_sent: Option<Duration>,
     received: u64,
+    /// When the newest came.
+    heard: Duration,
+    /// Whether the far end has shown that it is there, if only by accepting the stream.
+    lives: bool,
     /// The newest sequence of the far end and when it came.
     newest: Option<(u64, Duration)>,
     transit: Transit,
@@ -132,6 +140,7 @@ impl Numbering {
         let mut state = self.lock();
         state.sent += 1;
         let sequence = state.sent;
+        state.first_sent.get_or_insert(now);
         state.transit.on_sent(sequence, now);
         chunk.sequence = sequence;
         chunk.media_time = outgoing.media_time;
@@ -159,6 +168,8 @@ impl Numbering {
         let arrived = self.clock.now();
         let mut state = self.lock();
         state.received += 1;
+        state.heard = arrived;
+        state.lives = true;
         if let Some(accepted) = &chunk.accepted {
             state.accepted = true;
             state.processing_us = accepted.processing_delay_us;
@@ -171,10 +182,16 @@ impl Numbering {
         }
     }
 
+    /// The far end is there, though it has not said anything yet.
+    pub fn far_end_lives(&self) {
+        self.lock().lives = true;
+        self.received.notify_one();
+    }
+
     /// Returns when the transport may be given another chunk: at once, unless the line has stalled
-    /// and the far end is one that acknowledges.
+    /// and the far end is one that acknowledges, or does not even show that it is there.
     pub async fn line_is_clear(&self) {
-        while self.is_stalled() {
+        while self.would_wait() {
             if timeout(PROBE, self.received.notified()).await.is_err() {
                 return;
             }
@@ -182,12 +199,40 @@ impl Numbering {
     }
 
     /// Whether sound that is handed over now would wait in the transport.
-    pub fn is_stalled(&self) -> bool {
+    pub fn would_wait(&self) -> bool {
         let state = self.lock();
-        let round_trip = state.transit.smallest_round_trip().unwrap_or_default();
-        let under_way = state.transit.unacknowledged_for(self.clock.now());
-        (state.accepted || self.acknowledges)
-            && under_way.is_some_and(|time| time >= MOST_UNDER_WAY.max(round_trip * 2))
+        let now = self.clock.now();
+        if state.accepted || self.acknowledges {
+            return is_stalled(&state.transit, now);
+        }
+        let unanswered = state
+            .first_sent
+            .filter(|_| !state.lives)
+            .map_or(Duration::ZERO, |first| now.saturating_sub(first));
+        unanswered >= MOST_UNANSWERED
+    }
+
+    /// Returns once the far end, which acknowledges, has been silent for longer than a line that
+    /// flows can be; never if it is one that does not.
+    pub async fn stalled(&self) {
+        while let Some(rest) = self.until_stalled() {
+            sleep(rest).await;
+        }
+    }
+
+    /// How long it takes at least until that is so.
+    fn until_stalled(&self) -> Option<Duration> {
+        let state = self.lock();
+        let now = self.clock.now();
+        let silent = now.saturating_sub(state.heard);
+        let due = state.transit.unacknowledged_for(now).unwrap_or_default();
+        match state.accepted {
+            // Whether it does will be known with the next chunk.
+            false => Some(STALLED_AFTER),
+            true => STALLED_AFTER
+                .checked_sub(silent.min(due))
+                .filter(|rest| !rest.is_zero()),
+        }
     }
 
     /// Whether the far end acknowledges, as far as this stream or an earlier one has shown.

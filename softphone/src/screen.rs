@@ -77,6 +77,7 @@ impl Screen {
         match &self.session.line {
             Line::Connecting => "connecting".to_owned(),
             Line::Connected => "in call".to_owned(),
+            Line::Stalled => "line stalled".to_owned(),
             Line::Lost { .. } => "line lost".to_owned(),
             Line::Ended => "ended".to_owned(),
         }

@@ -1,10 +1,12 @@
 //! The call as a stream: connect, send what the engine made, hand it what came back, and when the
-//! line breaks, begin again until it is back.
+//! line breaks, begin again until it is back. A line that has merely stalled is raced by a second
+//! one: whichever is heard first goes on.
 //!
 //! Runs on tokio. Everything audible happens in the engine; here chunks are numbered, acknowledged
 //! and aged.
 
 use std::{
+    convert::Infallible,
     error::Error,
     sync::{
         Arc,
@@ -20,16 +22,40 @@ use proto::{
     callcenter::{AudioChunk, Join, call_center_client::CallCenterClient},
     text::one_line,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tonic::{
     Code, Status, Streaming,
+    codegen::{Service, http},
     transport::{Channel, Endpoint},
 };
 
-use crate::{clock::Clock, numbering::Numbering, playout_path::Downlink, uplink::Uplink};
+use crate::{
+    clock::Clock,
+    numbering::Numbering,
+    playout_path::Downlink,
+    uplink::{Outgoing, Uplink},
+};
 
 /// A server that cannot be connected to in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The same for a server that we were connected to: each attempt is a new first packet, where the
+/// system would wait ever longer until it sends another. Or four round trips, if that is longer.
+const CONNECT_AGAIN_TIMEOUT: Duration = Duration::from_secs(1);
+const RACE_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long a second line may take from its connection to its first answer, before it is given up
+/// for a third; or eight round trips, likewise.
+const RACE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What lies at least between the beginnings of two such lines.
+const RACE_EVERY: Duration = Duration::from_millis(500);
+
+/// When nothing at all was heard of the far end for so long, it is asked whether it is there.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 
 /// A dead network is noticed after both: well within five seconds.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -48,7 +74,7 @@ const FIRST_ANSWER: Duration = Duration::from_millis(4_500);
 
 /// Pauses between two attempts to get the call back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the session is to do.
 #[derive(Debug, Clone)]
@@ -71,6 +97,8 @@ pub enum Line {
     Connecting,
     /// Sound can flow.
     Connected,
+    /// Connected, but nothing has come for a while; a second connection is tried beside it.
+    Stalled,
     /// It was connected, and is tried again.
     Lost {
         /// What happened, for people.
@@ -97,7 +125,7 @@ pub struct SessionStatus {
     pub chunks_received: u64,
     /// Of those, chunks with sound.
     pub sound_received: u64,
-    /// How often the call was taken up again after the line was lost.
+    /// How often the call was taken up again on a new line, after one that was lost or stalled.
     pub reconnects: u64,
     /// Chunks that the engine could not take in time.
     pub engine_overflow: u64,
@@ -121,6 +149,23 @@ enum StreamEnd {
     Completed,
     Rejected(String),
     Broken(String),
+    /// A second one was heard first.
+    Overtaken(Box<Winner>),
+}
+
+/// One stream of the call, as far as we send on it. When it is dropped, sending ends: a request
+/// stream that outlived it would take chunks from the next one.
+struct Sending {
+    numbering: Arc<Numbering>,
+    /// Whether what the engine makes is sent; until then only what sets the stream up.
+    flows: watch::Sender<bool>,
+}
+
+/// A second stream that was heard before the first.
+struct Winner {
+    sending: Sending,
+    responses: Streaming<AudioChunk>,
+    first: AudioChunk,
 }
 
 /// The session of one call.
@@ -166,12 +211,18 @@ impl Session {
         let mut pause = FIRST_PAUSE;
         let mut ever_connected = false;
         loop {
-            let why = match self.run_stream().await {
+            let why = match self.run_stream(ever_connected).await {
                 StreamEnd::Completed => return SessionEnd::Completed,
                 StreamEnd::Rejected(why) => return SessionEnd::Rejected(why),
                 StreamEnd::Broken(why) => why,
+                StreamEnd::Overtaken(winner) => match self.run_winner(*winner).await {
+                    StreamEnd::Completed => return SessionEnd::Completed,
+                    StreamEnd::Rejected(why) => return SessionEnd::Rejected(why),
+                    StreamEnd::Broken(why) => why,
+                    StreamEnd::Overtaken(_) => unreachable!(),
+                },
             };
-            if self.status.borrow().line == Line::Connected {
+            if matches!(self.status.borrow().line, Line::Connected | Line::Stalled) {
                 ever_connected = true;
                 pause = FIRST_PAUSE;
             }
@@ -191,48 +242,92 @@ impl Session {
         }
     }
 
-    async fn run_stream(&self) -> StreamEnd {
+    async fn run_stream(&self, again: bool) -> StreamEnd {
+        let patience = match again {
+            true => CONNECT_AGAIN_TIMEOUT.max(self.round_trip() * 4),
+            false => CONNECT_TIMEOUT,
+        };
         let channel = tokio::select! {
-            channel = self.connect() => channel,
+            channel = self.connect(patience) => channel,
             () = self.uplink.closed() => Err(format!("{} did not answer yet", self.options.server)),
         };
         let channel = match channel {
             Ok(channel) => channel,
             Err(why) => return StreamEnd::Broken(why),
         };
-        let acknowledges = self.acknowledges.load(Ordering::Relaxed);
-        let numbering = Numbering::new(self.clock, self.options.format, acknowledges);
-        let numbering = Arc::new(numbering);
-        let (stop_sending, sending_stops) = watch::channel(());
-        let requests = self.requests(Arc::clone(&numbering), sending_stops);
+        let sending = self.sending(true);
+        let requests = self.requests(&sending, None);
         self.uplink.open();
         let mut heard = Heard::new(self.clock.now());
-        let mut client = CallCenterClient::new(channel);
+        let mut client = CallCenterClient::new(channel.clone());
         // Some servers send nothing at all, not even headers, before they have sound to send.
-        let response = patient(client.live_call(requests), FIRST_ANSWER, &numbering).await;
+        let response = patient(client.live_call(requests), FIRST_ANSWER, &sending.numbering);
+        let response = tokio::select! {
+            biased;
+            response = response => response,
+            never = ask_whether_it_lives(channel, &sending.numbering) => match never {},
+        };
         let end = match response {
             Some(Ok(response)) => {
-                self.receive(response.into_inner(), &numbering, &mut heard)
+                sending.numbering.far_end_lives();
+                self.receive(response.into_inner(), &sending.numbering, &mut heard)
                     .await
             }
             Some(Err(status)) => self.ended_by(&status, heard),
             None => StreamEnd::Completed,
         };
-        // A request stream that outlived its connection would take chunks from the next one.
-        drop(stop_sending);
+        self.stop_sending(sending);
+        end
+    }
+
+    /// Goes on with the stream that was heard first, and with the one that overtakes it, and so on.
+    async fn run_winner(&self, winner: Winner) -> StreamEnd {
+        let mut winner = winner;
+        loop {
+            let Winner {
+                sending,
+                responses,
+                first,
+            } = winner;
+            self.uplink.open();
+            sending.flows.send_replace(true);
+            let mut heard = Heard::new(self.clock.now());
+            self.take(first, &sending.numbering, &mut heard);
+            let end = self
+                .receive(responses, &sending.numbering, &mut heard)
+                .await;
+            self.stop_sending(sending);
+            match end {
+                StreamEnd::Overtaken(next) => winner = *next,
+                end => return end,
+            }
+        }
+    }
+
+    fn sending(&self, flows: bool) -> Sending {
+        let acknowledges = self.acknowledges.load(Ordering::Relaxed);
+        let numbering = Numbering::new(self.clock, self.options.format, acknowledges);
+        Sending {
+            numbering: Arc::new(numbering),
+            flows: watch::Sender::new(flows),
+        }
+    }
+
+    fn stop_sending(&self, sending: Sending) {
+        let Sending { numbering, flows } = sending;
+        drop(flows);
         self.uplink.interrupt();
         self.acknowledges
             .store(numbering.acknowledges(), Ordering::Relaxed);
         self.status
             .send_modify(|status| status.chunks_sent += numbering.sent());
-        end
     }
 
-    async fn connect(&self) -> Result<Channel, String> {
+    async fn connect(&self, patience: Duration) -> Result<Channel, String> {
         let server = &self.options.server;
         Endpoint::from_shared(server.uri())
             .map_err(|error| format!("{server} is not an address: {error}"))?
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(patience)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
@@ -243,12 +338,60 @@ impl Session {
             .map_err(|error| format!("no server answers at {server} ({})", root_cause(&error)))
     }
 
-    /// What we send on one stream, numbered as the transport takes it.
+    /// Returns a second stream that was heard while the first was silent. One is tried at a time,
+    /// until the caller has heard the first and drops this.
+    async fn overtake(&self, numbering: &Numbering) -> Winner {
+        numbering.stalled().await;
+        if self.uplink.is_closed() {
+            // There is nothing left to say on another.
+            return std::future::pending().await;
+        }
+        self.status
+            .send_modify(|status| status.line = Line::Stalled);
+        loop {
+            let not_before = sleep(RACE_EVERY);
+            if let Some(winner) = self.second_stream().await {
+                return winner;
+            }
+            not_before.await;
+        }
+    }
+
+    /// Opens a second stream without sound, and returns it once the far end has answered.
+    async fn second_stream(&self) -> Option<Winner> {
+        let round_trip = self.round_trip();
+        let patience = RACE_CONNECT_TIMEOUT.max(round_trip * 4);
+        let channel = timeout(patience, self.connect(patience)).await.ok()?.ok()?;
+        let sending = self.sending(false);
+        let set_up = Outgoing::without_sound(self.uplink.media_time(), self.clock.now());
+        let requests = self.requests(&sending, Some(set_up));
+        let answered = async {
+            let mut client = CallCenterClient::new(channel);
+            let mut responses = client.live_call(requests).await?.into_inner();
+            let first = responses.message().await?;
+            Ok::<_, Status>((responses, first))
+        };
+        let patience = RACE_ANSWER_TIMEOUT.max(round_trip * 8);
+        let (responses, first) = timeout(patience, answered).await.ok()?.ok()?;
+        Some(Winner {
+            sending,
+            responses,
+            first: first?,
+        })
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.status.borrow().round_trip.unwrap_or_default()
+    }
+
+    /// What we send on one stream, numbered as the transport takes it; `set_up` before all else.
     fn requests(
         &self,
-        numbering: Arc<Numbering>,
-        mut stops: watch::Receiver<()>,
+        sending: &Sending,
+        set_up: Option<Outgoing>,
     ) -> impl futures_util::Stream<Item = AudioChunk> + Send + 'static {
+        let numbering = Arc::clone(&sending.numbering);
+        let mut flows = sending.flows.subscribe();
         let uplink = Arc::clone(&self.uplink);
         let mut first = Some(AudioChunk {
             call_id: self.options.call_id.clone(),
@@ -261,11 +404,29 @@ impl Session {
             ..AudioChunk::default()
         });
         let format = first.clone().unwrap_or_default();
+        let mut chunk_of = move |numbering: &Numbering, outgoing| {
+            let mut chunk = first.take().unwrap_or_else(|| AudioChunk {
+                call_id: format.call_id.clone(),
+                sample_rate: format.sample_rate,
+                channels: format.channels,
+                codec: format.codec.clone(),
+                ..AudioChunk::default()
+            });
+            numbering.stamp(&mut chunk, outgoing);
+            chunk
+        };
         async_stream::stream! {
+            if let Some(set_up) = set_up {
+                yield chunk_of(&numbering, set_up);
+            }
+            // Neither this one nor any below is waited for once the session has let go of it.
+            if flows.wait_for(|flows| *flows).await.is_err() {
+                return;
+            }
             loop {
                 let outgoing = tokio::select! {
                     biased;
-                    _ = stops.changed() => break,
+                    _ = flows.changed() => break,
                     outgoing = async {
                         tokio::select! {
                             () = numbering.line_is_clear() => {}
@@ -275,15 +436,7 @@ impl Session {
                     } => outgoing,
                 };
                 let Some(outgoing) = outgoing else { break };
-                let mut chunk = first.take().unwrap_or_else(|| AudioChunk {
-                    call_id: format.call_id.clone(),
-                    sample_rate: format.sample_rate,
-                    channels: format.channels,
-                    codec: format.codec.clone(),
-                    ..AudioChunk::default()
-                });
-                numbering.stamp(&mut chunk, outgoing);
-                yield chunk;
+                yield chunk_of(&numbering, outgoing);
             }
             numbering.say_all_is_said();
         }
@@ -299,43 +452,56 @@ impl Session {
             if numbering.all_is_said() && numbering.nothing_will_come() {
                 return StreamEnd::Completed;
             }
-            let chunk = match patient(responses.message(), LAST_ANSWER, numbering).await {
-                Some(Ok(Some(chunk))) => chunk,
+            let answer = tokio::select! {
+                // The first one is preferred: nothing is lost on it.
+                biased;
+                answer = patient(responses.message(), LAST_ANSWER, numbering) => answer,
+                winner = self.overtake(numbering) => {
+                    return StreamEnd::Overtaken(Box::new(winner));
+                }
+            };
+            match answer {
+                Some(Ok(Some(chunk))) => self.take(chunk, numbering, heard),
                 Some(Ok(None)) if self.uplink.is_closed() => return StreamEnd::Completed,
                 Some(Ok(None)) => return StreamEnd::Broken("the server ended the call".to_owned()),
                 Some(Err(status)) => return self.ended_by(&status, *heard),
                 // Whatever is still due will not come.
                 None => return StreamEnd::Completed,
-            };
-            if !heard.anything {
-                self.begin();
             }
-            *heard = Heard {
-                anything: true,
-                last: self.clock.now(),
-            };
-            let accepted = chunk.accepted.clone();
-            let incoming = numbering.receive(chunk);
-            let has_sound = !incoming.payload.is_empty();
-            self.deliver(Downlink::Chunk(incoming));
-            self.status.send_modify(|status| {
-                status.chunks_received += 1;
-                status.sound_received += u64::from(has_sound);
-                status.round_trip = numbering.round_trip();
-                if let Some(accepted) = accepted {
-                    status.leg_id = accepted.leg_id;
-                    status.processing_delay_us = Some(accepted.processing_delay_us);
-                }
-            });
         }
+    }
+
+    /// Takes one chunk of the far end.
+    fn take(&self, chunk: AudioChunk, numbering: &Numbering, heard: &mut Heard) {
+        if !heard.anything {
+            self.begin();
+        }
+        *heard = Heard {
+            anything: true,
+            last: self.clock.now(),
+        };
+        let accepted = chunk.accepted.clone();
+        let incoming = numbering.receive(chunk);
+        let has_sound = !incoming.payload.is_empty();
+        self.deliver(Downlink::Chunk(incoming));
+        self.status.send_modify(|status| {
+            status.line = Line::Connected;
+            status.chunks_received += 1;
+            status.sound_received += u64::from(has_sound);
+            status.round_trip = numbering.round_trip();
+            if let Some(accepted) = accepted {
+                status.leg_id = accepted.leg_id;
+                status.processing_delay_us = Some(accepted.processing_delay_us);
+            }
+        });
     }
 
     /// The far end is heard for the first time on this stream.
     fn begin(&self) {
         self.deliver(Downlink::Began);
         self.status.send_modify(|status| {
-            status.reconnects += u64::from(matches!(status.line, Line::Lost { .. }));
-            status.line = Line::Connected;
+            let is_again = matches!(status.line, Line::Lost { .. } | Line::Stalled);
+            status.reconnects += u64::from(is_again);
         });
     }
 
@@ -428,6 +594,26 @@ async fn patient<T>(
         answer = answer => Some(answer),
         () = too_late => None,
     }
+}
+
+/// Asks a server that sends nothing whether it is there: one that is answers a call of a method that
+/// it does not have at once, whatever else it is doing.
+async fn ask_whether_it_lives(mut channel: Channel, numbering: &Numbering) -> Infallible {
+    sleep(ASK_AFTER).await;
+    let mut request = http::Request::new(tonic::body::Body::empty());
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = http::Uri::from_static("/callcenter.CallCenter/AreYouThere");
+    let headers = request.headers_mut();
+    headers.insert("te", http::HeaderValue::from_static("trailers"));
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/grpc"),
+    );
+    let ready = std::future::poll_fn(|cx| channel.poll_ready(cx)).await;
+    if ready.is_ok() && channel.call(request).await.is_ok() {
+        numbering.far_end_lives();
+    }
+    std::future::pending().await
 }
 
 /// The innermost reason, which is the one that a person can do something about.

@@ -266,7 +266,7 @@ impl Simulation {
             return;
         };
         loop {
-            let may_send = !stream.numbering.is_stalled()
+            let may_send = !stream.numbering.would_wait()
                 || self.now.saturating_sub(stream.moved) >= PROBE
                 || self.uplink.is_closed();
             if !may_send {

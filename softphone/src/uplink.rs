@@ -1,23 +1,20 @@
 //! The queue between the engine, which encodes, and the session, which sends: bounded by age.
 //!
-//! A line that cannot send falls behind; what has waited longer than [`MAX_WAIT`] is dropped,
-//! oldest first, counted, and marked on the chunk that follows. The engine never waits here, and
-//! the lock is held for a push or a pop only.
+//! A line that cannot send falls behind; what has waited too long ([`audio::sending_rule`]) is
+//! dropped, oldest first, counted, and marked on the chunk that follows. The engine never waits
+//! here, and the lock is held for a push or a pop only.
 
 use std::{
-    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use audio::sending_rule::{LateQueue, Waiting};
 use bytes::Bytes;
 use proto::callcenter::Gap;
 use tokio::sync::{Notify, watch};
 
 use crate::{clock::Clock, delay::Stages};
-
-/// The longest that sound may wait for the transport.
-pub const MAX_WAIT: Duration = Duration::from_millis(150);
 
 /// One chunk that the engine made, not yet numbered.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +33,32 @@ pub struct Outgoing {
     pub made: Duration,
 }
 
+impl Outgoing {
+    /// One that says nothing, where the sound has come to.
+    pub fn without_sound(media_time: u64, made: Duration) -> Self {
+        Self {
+            payload: Bytes::new(),
+            media_time,
+            stages: Stages::default(),
+            gap: Gap::None,
+            level: 0,
+            made,
+        }
+    }
+}
+
+impl Waiting for Outgoing {
+    fn since(&self) -> Duration {
+        self.made
+    }
+    fn has_sound(&self) -> bool {
+        !self.payload.is_empty()
+    }
+    fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+}
+
 /// The queue. Shared by the engine, which pushes, and the session, which pops.
 #[derive(Debug)]
 pub struct Uplink {
@@ -47,11 +70,10 @@ pub struct Uplink {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Outgoing>,
-    /// Whether something was dropped that no chunk has told of yet.
-    unmarked_drop: bool,
-    dropped: u64,
+    waiting: LateQueue<Outgoing>,
     phase: Phase,
+    /// Where the newest that was pushed stands.
+    media_time: u64,
 }
 
 /// Whether somebody sends what is pushed.
@@ -82,14 +104,14 @@ impl Uplink {
     /// Adds a chunk, and drops those that have waited too long.
     pub fn push(&self, chunk: Outgoing) {
         let mut queue = self.lock();
+        queue.media_time = chunk.media_time;
         match queue.phase {
             Phase::Flowing => {
-                queue.drop_late(chunk.made);
-                queue.waiting.push_back(chunk);
+                queue.waiting.push(chunk);
                 drop(queue);
                 self.filled.notify_one();
             }
-            Phase::Interrupted => queue.count_drop(&chunk),
+            Phase::Interrupted => queue.waiting.count_drop(&chunk),
             Phase::Before | Phase::Closed => {}
         }
     }
@@ -109,9 +131,7 @@ impl Uplink {
         if queue.phase == Phase::Flowing {
             queue.phase = Phase::Interrupted;
         }
-        while let Some(chunk) = queue.waiting.pop_front() {
-            queue.count_drop(&chunk);
-        }
+        queue.waiting.clear();
     }
 
     /// The next chunk in time to be sent; `None` once the queue is closed and empty.
@@ -119,9 +139,8 @@ impl Uplink {
         loop {
             {
                 let mut queue = self.lock();
-                queue.drop_late(self.clock.now());
-                if let Some(mut chunk) = queue.waiting.pop_front() {
-                    if std::mem::take(&mut queue.unmarked_drop) {
+                if let Some((mut chunk, is_after_a_drop)) = queue.waiting.pop(self.clock.now()) {
+                    if is_after_a_drop {
                         chunk.gap = Gap::Late;
                     }
                     return Some(chunk);
@@ -155,33 +174,17 @@ impl Uplink {
 
     /// Chunks with sound that were dropped because they had waited too long.
     pub fn dropped(&self) -> u64 {
-        self.lock().dropped
+        self.lock().waiting.dropped()
+    }
+
+    /// Where the newest chunk stands that the engine made, sent or not.
+    pub fn media_time(&self) -> u64 {
+        self.lock().media_time
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing that is done under the lock can panic half-way.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    fn drop_late(&mut self, now: Duration) {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|oldest| now.saturating_sub(oldest.made) > MAX_WAIT)
-        {
-            if let Some(late) = self.waiting.pop_front() {
-                self.count_drop(&late);
-            }
-        }
-    }
-
-    fn count_drop(&mut self, chunk: &Outgoing) {
-        if !chunk.payload.is_empty() {
-            self.dropped += 1;
-            self.unmarked_drop = true;
-        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{ops::Range, time::Duration};
 
-use audio::{ToneReport, impairment::Impairment};
+use audio::{ToneReport, impairment::Impairment, sending_rule::LONGEST_WAIT};
 use serde::{Serialize, Serializer};
 
-use crate::{line_trace, session::SessionEnd, uplink::MAX_WAIT};
+use crate::{line_trace, session::SessionEnd};
 
 /// Most of the playing time that may be concealed.
 const MOST_CONCEALED: f64 = 0.01;
@@ -137,7 +137,7 @@ impl Stalled {
         let longest = stalls.iter().map(lasts).max();
         Self {
             ratio: all.as_secs_f64() / length.as_secs_f64().max(1e-3),
-            longest_ms: longest.map_or(0.0, |stall| (stall + MAX_WAIT).as_secs_f32() * 1e3),
+            longest_ms: longest.map_or(0.0, |stall| (stall + LONGEST_WAIT).as_secs_f32() * 1e3),
         }
     }
 }

@@ -1,0 +1,357 @@
+//! One leg between its two streams: a task that reads requests and makes answers, and the stream
+//! that the transport takes the answers from.
+//!
+//! Both run on the thread of their connection. They are two because the transport does not ask for
+//! answers while its peer does not read, and requests are to be read all the same: acknowledgements
+//! are among them, and what nobody reads is charged to the whole connection.
+
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use audio::sending_rule::LONGEST_WAIT;
+use futures_util::Stream;
+use proto::callcenter::AudioChunk;
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+    time::timeout,
+};
+use tonic::{Code, Status};
+
+use crate::{
+    MAX_MESSAGE_BYTES,
+    call_center::CallCenterConfig,
+    downlink::Downlink,
+    lab::stamped,
+    leg::{Answer, Leg, LegError, LegTotals},
+    leg_log::LegLog,
+    place::Place,
+};
+
+/// So many chunks are processed in a row before others on this thread have their turn: some two
+/// milliseconds of work.
+const CHUNKS_A_TURN: u32 = 8;
+
+/// What one leg reads: the chunks of its peer.
+pub(crate) trait Requests: Send + 'static {
+    /// The next chunk; `None` after a half-close. May be dropped half-way without loss.
+    fn next(&mut self) -> impl Future<Output = Result<Option<AudioChunk>, Status>> + Send;
+}
+
+impl Requests for tonic::Streaming<AudioChunk> {
+    fn next(&mut self) -> impl Future<Output = Result<Option<AudioChunk>, Status>> + Send {
+        self.message()
+    }
+}
+
+/// Begins a leg: its task runs from now on. The stream yields the answers; the leg is over when it
+/// is dropped.
+pub(crate) fn begin(
+    requests: impl Requests,
+    config: Arc<CallCenterConfig>,
+    shutdown: watch::Receiver<Option<String>>,
+    log: LegLog,
+    place: Place,
+) -> Answers {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            downlink: Downlink::plain(),
+            all_is_read: false,
+            end: None,
+            taker: None,
+            log,
+            place,
+        }),
+        taken: Notify::new(),
+    });
+    let task = LegTask {
+        requests,
+        config,
+        shared: Arc::clone(&shared),
+        leg: None,
+    };
+    let task = tokio::spawn(task.run(shutdown)).abort_handle();
+    Answers { shared, task }
+}
+
+/// What the two share. The lock is held for a few additions.
+struct Shared {
+    state: Mutex<State>,
+    /// An answer was taken.
+    taken: Notify,
+}
+
+struct State {
+    downlink: Downlink,
+    /// Whether the task waits for requests, so that none lies unread.
+    all_is_read: bool,
+    /// How the stream ends once everything in the downlink is taken.
+    end: Option<Result<(), Status>>,
+    taker: Option<Waker>,
+    log: LegLog,
+    place: Place,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is there to be taken, or the end.
+    fn wake_taker(&self, mut state: MutexGuard<'_, State>) {
+        let taker = state.taker.take();
+        drop(state);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+    }
+}
+
+/// The response stream.
+pub struct Answers {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Stream for Answers {
+    type Item = Result<AudioChunk, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut state = self.shared.lock();
+        let now = state.log.elapsed();
+        let all_is_read = state.all_is_read && state.end.is_none();
+        if let Some(chunk) = state.downlink.pop(now, all_is_read) {
+            drop(state);
+            self.shared.taken.notify_one();
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match &mut state.end {
+            Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
+            None => {
+                state.taker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.task.abort();
+        let mut state = self.shared.lock();
+        let (bytes_out, dropped_late) = (state.downlink.bytes_out(), state.downlink.dropped_late());
+        state.log.sent(bytes_out, dropped_late);
+    }
+}
+
+/// Reads requests and makes answers.
+struct LegTask<R> {
+    requests: R,
+    config: Arc<CallCenterConfig>,
+    shared: Arc<Shared>,
+    leg: Option<Lines>,
+}
+
+/// What makes answers of requests.
+enum Lines {
+    Sound(Box<Leg>),
+    Lab(LegTotals),
+}
+
+impl<R: Requests> LegTask<R> {
+    async fn run(mut self, mut shutdown: watch::Receiver<Option<String>>) {
+        let end = tokio::select! {
+            biased;
+            reason = ended(&mut shutdown) => Err(Status::unavailable(reason)),
+            end = self.answer_all() => end,
+        };
+        let goes_on = end.is_err();
+        self.end(end);
+        if goes_on {
+            // The peer may say more before it has read the end; unread, that would be charged to
+            // its whole connection. The transport ends this when it drops the answers.
+            while let Ok(Some(_)) = self.requests.next().await {}
+        }
+    }
+
+    /// Until the half-close, or until the leg must end.
+    async fn answer_all(&mut self) -> Result<(), Status> {
+        let mut in_a_row = 0;
+        loop {
+            self.room_for_an_answer().await?;
+            let Some((chunk, has_waited)) = self.next_request().await? else {
+                return match self.leg {
+                    Some(_) => Ok(()),
+                    None => Err(Status::invalid_argument(
+                        "the stream ended before its first chunk; send at least one AudioChunk with codec, sample_rate and channels",
+                    )),
+                };
+            };
+            self.answer(chunk)?;
+            in_a_row = if has_waited { 0 } else { in_a_row + 1 };
+            if in_a_row == CHUNKS_A_TURN {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Returns when one more answer may be made.
+    async fn room_for_an_answer(&mut self) -> Result<(), Status> {
+        loop {
+            {
+                let mut state = self.shared.lock();
+                let now = state.log.elapsed();
+                let idle = self.config.idle_timeout;
+                if state.downlink.untaken_for(now) >= idle {
+                    return Err(Status::deadline_exceeded(format!(
+                        "no answer was read for {}; a party that does not want to hear hangs up",
+                        humantime::format_duration(idle)
+                    )));
+                }
+                if state.downlink.has_room(now) {
+                    return Ok(());
+                }
+            }
+            // Room comes when an answer is taken, or when one is so late that it is dropped.
+            let patience = self.config.idle_timeout.min(LONGEST_WAIT);
+            let _ = timeout(patience, self.shared.taken.notified()).await;
+        }
+    }
+
+    /// The next chunk and whether it had to be waited for, or `None` at half-close.
+    async fn next_request(&mut self) -> Result<Option<(AudioChunk, bool)>, Status> {
+        let mut next = pin!(self.requests.next());
+        let at_once = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+        let (chunk, has_waited) = match at_once {
+            Poll::Ready(chunk) => (chunk, false),
+            Poll::Pending => {
+                self.shared.lock().all_is_read = true;
+                let idle = self.config.idle_timeout;
+                let chunk = timeout(idle, next).await.map_err(|_| {
+                    Status::deadline_exceeded(format!(
+                        "no chunk for {}; a party with nothing to say sends a chunk without audio now and then",
+                        humantime::format_duration(idle)
+                    ))
+                })?;
+                self.shared.lock().all_is_read = false;
+                (chunk, true)
+            }
+        };
+        Ok(chunk.map_err(readable)?.map(|chunk| (chunk, has_waited)))
+    }
+
+    fn answer(&mut self, chunk: AudioChunk) -> Result<(), Status> {
+        // A panic here would be a fault of ours in one leg, and must stay in it.
+        catch_unwind(AssertUnwindSafe(|| self.answer_or_error(chunk)))
+            .unwrap_or_else(|_| Err(LegError::Internal("a fault ended this leg".to_owned())))
+            .map_err(|error| match error {
+                LegError::Internal(_) => Status::internal(error.to_string()),
+                _ => Status::invalid_argument(error.to_string()),
+            })
+    }
+
+    fn answer_or_error(&mut self, chunk: AudioChunk) -> Result<(), LegError> {
+        let lines = match &mut self.leg {
+            Some(lines) => lines,
+            None => {
+                let lines = open(&chunk, &self.config, &self.shared)?;
+                self.leg.insert(lines)
+            }
+        };
+        match lines {
+            Lines::Sound(leg) => {
+                let (arrived, age_us) = {
+                    let mut state = self.shared.lock();
+                    let now = state.log.elapsed();
+                    (now, state.downlink.receive(&chunk, now))
+                };
+                let answer = leg.answer(&chunk, arrived, age_us);
+                let totals = leg.totals();
+                self.push(answer, totals)
+            }
+            Lines::Lab(totals) => {
+                totals.chunks += 1;
+                totals.bytes_in += chunk.audio_data.len() as u64;
+                let totals = *totals;
+                let answer = Answer {
+                    chunk: stamped(chunk),
+                    ..Answer::default()
+                };
+                self.push(Ok(answer), totals)
+            }
+        }
+    }
+
+    fn push(&self, answer: Result<Answer, LegError>, totals: LegTotals) -> Result<(), LegError> {
+        let mut state = self.shared.lock();
+        state.log.received(totals);
+        let now = state.log.elapsed();
+        state.downlink.push(answer?, now);
+        self.shared.wake_taker(state);
+        Ok(())
+    }
+
+    fn end(&self, end: Result<(), Status>) {
+        let mut state = self.shared.lock();
+        state.log.outcome(match &end {
+            Ok(()) => "ended by the peer".to_owned(),
+            Err(status) => format!("{:?}: {}", status.code(), status.message()),
+        });
+        let now = state.log.elapsed();
+        if state.downlink.untaken_for(now) >= self.config.idle_timeout {
+            state.downlink.clear();
+            state.place.give_up_unread();
+        }
+        state.end = Some(end);
+        self.shared.wake_taker(state);
+    }
+}
+
+/// Opens a leg with the first chunk of its stream.
+fn open(first: &AudioChunk, config: &CallCenterConfig, shared: &Shared) -> Result<Lines, LegError> {
+    let mut state = shared.lock();
+    if config.lab {
+        state.log.start(&first.call_id, "lab");
+        return Ok(Lines::Lab(LegTotals::default()));
+    }
+    let leg = Leg::open(first, state.log.leg_id().to_owned(), &config.effects)?;
+    state.log.start(leg.call_id(), &leg.format().to_string());
+    state.downlink = leg.downlink();
+    Ok(Lines::Sound(Box::new(leg)))
+}
+
+/// Waits until the streams in flight must end, and says why.
+async fn ended(shutdown: &mut watch::Receiver<Option<String>>) -> String {
+    let reason = shutdown
+        .wait_for(Option::is_some)
+        .await
+        .map(|reason| reason.clone());
+    match reason {
+        Ok(reason) => reason.unwrap_or_default(),
+        // Whoever could end the service is gone: it never ends.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// What tonic reports for a message it could not take, in the contract's words.
+fn readable(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => Status::invalid_argument(format!(
+            "a message is larger than the {MAX_MESSAGE_BYTES} bytes that are accepted; send shorter chunks (20 ms are usual)"
+        )),
+        Code::Internal if status.message().contains("decode") => Status::invalid_argument(
+            "a message could not be read as an AudioChunk; check that the peer was built from callcenter.proto",
+        ),
+        _ => status,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! A leg on a paused clock, between a scripted peer and a transport that takes when it may.
+
+use std::time::Duration;
+
+use audio::Effects;
+use futures_util::{FutureExt, StreamExt};
+use proto::callcenter::Gap;
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{Instant, sleep},
+};
+
+use super::*;
+use crate::place::Places;
+
+impl Requests for UnboundedReceiver<AudioChunk> {
+    async fn next(&mut self) -> Result<Option<AudioChunk>, Status> {
+        Ok(self.recv().await)
+    }
+}
+
+const IDLE: Duration = Duration::from_secs(60);
+/// 10 ms at 8 kHz.
+const SAMPLES: u64 = 80;
+const CHUNK: Duration = Duration::from_millis(10);
+
+struct Ends {
+    peer: UnboundedSender<AudioChunk>,
+    answers: Answers,
+    places: Arc<Places>,
+    /// Keeps the service from ending.
+    _shutdown: watch::Sender<Option<String>>,
+    sent: u64,
+    newest: u64,
+    newest_came: Instant,
+}
+
+fn leg() -> Ends {
+    let config = CallCenterConfig {
+        effects: Effects::none(),
+        lab: false,
+        idle_timeout: IDLE,
+        max_legs: 1,
+    };
+    let (peer, requests) = unbounded_channel();
+    let (shutdown, ends) = watch::channel(None);
+    let places = Arc::default();
+    let place = Place::take(&places, 1).unwrap();
+    let log = LegLog::new("leg-1".to_owned(), "a test".to_owned());
+    Ends {
+        peer,
+        answers: begin(requests, Arc::new(config), ends, log, place),
+        places,
+        _shutdown: shutdown,
+        sent: 0,
+        newest: 0,
+        newest_came: Instant::now(),
+    }
+}
+
+impl Ends {
+    /// The next 10 ms, numbered, acknowledging what was taken.
+    fn say(&mut self) {
+        self.sent += 1;
+        let chunk = AudioChunk {
+            sequence: self.sent,
+            media_time: SAMPLES * (self.sent - 1),
+            ack_sequence: self.newest,
+            ack_delay_us: self.newest_came.elapsed().as_micros() as u32,
+            ..self.plain()
+        };
+        self.peer.send(chunk).unwrap();
+    }
+
+    fn plain(&self) -> AudioChunk {
+        AudioChunk {
+            audio_data: vec![0; 2 * SAMPLES as usize].into(),
+            call_id: "a-call".to_owned(),
+            sample_rate: 8_000,
+            channels: 1,
+            codec: "pcm".to_owned(),
+            ..AudioChunk::default()
+        }
+    }
+
+    /// The peer has this one, and will acknowledge it.
+    fn reaches(&mut self, sequence: u64) {
+        self.newest = sequence;
+        self.newest_came = Instant::now();
+    }
+
+    /// What the transport is given if it asks now.
+    fn take(&mut self) -> Option<Result<AudioChunk, Status>> {
+        self.answers.next().now_or_never().flatten()
+    }
+
+    /// All that it is given now.
+    fn take_all(&mut self) -> Vec<AudioChunk> {
+        std::iter::from_fn(|| self.take())
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    /// Speaks for so long while the line flows: everything comes back, and is acknowledged.
+    async fn flow(&mut self, chunks: u64) {
+        for _ in 0..chunks {
+            self.say();
+            sleep(CHUNK).await;
+            let taken = self.take_all();
+            assert_eq!(taken.len(), 1);
+            assert_eq!(taken[0].audio_data.len(), 160);
+            assert_eq!(
+                (taken[0].gap(), taken[0].ack_sequence),
+                (Gap::None, self.sent)
+            );
+            self.reaches(taken[0].sequence);
+        }
+    }
+}
+
+fn sound(chunks: &[AudioChunk]) -> Vec<&AudioChunk> {
+    chunks
+        .iter()
+        .filter(|chunk| !chunk.audio_data.is_empty())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_is_acknowledged_no_more_sound_is_handed_over_than_in_150_ms() {
+    let mut ends = leg();
+    ends.flow(100).await;
+    // From here on what the transport takes does not reach the peer, whose own chunks still come.
+    let mut taken = Vec::new();
+    for _ in 0..200 {
+        ends.say();
+        sleep(CHUNK).await;
+        taken.extend(ends.take_all());
+    }
+    let handed_over = sound(&taken).len();
+    assert!((14..=16).contains(&handed_over), "{handed_over}");
+    // Yet each request was acknowledged, and by consecutive numbers.
+    let acks: Vec<_> = taken.iter().map(|chunk| chunk.ack_sequence).collect();
+    assert_eq!(acks, (101..=300).collect::<Vec<_>>());
+    assert!(taken.iter().map(|chunk| chunk.sequence).eq(101..=300));
+    let silent = taken.last().unwrap();
+    assert_eq!(
+        (silent.gap(), silent.media_time),
+        (Gap::Late, taken[handed_over - 1].media_time + SAMPLES)
+    );
+
+    // The peer has received them all, and says so.
+    let newest = silent.sequence;
+    ends.reaches(newest);
+    ends.say();
+    sleep(CHUNK).await;
+    let taken = ends.take_all();
+    let first = &taken[0];
+    assert_eq!(first.gap(), Gap::Late);
+    // What was said within the last 150 ms and no more.
+    assert_eq!(first.media_time, SAMPLES * (301 - 15));
+    assert!(
+        sound(&taken)[1..]
+            .iter()
+            .all(|chunk| chunk.gap() == Gap::None)
+    );
+    assert_eq!(taken.len(), 15);
+    let newest = taken.last().unwrap().sequence;
+    ends.reaches(newest);
+    ends.flow(100).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_transport_does_not_take_in_150_ms_is_dropped() {
+    let mut ends = leg();
+    ends.flow(10).await;
+    for _ in 0..200 {
+        ends.say();
+        sleep(CHUNK).await;
+    }
+    let taken = ends.take_all();
+    assert!((15..=16).contains(&taken.len()), "{}", taken.len());
+    assert_eq!(taken[0].gap(), Gap::Late);
+    assert!(taken[0].media_time >= SAMPLES * (210 - 16));
+    assert_eq!(taken[0].sequence, 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_numbers_and_pours_loses_nothing_while_it_acknowledges() {
+    let mut ends = leg();
+    let mut heard = Vec::new();
+    for _ in 0..50 {
+        for _ in 0..100 {
+            ends.say();
+        }
+        // The requests are read while answers are taken; only then the newest are acknowledged.
+        for _ in 0..60 {
+            tokio::task::yield_now().await;
+            heard.extend(ends.take_all());
+        }
+        sleep(Duration::from_millis(1)).await;
+        heard.extend(ends.take_all());
+        let newest = heard.last().unwrap().sequence;
+        ends.reaches(newest);
+    }
+    assert_eq!(sound(&heard).len(), 5_000);
+    assert!(heard.iter().all(|chunk| chunk.gap() == Gap::None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_behind_unread_sound_are_not_missed() {
+    let mut ends = leg();
+    ends.flow(10).await;
+    ends.say();
+    sleep(CHUNK).await;
+    let newest = ends.take_all()[0].sequence;
+    ends.reaches(newest);
+    // The thread was busy elsewhere for a second, and everything said in it lies there unread.
+    for _ in 0..100 {
+        ends.say();
+    }
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let mut heard = Vec::new();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        heard.extend(ends.take_all());
+    }
+    assert_eq!(sound(&heard).len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_numbers_and_never_acknowledges_is_sent_everything() {
+    let mut ends = leg();
+    for n in 1..=300 {
+        ends.say();
+        sleep(CHUNK).await;
+        let taken = ends.take_all();
+        assert_eq!(sound(&taken).len(), 1, "{n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unnumbered_leg_that_is_not_read_is_held_then_ended_and_its_place_is_free() {
+    let mut ends = leg();
+    for _ in 0..10_000 {
+        ends.peer.send(ends.plain()).unwrap();
+    }
+    sleep(IDLE / 2).await;
+    // Held, and nothing lost: whoever reads in time has it all.
+    for _ in 0..100 {
+        let chunk = ends.answers.next().await.unwrap().unwrap();
+        assert_eq!(chunk.audio_data.len(), 160);
+    }
+    assert!(Place::take(&ends.places, 1).is_err());
+    sleep(IDLE + Duration::from_secs(1)).await;
+    assert!(Place::take(&ends.places, 1).is_ok(), "the place is free");
+    let status = ends.take().unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(
+        status.message().contains("no answer was read for 1m"),
+        "{status}"
+    );
+    assert!(ends.take().is_none());
+    // What it still says is read, and dropped.
+    ends.peer.send(ends.plain()).unwrap();
+    tokio::task::yield_now().await;
+    assert!(!ends.peer.is_closed());
+    drop(ends.answers);
+    sleep(CHUNK).await;
+    assert!(ends.peer.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_numbered_leg_that_is_never_read_is_ended_too() {
+    let mut ends = leg();
+    let began = Instant::now();
+    while Place::take(&ends.places, 1).is_err() {
+        ends.say();
+        sleep(CHUNK).await;
+        assert!(began.elapsed() < IDLE * 2, "it keeps its place");
+    }
+    assert!(began.elapsed() >= IDLE);
+    let status = ends.take().unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_half_close_comes_what_is_due_whether_the_line_has_stalled_or_not() {
+    let mut ends = leg();
+    ends.flow(50).await;
+    for _ in 0..10 {
+        ends.say();
+    }
+    sleep(Duration::from_millis(100)).await;
+    drop(ends.peer);
+    let rest: Vec<_> = ends.answers.collect().await;
+    assert_eq!(rest.len(), 10);
+    assert!(rest.iter().all(Result::is_ok));
+}

@@ -1,0 +1,162 @@
+//! A stretch of line between client and server that can be frozen: bytes stay where they are, as in
+//! a TCP connection whose packets are lost.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpSocket, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    runtime::{Builder, Runtime},
+    sync::watch,
+};
+
+/// Large buffers would take seconds of speech, and a test would measure them.
+const BUFFER_BYTES: u32 = 8 * 1_024;
+
+/// What is frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frozen {
+    Nothing,
+    /// Both directions of the connections with a lower number.
+    Before(usize),
+    /// What servers say, on all connections.
+    Answers,
+}
+
+/// The proxy, on a thread of its own. Gone when dropped.
+pub struct Proxy {
+    addr: SocketAddr,
+    frozen: watch::Sender<Frozen>,
+    connections: watch::Receiver<usize>,
+    runtime: Option<Runtime>,
+}
+
+impl Proxy {
+    /// Starts one that passes everything on to `server`.
+    ///
+    /// # Panics
+    ///
+    /// When the machine gives no socket or thread.
+    pub fn start(server: SocketAddr) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime can be built");
+        let guard = runtime.enter();
+        let socket = small_socket();
+        socket
+            .bind(([127, 0, 0, 1], 0).into())
+            .expect("loopback has a free port");
+        let listener = socket.listen(64).expect("a bound socket listens");
+        drop(guard);
+        let addr = listener.local_addr().expect("it has an address");
+        let (frozen, is_frozen) = watch::channel(Frozen::Nothing);
+        let (count, connections) = watch::channel(0);
+        runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let number = *count.borrow();
+                count.send_replace(number + 1);
+                tokio::spawn(pass_on(client, server, number, is_frozen.clone()));
+            }
+        });
+        Self {
+            addr,
+            frozen,
+            connections,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How many connections there were until now.
+    pub fn connections(&self) -> usize {
+        *self.connections.borrow()
+    }
+
+    /// The connections that are there stand still; new ones flow.
+    pub fn freeze_present(&self) {
+        self.frozen.send_replace(Frozen::Before(self.connections()));
+    }
+
+    /// All connections stand still, new ones, too.
+    pub fn freeze(&self) {
+        self.frozen.send_replace(Frozen::Before(usize::MAX));
+    }
+
+    /// What servers say stands still.
+    pub fn freeze_answers(&self) {
+        self.frozen.send_replace(Frozen::Answers);
+    }
+
+    /// Everything flows again.
+    pub fn thaw(&self) {
+        self.frozen.send_replace(Frozen::Nothing);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Waiting for its tasks is forbidden in an async test.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn small_socket() -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .set_recv_buffer_size(BUFFER_BYTES)
+        .and_then(|()| socket.set_send_buffer_size(BUFFER_BYTES))
+        .and_then(|()| socket.set_nodelay(true))
+        .expect("a socket's buffers can be set");
+    socket
+}
+
+async fn pass_on(
+    client: TcpStream,
+    server: SocketAddr,
+    number: usize,
+    frozen: watch::Receiver<Frozen>,
+) {
+    // A server that is gone is told to the client by the closed connection.
+    let Ok(server) = small_socket().connect(server).await else {
+        return;
+    };
+    let _ = client.set_nodelay(true);
+    let (client_rx, client_tx) = client.into_split();
+    let (server_rx, server_tx) = server.into_split();
+    tokio::select! {
+        () = pump(client_rx, server_tx, number, false, frozen.clone()) => {}
+        () = pump(server_rx, client_tx, number, true, frozen) => {}
+    }
+}
+
+/// Until either side closes.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    number: usize,
+    is_answer: bool,
+    mut frozen: watch::Receiver<Frozen>,
+) {
+    let mut buffer = [0; 1_024];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let flows = |frozen: &Frozen| match frozen {
+            Frozen::Nothing => true,
+            Frozen::Before(first) => number >= *first,
+            Frozen::Answers => !is_answer,
+        };
+        if frozen.wait_for(flows).await.is_err() || to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}
