@@ -72,7 +72,8 @@ pub struct CallArgs {
     #[arg(long, value_name = "LIST", value_parser = Effects::parse)]
     pub effects: Option<Effects>,
 
-    /// Microphone: a name, or an unambiguous part of one. [default: the system's]
+    /// Microphone: a name, or an unambiguous part of one. While it is away the system's takes its
+    /// place. [default: the system's, wherever that goes]
     #[arg(long, value_name = "NAME")]
     pub input: Option<String>,
 

@@ -115,29 +115,30 @@ impl<'a> Desk<'a> {
         self.rig.pactl(&["set-default-source", SOURCES[pair]]);
     }
 
-    /// Puts every stream of a program on the devices of a pair, as a person does with a mixer.
-    pub fn put_streams_on(&self, pair: usize) {
-        for (list, move_it, device) in [
-            ("sink-inputs", "move-sink-input", SINKS[pair]),
-            ("source-outputs", "move-source-output", SOURCES[pair]),
+    /// Puts the streams of a softphone on devices that are nobody's default, as a person does with
+    /// a mixer: from there the server does not take them along when the default moves.
+    ///
+    /// # Panics
+    ///
+    /// When there are none: only those of the native PulseAudio host are found.
+    pub fn put_streams_aside(&self) {
+        for (list, heading, move_it, device) in [
+            ("sink-inputs", "Sink Input #", "move-sink-input", "marker"),
+            (
+                "source-outputs",
+                "Source Output #",
+                "move-source-output",
+                "marker.monitor",
+            ),
         ] {
-            let streams = self.rig.pactl(&["list", "short", list]);
-            // Not the cable's own streams, nor the tape's.
-            for stream in streams.lines() {
-                let words: Vec<_> = stream.split_whitespace().collect();
-                if self.is_softphone(words[2]) {
-                    self.rig.pactl(&[move_it, words[0], device]);
-                }
-            }
+            let streams = self.rig.pactl(&["list", list]);
+            let softphone = streams
+                .split(heading)
+                .find(|stream| stream.contains("application.name = \"cpal"));
+            let number = softphone.and_then(|stream| stream.lines().next());
+            let number = number.unwrap_or_else(|| panic!("no stream of a softphone in {streams}"));
+            self.rig.pactl(&[move_it, number, device]);
         }
-    }
-
-    fn is_softphone(&self, client: &str) -> bool {
-        let clients = self.rig.pactl(&["list", "short", "clients"]);
-        clients.lines().any(|line| {
-            let mut words = line.split_whitespace();
-            words.next() == Some(client) && line.contains("softphone")
-        })
     }
 
     /// Plays a tone of its own ([`FEED_HZ`]) into each microphone, for a minute at most.

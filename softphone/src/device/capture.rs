@@ -197,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_takes_over_begins_with_fresh_sound_of_the_right_age() {
+        let (mut callback, mut ring) = ring(Stream::for_test(48_000, 1), 1);
+        // 400 and then 200 ms old at the first sample of 100 ms each.
+        callback.on_data(&[0.25_f32; 4_800], &info(900_000, 500_000));
+        ring.skip();
+        callback.on_data(&[0.5_f32; 4_800], &info(900_000, 600_000));
+        let mut read = Vec::new();
+        ring.read(&mut read);
+        assert_eq!(read, [0.5; 4_800]);
+        let age = ring.latency_us;
+        assert!((200_000..250_000).contains(&age), "{age} µs");
+    }
+
+    #[test]
     fn a_host_without_timestamps_gives_no_latency() {
         let (mut callback, mut ring) = ring(Stream::for_test(48_000, 1), 1);
         callback.on_data(&[0.0_f32; 480], &info(0, 0));

@@ -12,7 +12,7 @@ use cpal::traits::HostTrait;
 
 use super::course::{Pin, Sighting};
 use super::deadline::{Outstanding, aside};
-use super::{Direction, host, names, open};
+use super::{Direction, find, host, names};
 
 /// Between two questions: whoever follows the default moves within a second of its change.
 const INTERVAL: Duration = Duration::from_millis(400);
@@ -157,12 +157,12 @@ fn answer(
 
 /// `None`: the host does not answer.
 fn sight(host: &Host, direction: Direction, pin: Option<&Pin>) -> Option<Sighting> {
-    let default = open::default_device(host, direction).map(|device| open::label(&device).0);
+    let default = find::default_device(host, direction).map(|device| find::label(&device).0);
     let pinned = match pin {
         None => false,
         // Not whether it can be opened in this direction: to know that, ALSA would open them all.
         Some(pin) => {
-            names::known(host.devices().ok()?.map(|device| open::label(&device)), pin).is_some()
+            names::known(host.devices().ok()?.map(|device| find::label(&device)), pin).is_some()
         }
     };
     if default.is_none() && pin.is_none() {

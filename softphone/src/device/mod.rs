@@ -11,6 +11,8 @@ mod config;
 mod course;
 mod deadline;
 mod error;
+mod find;
+mod home;
 mod host;
 mod latency_line;
 pub mod list;

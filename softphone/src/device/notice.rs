@@ -54,7 +54,10 @@ impl fmt::Display for DeviceNotice {
             }
             DeviceChange::Back { name } => write!(f, "{noun} {name}: back"),
             DeviceChange::Fallback { pinned, name } => {
-                write!(f, "{noun} {pinned}: gone; using {name} until it is back")
+                write!(
+                    f,
+                    "{noun} {pinned}: not available; using {name} until it is back"
+                )
             }
             DeviceChange::Moved { name } => {
                 write!(f, "{noun}: the system's default is {name} now; using that")
@@ -130,7 +133,7 @@ mod tests {
         });
         assert_eq!(
             fallback,
-            "microphone Headset: gone; using Built-in until it is back"
+            "microphone Headset: not available; using Built-in until it is back"
         );
         assert_eq!(
             say(DeviceChange::Back { name: name() }),

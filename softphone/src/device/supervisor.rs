@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use super::callback::{Health, decode, encode};
 use super::course::{Course, Move, Pin};
 use super::deadline::{Outstanding, aside};
-use super::lookout::{Lookout, Question};
+use super::home::Home;
+use super::lookout::Lookout;
 use super::notice::{DeviceChange, DeviceNotice};
-use super::open::{Order, Wanted};
+use super::open::Order;
 use super::watch::{Seen, Step, Watch};
 use super::{DeviceError, DeviceState, DeviceStats, Direction, Placement, RebuildReason};
 
@@ -28,11 +29,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Attempts that may hang at a time. An audio server that is frozen for an hour costs this many
 /// threads, not one per attempt.
 const MAX_HANGING: usize = 4;
-/// A device that is there but cannot be opened is given up for the default after this many
-/// attempts, …
-const PINNED_TRIES: u32 = 2;
-/// … and an audio host for another one: some six seconds, in which its server may start again.
-const HOST_TRIES: u32 = 6;
 
 /// What a stream is: known before it runs, and the same until it ends.
 #[derive(Debug, Clone)]
@@ -76,59 +72,6 @@ pub(super) trait Endpoint: Send + 'static {
 pub(super) struct Opened<R> {
     pub(super) stream: cpal::Stream,
     pub(super) ring: R,
-}
-
-/// What was asked for, and where it was first found.
-#[derive(Debug, Clone)]
-pub(super) struct Home {
-    /// The order of the person.
-    order: Order,
-    host: String,
-    /// The pinned device, and its name for people.
-    pinned: Option<(Pin, String)>,
-}
-
-impl Home {
-    /// Of a stream that was opened on this order.
-    pub(super) fn of(stream: &Stream, order: &Order) -> Self {
-        let pinned = stream.placement == Placement::Pinned;
-        Self {
-            order: order.clone(),
-            host: stream.host.clone(),
-            pinned: pinned.then(|| (stream.pin.clone(), stream.name.clone())),
-        }
-    }
-
-    fn order(&self, device: Wanted) -> Order {
-        Order {
-            host: Some(self.host.clone()),
-            device,
-            ..self.order.clone()
-        }
-    }
-
-    /// The device that was asked for.
-    fn wanted(&self) -> Wanted {
-        match &self.pinned {
-            Some((pin, _)) => Wanted::Pinned(pin.clone()),
-            None => Wanted::Default,
-        }
-    }
-
-    /// The system's default, as who may be away from home.
-    fn default(&self) -> Wanted {
-        match self.pinned {
-            Some(_) => Wanted::Fallback,
-            None => Wanted::Default,
-        }
-    }
-
-    fn question(&self) -> Question {
-        Question {
-            host: self.host.clone(),
-            pin: self.pinned.as_ref().map(|(pin, _)| pin.clone()),
-        }
-    }
 }
 
 /// The engine's end of a device that is opened again whenever it is lost.
@@ -315,24 +258,17 @@ impl<R: Endpoint> Supervisor<R> {
         self.tries = self.tries.saturating_add(1);
         let opened = self
             .attempt(self.home.order(self.home.wanted()), OPEN_DEADLINE)
-            .or_else(|error| self.attempt(self.instead(error)?, OPEN_DEADLINE));
+            .or_else(
+                |error| match self.home.instead(self.tries, error.as_ref()) {
+                    Some(order) => self.attempt(order, OPEN_DEADLINE),
+                    None => Err(error),
+                },
+            );
         let opened = opened.ok()?;
         self.shared.rebuilds.fetch_add(1, Ordering::Relaxed);
         let code = encode(None);
         self.shared.rebuilding.store(code, Ordering::Relaxed);
         Some(self.take(opened, true))
-    }
-
-    /// What to open instead of the device that was asked for, if it is time for that.
-    fn instead(&self, error: Option<DeviceError>) -> Result<Order, Option<DeviceError>> {
-        let gone = matches!(error, Some(DeviceError::NoSuchDevice { .. }));
-        let mut order = self.home.order(self.home.default());
-        if self.tries >= HOST_TRIES {
-            order.host.clone_from(&self.home.order.host);
-        } else if self.home.pinned.is_none() || (!gone && self.tries < PINNED_TRIES) {
-            return Err(error);
-        }
-        Ok(order)
     }
 
     /// Opens another device while the stream still plays, if it is time for that.
@@ -389,9 +325,9 @@ impl<R: Endpoint> Supervisor<R> {
     fn tell_of_change(&self, before: &Stream, was_lost: bool) {
         let elsewhere = before.pin.id != self.on.pin.id || before.host != self.on.host;
         let name = self.on.name.clone();
-        let change = match (self.on.placement, &self.home.pinned) {
-            (Placement::Fallback, Some((_, pinned))) if before.placement == Placement::Pinned => {
-                let pinned = pinned.clone();
+        let change = match (self.on.placement, self.home.pinned()) {
+            (Placement::Fallback, Some(pinned)) if before.placement == Placement::Pinned => {
+                let pinned = pinned.to_owned();
                 DeviceChange::Fallback { pinned, name }
             }
             (Placement::Pinned, _) if before.placement == Placement::Fallback => {

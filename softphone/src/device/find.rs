@@ -1,0 +1,85 @@
+//! Finds the device that is meant among those of a host. Runs on threads that may be abandoned.
+
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{Device, Host};
+
+use super::course::Pin;
+use super::open::Wanted;
+use super::{DeviceError, Direction, names};
+
+/// The device, and how to know it again.
+pub(super) fn find_device(
+    host: &Host,
+    host_name: &str,
+    direction: Direction,
+    wanted: &Wanted,
+) -> Result<(Device, Pin), DeviceError> {
+    let words = match wanted {
+        Wanted::Default | Wanted::Fallback => {
+            let device = default_device(host, direction).ok_or_else(|| DeviceError::NoAudio {
+                direction,
+                tried: vec![format!(
+                    "{host_name}: it has no default {}",
+                    direction.noun()
+                )],
+            })?;
+            let (id, name) = label(&device);
+            return Ok((
+                device,
+                Pin {
+                    id,
+                    name: Some(name),
+                },
+            ));
+        }
+        Wanted::Named(words) => words,
+        Wanted::Pinned(pin) => &pin.id,
+    };
+    let mut devices = devices(host, direction).map_err(|error| DeviceError::HostUnavailable {
+        host: host_name.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let labels: Vec<_> = devices.iter().map(label).collect();
+    let index = match wanted {
+        Wanted::Pinned(pin) => {
+            names::known(labels.iter().cloned(), pin).ok_or_else(|| "it is gone".to_owned())
+        }
+        _ => names::find(&labels, words),
+    };
+    match index {
+        Ok(index) => Ok((devices.swap_remove(index), names::pin(&labels, index))),
+        Err(hint) => Err(DeviceError::NoSuchDevice {
+            direction,
+            wanted: words.clone(),
+            host: host_name.to_owned(),
+            hint,
+        }),
+    }
+}
+
+/// What is used when nobody asks for another.
+pub(super) fn default_device(host: &Host, direction: Direction) -> Option<Device> {
+    match direction {
+        Direction::Input => host.default_input_device(),
+        Direction::Output => host.default_output_device(),
+    }
+}
+
+/// Identifier and name of a device.
+pub(super) fn label(device: &Device) -> (String, String) {
+    let name = device.to_string();
+    let id = device.id();
+    (
+        id.map_or_else(|_| name.clone(), |id| id.id().to_owned()),
+        name,
+    )
+}
+
+/// All devices of a host.
+pub(super) fn devices(host: &Host, direction: Direction) -> Result<Vec<Device>, cpal::Error> {
+    let fits = |device: &Device| match direction {
+        Direction::Input => device.supports_input(),
+        Direction::Output => device.supports_output(),
+    };
+    Ok(host.devices()?.filter(fits).collect())
+}

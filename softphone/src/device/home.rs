@@ -1,0 +1,143 @@
+//! Where a stream belongs: what was asked for, the host it was first found on, and what may take
+//! its place. Pure; the supervisor's thread acts on it.
+
+use super::course::Pin;
+use super::lookout::Question;
+use super::open::{Order, Wanted};
+use super::supervisor::Stream;
+use super::{BufferWish, DeviceError, Placement};
+
+/// A device that is there but cannot be opened is given up for the default after this many
+/// attempts, …
+const PINNED_TRIES: u32 = 2;
+/// … and an audio host for another one: some six seconds, in which its server may start again.
+const HOST_TRIES: u32 = 6;
+
+/// What was asked for, and where it was first found.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    /// The host that the person asked for.
+    asked_host: Option<String>,
+    /// The host that it was.
+    host: String,
+    /// The pinned device, and its name for people.
+    pinned: Option<(Pin, String)>,
+    buffer: BufferWish,
+}
+
+impl Home {
+    /// Of a stream that was opened on this order.
+    pub(super) fn of(stream: &Stream, order: &Order) -> Self {
+        let pinned = stream.placement == Placement::Pinned;
+        Self {
+            asked_host: order.host.clone(),
+            buffer: order.buffer,
+            host: stream.host.clone(),
+            pinned: pinned.then(|| (stream.pin.clone(), stream.name.clone())),
+        }
+    }
+
+    /// An order for another device, on the first host.
+    pub(super) fn order(&self, device: Wanted) -> Order {
+        Order {
+            host: Some(self.host.clone()),
+            device,
+            buffer: self.buffer,
+        }
+    }
+
+    /// The device that was asked for.
+    pub(super) fn wanted(&self) -> Wanted {
+        match &self.pinned {
+            Some((pin, _)) => Wanted::Pinned(pin.clone()),
+            None => Wanted::Default,
+        }
+    }
+
+    /// The system's default, for who may want another.
+    pub(super) fn default(&self) -> Wanted {
+        match self.pinned {
+            Some(_) => Wanted::Fallback,
+            None => Wanted::Default,
+        }
+    }
+
+    pub(super) fn question(&self) -> Question {
+        Question {
+            host: self.host.clone(),
+            pin: self.pinned.as_ref().map(|(pin, _)| pin.clone()),
+        }
+    }
+
+    /// The name of the pinned device.
+    pub(super) fn pinned(&self) -> Option<&str> {
+        self.pinned.as_ref().map(|(_, name)| name.as_str())
+    }
+
+    /// What to open instead of the device that was asked for after so many `tries` to get it, the
+    /// last of which ended with `error`; `None`: it is too early for that.
+    pub(super) fn instead(&self, tries: u32, error: Option<&DeviceError>) -> Option<Order> {
+        let gone = matches!(error, Some(DeviceError::NoSuchDevice { .. }));
+        let mut order = self.order(self.default());
+        if tries >= HOST_TRIES {
+            order.host.clone_from(&self.asked_host);
+        } else if self.pinned.is_none() || (!gone && tries < PINNED_TRIES) {
+            return None;
+        }
+        Some(order)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Direction;
+    use super::*;
+
+    fn home(named: bool) -> Home {
+        let order = Order {
+            host: None,
+            device: Wanted::Default,
+            buffer: BufferWish::default(),
+        };
+        let mut stream = Stream::for_test(48_000, 1);
+        if named {
+            stream.placement = Placement::Pinned;
+        }
+        Home::of(&stream, &order)
+    }
+
+    fn gone() -> DeviceError {
+        DeviceError::NoSuchDevice {
+            direction: Direction::Input,
+            wanted: "test".to_owned(),
+            host: "test".to_owned(),
+            hint: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_pinned_device_that_is_gone_is_replaced_at_once_on_its_own_host() {
+        let order = home(true).instead(1, Some(&gone())).unwrap();
+        assert_eq!(order.host.as_deref(), Some("test"));
+        assert!(matches!(order.device, Wanted::Fallback));
+    }
+
+    #[test]
+    fn one_that_is_there_gets_a_second_chance() {
+        assert!(home(true).instead(1, None).is_none());
+        assert!(home(true).instead(2, None).is_some());
+    }
+
+    #[test]
+    fn a_host_is_left_only_after_its_server_had_time_to_start_again() {
+        for tries in 1..HOST_TRIES {
+            assert!(home(false).instead(tries, None).is_none());
+            let order = home(true).instead(tries, Some(&gone())).unwrap();
+            assert_eq!(order.host.as_deref(), Some("test"));
+        }
+        for named in [false, true] {
+            let order = home(named).instead(HOST_TRIES, None).unwrap();
+            assert_eq!(order.host, None, "any that works");
+        }
+    }
+}
