@@ -29,6 +29,8 @@ const LAG: f64 = 1.5;
 /// line: it teaches nothing, and neither do the next seconds, until it is smoothed away.
 const LEARNABLE: f64 = 0.005;
 const UNTEACHABLE_FOR: f64 = 4.0 * SMOOTHING;
+/// In seconds. A greater step of the error counts as one of this, so that it is smoothed away in time.
+const LARGEST_STEP: f64 = 0.05;
 /// In seconds. A greater error is worked off no faster, so that nobody hears it.
 const REACH: f64 = 0.003;
 /// The most by which the pitch is changed: 500 ppm are 0.9 cents, a fifth of what trained ears tell
@@ -77,6 +79,7 @@ impl DriftControl {
             return self.relative_ratio();
         }
         let (mut error, mut foreseen) = self.error.unwrap_or((newest, newest));
+        let newest = newest.clamp(error - LARGEST_STEP, error + LARGEST_STEP);
         error += (newest - error) * (1.0 - (-elapsed / SMOOTHING).exp());
         self.shown += (self.correction - self.shown) * (1.0 - (-elapsed / LAG).exp());
         foreseen += (self.shown - self.drift) * elapsed;
