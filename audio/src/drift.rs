@@ -29,6 +29,8 @@ const LAG: f64 = 1.5;
 /// line: it teaches nothing, and neither do the next seconds, until it is smoothed away.
 const LEARNABLE: f64 = 0.005;
 const UNTEACHABLE_FOR: f64 = 4.0 * SMOOTHING;
+/// In seconds. A greater step of the error counts as one of this, so that it is smoothed away in time.
+const LARGEST_STEP: f64 = 0.05;
 /// In seconds. A greater error is worked off no faster, so that nobody hears it.
 const REACH: f64 = 0.003;
 /// The most by which the pitch is changed: 500 ppm are 0.9 cents, a fifth of what trained ears tell
@@ -77,6 +79,7 @@ impl DriftControl {
             return self.relative_ratio();
         }
         let (mut error, mut foreseen) = self.error.unwrap_or((newest, newest));
+        let newest = newest.clamp(error - LARGEST_STEP, error + LARGEST_STEP);
         error += (newest - error) * (1.0 - (-elapsed / SMOOTHING).exp());
         self.shown += (self.correction - self.shown) * (1.0 - (-elapsed / LAG).exp());
         foreseen += (self.shown - self.drift) * elapsed;
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_does_not_throw_the_estimate_off() {
+    fn a_burst_that_nobody_announces_passes_and_moves_the_queue_by_two_milliseconds() {
         let mut queue = Queue::new(-200.0);
         for _ in 0..6_000 {
             queue.step(0.0);
@@ -223,15 +226,16 @@ mod tests {
             for _ in 0..50 {
                 queue.step(seen);
             }
-            for _ in 0..500 {
+            let (mut off, mut moved) = (0.0_f64, 0.0_f64);
+            for _ in 0..3_500 {
                 queue.step(0.0);
-                let off = (queue.control.ppm() - before).abs();
-                assert!(off < 30.0, "{seen}: {off} ppm");
-                assert!(queue.ms().abs() < 2.2, "{seen}: {} ms", queue.ms());
+                off = off.max((queue.control.ppm() - before).abs());
+                moved = moved.max(queue.ms().abs());
             }
-            for _ in 0..3_000 {
-                queue.step(0.0);
-            }
+            println!("{seen} for a second: at most {off:.0} ppm off, {moved:.2} ms");
+            // Measured: 60 ppm and 1.9 ms, whatever the size, and then learned anew.
+            assert!(off < 75.0 && moved < 2.5, "{seen}: {off} ppm, {moved} ms");
+            assert!((queue.control.ppm() - before).abs() < 10.0, "{seen}");
         }
         let learned = queue.control.ppm();
         queue.control.hold();

@@ -236,3 +236,23 @@ fn noise(count: usize) -> Vec<f32> {
     };
     (0..count).map(next).collect()
 }
+
+#[test]
+fn all_together_the_line_is_back_at_its_target_within_a_second() {
+    for ppm in [-200, 200] {
+        let words = format!("jitter=15ms,stall=300ms@10s,stall=2s@20s,ppm={ppm},seed=7");
+        let line = PlayoutLine {
+            keeps: Some(Duration::from_millis(150)),
+            ..PlayoutLine::new(&words)
+        };
+        let (heard, _) = hear_tone(&line, 32);
+        let before = heard.mean_delay(5.0, 10.0);
+        let most = heard.percentile(23.0, 32.0, 100.0);
+        println!(
+            "{ppm} ppm: before {before:.0}, at most {most:.0} ms; {:?}",
+            heard.stats
+        );
+        assert!(most < before + 20.0, "{before} {most}");
+        assert_eq!(heard.stats.long_concealments, 2, "{:?}", heard.stats);
+    }
+}
