@@ -17,6 +17,9 @@ const MARGIN: Duration = Duration::from_micros(2_500);
 /// One observation: the smallest lead within so much playing. A whole underrun is one, since
 /// nothing arrives in it: a rare stall, however long, does not become everyone's delay.
 const SLOT: Duration = Duration::from_millis(20);
+/// What comes much too late, and the backlog behind it until it has caught up, is one observation as
+/// well, if that takes no longer than so many slots.
+const CATCHING_UP: i64 = 10;
 /// Observations kept: ten seconds. Long enough for the tail of the jitter to show, short enough to
 /// forget a bad moment, and for ±200 ppm of drift to falsify by 2 ms at most.
 const SLOTS: usize = 500;
@@ -62,6 +65,10 @@ pub(crate) struct PlayoutSchedule {
     low: Option<(i64, i64)>,
     current: Option<i64>,
     current_length: i64,
+    /// Played since something arrived for the current observation.
+    open_for: i64,
+    /// The newest lead.
+    newest: i64,
     anchor_pending: bool,
     /// Whether the newest observation was kept without an older one giving way.
     starting: bool,
@@ -84,6 +91,8 @@ impl PlayoutSchedule {
             low: None,
             current: None,
             current_length: 0,
+            open_for: 0,
+            newest: 0,
             anchor_pending: false,
             starting: false,
         }
@@ -138,7 +147,9 @@ impl PlayoutSchedule {
         self.pulled += samples as i64;
         self.current_length += samples as i64;
         self.since_error += samples;
+        self.open_for += samples as i64;
         if self.current_length >= self.slot
+            && !self.is_catching_up()
             && let Some(lead) = self.current.take()
         {
             // A stream begins unlike it goes on: devices fill their buffers, caches are cold. Until
@@ -167,6 +178,10 @@ impl PlayoutSchedule {
             self.judge();
         }
         self.anchor_pending = false;
+        self.newest = lead;
+        if self.current.is_none() {
+            self.open_for = 0;
+        }
         self.current = Some(self.current.map_or(lead, |least| least.min(lead)));
     }
 
@@ -196,6 +211,13 @@ impl PlayoutSchedule {
     pub(crate) fn reserve(&self) -> usize {
         let spread = self.low.map_or(0, |(low, median)| median - low);
         usize::try_from(self.margin + spread * 5 / 4).unwrap_or(0)
+    }
+
+    fn is_catching_up(&self) -> bool {
+        let late = self
+            .low
+            .is_some_and(|(low, _)| self.newest < low - self.slot);
+        late && self.open_for < CATCHING_UP * self.slot
     }
 
     fn judge(&mut self) {
