@@ -33,6 +33,10 @@ const OFF: NearEndOptions = NearEndOptions {
     gain_control: false,
     high_pass: false,
 };
+const HIGH_PASS: NearEndOptions = NearEndOptions {
+    high_pass: true,
+    ..OFF
+};
 const CANCELLER: NearEndOptions = NearEndOptions {
     echo_canceller: true,
     high_pass: true,
@@ -146,7 +150,7 @@ fn part(samples: &[f32], from: usize, to: usize) -> &[f32] {
 
 fn howls(options: NearEndOptions, room: &Room, words: &[f32]) -> (f64, &'static str) {
     let run = run(options, room, part(words, 0, 8), &Far::Loop);
-    let last = rms_dbfs(part(&run.sent, 15, 20));
+    let last = rms_dbfs(part(&run.sent, 15, 20)).max(-127.0);
     (last, if last > HOWL_DBFS { "howls" } else { "quiet" })
 }
 
@@ -177,6 +181,7 @@ fn main() {
     let silence = Room(Vec::new());
     for (name, options) in [
         ("nothing on", OFF),
+        ("high-pass", HIGH_PASS),
         ("canceller", CANCELLER),
         ("canceller, suppressor, gain", ALL),
     ] {
@@ -202,7 +207,7 @@ fn main() {
         "µs"
     );
     for delay_ms in [20, 120, 300] {
-        for gain_db in [-6.0, 0.0, 6.0] {
+        for gain_db in [-18.0, -6.0, 0.0, 6.0] {
             let room = Room::new(delay_ms, gain_db);
             let echo = run(CANCELLER, &room, &[], &Far::Voice(&far));
             let erle = |from, to| {

@@ -28,6 +28,7 @@ struct Row {
     host: &'static str,
     frame_ms: u32,
     effects: &'static str,
+    aec: &'static str,
 }
 
 struct Measured {
@@ -51,7 +52,7 @@ fn main() {
         "Mouth to ear in ms, measured; and stage by stage as the softphone reckons its median second."
     );
     println!(
-        "{:<34} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>6} {:>7} {:>7} {:>6} {:>6} {:>6} {:>7} | {:>9} {:>6} {:>6}",
+        "{:<44} {:>7} {:>6} {:>6} {:>6} {:>5} | {:>6} {:>7} {:>7} {:>6} {:>6} {:>6} {:>7} | {:>9} {:>6} {:>6}",
         "host, chunk, effects",
         "median",
         "p95",
@@ -71,11 +72,12 @@ fn main() {
     );
     for host in ["pulseaudio", "alsa"] {
         for effects in ["highpass,denoise,agc,limiter", "none"] {
-            for frame_ms in [5, 10, 20] {
+            for (frame_ms, aec) in [(5, "off"), (10, "off"), (20, "off"), (5, "on"), (10, "on")] {
                 let row = Row {
                     host,
                     frame_ms,
                     effects,
+                    aec,
                 };
                 let name = row.name();
                 if filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
@@ -94,7 +96,8 @@ impl Row {
         } else {
             "default chain"
         };
-        format!("{}, {} ms, {chain}", self.host, self.frame_ms)
+        let canceller = if self.aec == "on" { ", canceller" } else { "" };
+        format!("{}, {} ms, {chain}{canceller}", self.host, self.frame_ms)
     }
 }
 
@@ -114,6 +117,9 @@ fn measure(row: &Row, feed: &[f32]) -> Result<Measured, Unclean> {
         row.host,
         "--frame-ms",
         &frame_ms,
+        // Off: nothing at all is on at the near end, so nothing is framed or delayed there.
+        "--aec",
+        row.aec,
         "--json",
     ];
     let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
@@ -156,7 +162,7 @@ fn print_row(name: &str, measured: &Measured) {
             .sum()
     };
     println!(
-        "{name:<34} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>6.1} {:>7.1} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>7.1} | {:>7.2} % {:>6.1} {:>6}",
+        "{name:<44} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>5.0} | {:>6.1} {:>7.1} {:>7.1} {:>6.1} {:>6.1} {:>6.1} {:>7.1} | {:>7.2} % {:>6.1} {:>6}",
         measured.median_ms,
         measured.p95_ms,
         measured.first_ms,

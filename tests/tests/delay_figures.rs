@@ -27,7 +27,16 @@ const STEADY_MS: f64 = 10.0;
 fn measure(rig: &Rig, host: &str, feed: &[f32]) -> Result<(f64, f64, Value), Unclean> {
     let server = Server::start(&["--log", "error"]);
     let addr = server.addr().to_string();
-    let args = ["--server", &addr, "--audio-host", host, "--json"];
+    // Who hears only himself would be taken for his own echo.
+    let args = [
+        "--server",
+        &addr,
+        "--audio-host",
+        host,
+        "--aec",
+        "off",
+        "--json",
+    ];
     let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
     softphone.wait_for_stderr("connected", LIMIT);
     let recording = rig.play_and_record(feed, RECORD)?;

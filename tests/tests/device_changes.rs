@@ -19,7 +19,17 @@ const LINE: Duration = Duration::from_millis(300);
 
 fn softphone(rig: &Rig, server: &Server, args: &[&str]) -> Process {
     let addr = server.addr().to_string();
-    let args = [&["--server", &addr, "--json", "--effects", "none"], args].concat();
+    // Who hears only himself would be taken for his own echo.
+    let line = [
+        "--server",
+        &addr,
+        "--json",
+        "--effects",
+        "none",
+        "--aec",
+        "off",
+    ];
+    let args = [&line, args].concat();
     let softphone = Process::start(bin("softphone"), &args, &rig.env());
     softphone.wait_for_stderr("connected", LIMIT);
     softphone
