@@ -250,6 +250,7 @@ fn start_engine(
 #[derive(Default)]
 struct Said {
     line: Line,
+    reconnects: u64,
     devices: [DeviceState; 2],
 }
 
@@ -371,7 +372,12 @@ impl RunningCall {
                 _ => {}
             }
             self.said.line = line.clone();
+        } else if screen.session.reconnects != self.said.reconnects {
+            // So quick that it was never seen otherwise.
+            self.ui
+                .say("the line had stalled; the call goes on on a second one");
         }
+        self.said.reconnects = screen.session.reconnects;
         let devices = [
             (Direction::Input, &screen.engine.microphone),
             (Direction::Output, &screen.engine.speaker),
