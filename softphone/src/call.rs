@@ -266,6 +266,7 @@ struct Said {
     line: Line,
     /// Notices about devices.
     notices: usize,
+    reconnects: u64,
 }
 
 struct RunningCall {
@@ -386,7 +387,12 @@ impl RunningCall {
                 _ => {}
             }
             self.said.line = line.clone();
+        } else if screen.session.reconnects != self.said.reconnects {
+            // So quick that it was never seen otherwise.
+            self.ui
+                .say("the line had stalled; the call goes on on a second one");
         }
+        self.said.reconnects = screen.session.reconnects;
         let notices = &screen.engine.device_notices;
         for notice in notices.after(self.said.notices) {
             self.ui.say(&notice.to_string());

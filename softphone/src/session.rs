@@ -44,8 +44,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The same for a server that we were connected to: each attempt is a new first packet, where the
 /// system would wait ever longer until it sends another. Or four round trips, if that is longer.
-const CONNECT_AGAIN_TIMEOUT: Duration = Duration::from_secs(1);
-const RACE_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_AGAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a second line may take from its connection to its first answer, before it is given up
 /// for a third; or eight round trips, likewise.
@@ -244,7 +243,7 @@ impl Session {
 
     async fn run_stream(&self, again: bool) -> StreamEnd {
         let patience = match again {
-            true => CONNECT_AGAIN_TIMEOUT.max(self.round_trip() * 4),
+            true => self.connect_again_timeout(),
             false => CONNECT_TIMEOUT,
         };
         let channel = tokio::select! {
@@ -359,8 +358,7 @@ impl Session {
 
     /// Opens a second stream without sound, and returns it once the far end has answered.
     async fn second_stream(&self) -> Option<Winner> {
-        let round_trip = self.round_trip();
-        let patience = RACE_CONNECT_TIMEOUT.max(round_trip * 4);
+        let patience = self.connect_again_timeout();
         let channel = timeout(patience, self.connect(patience)).await.ok()?.ok()?;
         let sending = self.sending(false);
         let set_up = Outgoing::without_sound(self.uplink.media_time(), self.clock.now());
@@ -371,13 +369,17 @@ impl Session {
             let first = responses.message().await?;
             Ok::<_, Status>((responses, first))
         };
-        let patience = RACE_ANSWER_TIMEOUT.max(round_trip * 8);
+        let patience = RACE_ANSWER_TIMEOUT.max(self.round_trip() * 8);
         let (responses, first) = timeout(patience, answered).await.ok()?.ok()?;
         Some(Winner {
             sending,
             responses,
             first: first?,
         })
+    }
+
+    fn connect_again_timeout(&self) -> Duration {
+        CONNECT_AGAIN_TIMEOUT.max(self.round_trip() * 4)
     }
 
     fn round_trip(&self) -> Duration {

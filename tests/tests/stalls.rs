@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use caller::{Caller, GoodCall, LIMIT, chunk, connect, later, numbered, resident_bytes, wishing};
+use caller::{Caller, GoodCall, LIMIT, chunk, later, numbered, resident_bytes, wishing};
 use proto::callcenter::{AudioChunk, Gap, call_center_client::CallCenterClient};
 use serde_json::Value;
 use tests::{
@@ -18,12 +18,19 @@ use tests::{
     proxy::Proxy,
     signals::{chirp, read_wav, repeated},
 };
-use tokio::{sync::mpsc, time::interval};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, transport::Endpoint};
 
 const RATE: u32 = 48_000;
 const SAMPLES: u64 = 480;
+
+/// Samples and bytes of 10 ms that are small: while answers stand still, so does the server's leave
+/// to send more than 64 KiB.
+const SMALL: usize = 80;
 
 /// A chunk of 10 ms as a client got it: how old it was by the client's own media time.
 struct Heard {
@@ -43,18 +50,20 @@ async fn speak(proxy: &Proxy, chunks: u64, at: impl Fn(u64)) -> Vec<Heard> {
     let response = client.live_call(requests).await.expect("accepted");
     let mut answers = response.into_inner();
     let mut clock = interval(Duration::from_millis(10));
+    // On a busy machine this end is slower than real time, but never in bursts.
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut said, mut newest, mut heard) = (0, 0, Vec::new());
     let mut newest_came = Instant::now();
     while said < chunks {
         tokio::select! {
             _ = clock.tick() => {
                 at(said);
-                let payload = vec![said as u8; 2 * SAMPLES as usize];
+                let payload = vec![said as u8; SMALL];
                 let chunk = AudioChunk {
-                    media_time: said * SAMPLES,
+                    media_time: said * SMALL as u64,
                     ack_sequence: newest,
                     ack_delay_us: newest_came.elapsed().as_micros() as u32,
-                    ..wishing("none", numbered(said + 1, chunk("pcm", RATE, 1, payload)))
+                    ..wishing("none", numbered(said + 1, chunk("pcmu", 8_000, 1, payload)))
                 };
                 said += 1;
                 requests_tx.send(chunk).expect("the stream is there");
@@ -66,7 +75,7 @@ async fn speak(proxy: &Proxy, chunks: u64, at: impl Fn(u64)) -> Vec<Heard> {
                 newest_came = Instant::now();
                 if !answer.audio_data.is_empty() {
                     heard.push(Heard {
-                        age_ms: (said * SAMPLES - answer.media_time) * 1_000 / u64::from(RATE),
+                        age_ms: (said * SMALL as u64 - answer.media_time) / 8,
                         gap: answer.gap(),
                     });
                 }
@@ -82,11 +91,11 @@ async fn answers_that_would_come_late_are_not_sent() {
     let proxy = Proxy::start(server.addr());
     let heard = speak(&proxy, 500, |said| match said {
         100 => proxy.freeze_answers(),
-        300 => proxy.thaw(),
+        250 => proxy.thaw(),
         _ => {}
     })
     .await;
-    // Of the 200 chunks said meanwhile only what was handed over before the stall was known lay in
+    // Of the 150 chunks said meanwhile only what was handed over before the stall was known lay in
     // the line; and what comes from now on is young again.
     let late = heard.iter().filter(|chunk| chunk.age_ms > 400).count();
     assert!((5..=40).contains(&late), "{late} chunks came late");
@@ -101,7 +110,7 @@ async fn answers_that_would_come_late_are_not_sent() {
         .next()
         .and_then(|count| count.parse().ok())
         .expect("a number");
-    assert!(dropped > 100, "{log}");
+    assert!(dropped > 80, "{log}");
     assert!(500 >= heard.len() as u64 + dropped, "{log}");
 }
 
@@ -281,8 +290,8 @@ fn a_line_that_stays_stalled_is_overtaken_by_a_new_one() {
     let proxy = Proxy::start(server.addr());
     let call = Call::start(&proxy.addr().to_string(), "tone", softphone);
     proxy.freeze_present();
-    call.process.wait_for_stderr("the line has stalled", LIMIT);
-    call.process.wait_for_stderr("the line is back", LIMIT);
+    // "has" as long as it lasts, "had" where it was over before anybody looked.
+    call.process.wait_for_stderr("stalled", LIMIT);
     call.hears(1.5);
     let said = call.process.stderr();
     let (figures, heard) = call.hang_up();
@@ -364,8 +373,6 @@ fn write_glides(path: &Path, seconds: f64) -> Vec<f32> {
 #[derive(Debug)]
 struct Course {
     before: f64,
-    /// From the last good window to the first.
-    outage: f64,
     /// Half a second, a second and 2.7 s after the first good window.
     after: [f64; 3],
 }
@@ -401,7 +408,6 @@ fn course(said: &[f32], heard: &[f32]) -> Course {
     };
     Course {
         before: good[cut - 1].delay_ms,
-        outage: first - good[cut - 1].at_ms - 250.0,
         after: [at(500.0), at(1_000.0), at(2_700.0)],
     }
 }
@@ -426,12 +432,15 @@ fn after_a_real_outage_the_line_is_back_at_its_delay_within_a_second() {
         network.cut();
         call.hears(outage);
         network.mend();
-        call.hears(outage + 5.5);
+        call.hears(7.0);
         let words = call.process.stderr();
         let (figures, heard) = call.hang_up();
         let course = course(&said, &heard);
+        let silent = figures["jitter_buffer"]["longest_concealed_ms"]
+            .as_f64()
+            .expect("a number");
         println!(
-            "cut of {outage} s: {course:.0?}, {} reconnects, {} dropped; {}",
+            "cut of {outage} s: nothing for {silent:.0} ms, delay {course:.0?} ms, {} reconnects, {} dropped; {}",
             figures["reconnects"],
             figures["chunks_dropped"],
             words.replace('\n', " | ")
@@ -440,6 +449,10 @@ fn after_a_real_outage_the_line_is_back_at_its_delay_within_a_second() {
         for after in &course.after[1..] {
             assert!(*after < course.before + 30.0, "{course:?}");
         }
-        assert!(course.outage < outage * 1_000.0 + 2_500.0, "{course:?}");
+        // TCP alone would have made 3.1 s or more of 2, and 13 of 10.
+        assert!(
+            silent < outage * 1_000.0 + 1_600.0,
+            "{silent} ms: {figures}"
+        );
     }
 }
