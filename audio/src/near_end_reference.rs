@@ -21,11 +21,17 @@ use crate::{
 /// How much earlier than the estimated echo the reference is.
 const HEADROOM: Duration = Duration::from_millis(40);
 
+/// But it waits so long at least: shorter latencies than these are not believed either, and a queue
+/// that is looked at every few milliseconds must not be empty when it is.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
+
 /// Latencies beyond this are not believed.
 const MOST: Duration = Duration::from_millis(500);
 
-/// When the queue is off by more than this, it is no drift: it is put right at once, and the canceller has to find
-/// the echo again: a device stood still or was opened again.
+/// When the queue is longer than wanted by this, it is no drift: a device stood still, was opened
+/// again, or has learned better of its latency. Then it is put right at once, and the canceller has
+/// to find the echo again. It is too short as soon as it is empty: nothing would be left of the
+/// reference.
 const JUMP_SAMPLES: f64 = 960.0;
 
 /// Time constant of the filter before that decision, in seconds.
@@ -96,8 +102,10 @@ impl RenderReference {
     ) {
         let wait = (render_latency + capture_latency)
             .min(MOST)
-            .saturating_sub(HEADROOM);
-        let wanted = wait.as_secs_f64() * f64::from(SAMPLE_RATE_HZ) + unframed as f64;
+            .saturating_sub(HEADROOM)
+            .max(LEAST_WAIT);
+        let wait = wait.as_secs_f64() * f64::from(SAMPLE_RATE_HZ);
+        let wanted = wait + unframed as f64;
         let surplus = self.queue.len() as f64 - self.owed as f64 - wanted;
         let passed = now.saturating_sub(self.aligned);
         self.aligned = now;
@@ -105,7 +113,7 @@ impl RenderReference {
             smoothed + (1.0 - (-passed.as_secs_f64() / SMOOTHING_S).exp()) * (surplus - smoothed)
         });
         match smoothed {
-            Some(smoothed) if smoothed.abs() <= JUMP_SAMPLES => {
+            Some(smoothed) if (-wait..=JUMP_SAMPLES).contains(&smoothed) => {
                 self.surplus = Some(smoothed);
                 let ratio = self.drift.update(surplus, passed);
                 self.resampler.set_relative_ratio(ratio);
@@ -147,7 +155,7 @@ impl RenderReference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_signal::{lag, noise};
+    use crate::test_signal::{lag, noise, rms_db};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -211,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_was_played_waits_as_long_as_the_latencies_say_less_the_headroom() {
-        for (render_ms, capture_ms, wait_ms) in [(30, 10, 0), (70, 30, 60), (150, 90, 200)] {
+        for (render_ms, capture_ms, wait_ms) in [(30, 10, 10), (70, 30, 60), (150, 90, 200)] {
             let mut devices = Devices::new(render_ms * MS, capture_ms * MS, 0.0);
             devices.run(3);
             let lag_ms = devices.lag_ms();
@@ -258,6 +266,24 @@ mod tests {
         devices.reference.push(&late, 48_000).unwrap();
         devices.played.extend(late);
         devices.run(1);
+        assert!(
+            (devices.lag_ms() - before).abs() < 1.0,
+            "{} ms",
+            devices.lag_ms()
+        );
+    }
+
+    #[test]
+    fn a_queue_that_runs_dry_is_soon_filled_again() {
+        let mut devices = Devices::new(30 * MS, 10 * MS, 0.0);
+        devices.run(3);
+        let before = devices.lag_ms();
+        // A microphone that gave more than the speaker took, once.
+        devices.capture();
+        devices.capture();
+        devices.run(2);
+        let heard = rms_db(&devices.read[devices.read.len() - 24_000..]);
+        assert!((heard - rms_db(&devices.played)).abs() < 0.5, "{heard} dB");
         assert!(
             (devices.lag_ms() - before).abs() < 1.0,
             "{} ms",

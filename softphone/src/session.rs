@@ -148,6 +148,11 @@ enum StreamEnd {
     Completed,
     Rejected(String),
     Broken(String),
+}
+
+/// How listening to a stream ended.
+enum Received {
+    End(StreamEnd),
     /// A second one was heard first.
     Overtaken(Box<Winner>),
 }
@@ -214,12 +219,6 @@ impl Session {
                 StreamEnd::Completed => return SessionEnd::Completed,
                 StreamEnd::Rejected(why) => return SessionEnd::Rejected(why),
                 StreamEnd::Broken(why) => why,
-                StreamEnd::Overtaken(winner) => match self.run_winner(*winner).await {
-                    StreamEnd::Completed => return SessionEnd::Completed,
-                    StreamEnd::Rejected(why) => return SessionEnd::Rejected(why),
-                    StreamEnd::Broken(why) => why,
-                    StreamEnd::Overtaken(_) => unreachable!(),
-                },
             };
             if matches!(self.status.borrow().line, Line::Connected | Line::Stalled) {
                 ever_connected = true;
@@ -266,17 +265,20 @@ impl Session {
             response = response => response,
             never = ask_whether_it_lives(channel, &sending.numbering) => match never {},
         };
-        let end = match response {
+        let received = match response {
             Some(Ok(response)) => {
                 sending.numbering.far_end_lives();
                 self.receive(response.into_inner(), &sending.numbering, &mut heard)
                     .await
             }
-            Some(Err(status)) => self.ended_by(&status, heard),
-            None => StreamEnd::Completed,
+            Some(Err(status)) => Received::End(self.ended_by(&status, heard)),
+            None => Received::End(StreamEnd::Completed),
         };
         self.stop_sending(sending);
-        end
+        match received {
+            Received::End(end) => end,
+            Received::Overtaken(winner) => self.run_winner(*winner).await,
+        }
     }
 
     /// Goes on with the stream that was heard first, and with the one that overtakes it, and so on.
@@ -292,13 +294,13 @@ impl Session {
             sending.flows.send_replace(true);
             let mut heard = Heard::new(self.clock.now());
             self.take(first, &sending.numbering, &mut heard);
-            let end = self
+            let received = self
                 .receive(responses, &sending.numbering, &mut heard)
                 .await;
             self.stop_sending(sending);
-            match end {
-                StreamEnd::Overtaken(next) => winner = *next,
-                end => return end,
+            match received {
+                Received::End(end) => return end,
+                Received::Overtaken(next) => winner = *next,
             }
         }
     }
@@ -449,27 +451,31 @@ impl Session {
         mut responses: Streaming<AudioChunk>,
         numbering: &Numbering,
         heard: &mut Heard,
-    ) -> StreamEnd {
+    ) -> Received {
         loop {
             if numbering.all_is_said() && numbering.nothing_will_come() {
-                return StreamEnd::Completed;
+                return Received::End(StreamEnd::Completed);
             }
             let answer = tokio::select! {
                 // The first one is preferred: nothing is lost on it.
                 biased;
                 answer = patient(responses.message(), LAST_ANSWER, numbering) => answer,
                 winner = self.overtake(numbering) => {
-                    return StreamEnd::Overtaken(Box::new(winner));
+                    return Received::Overtaken(Box::new(winner));
                 }
             };
-            match answer {
-                Some(Ok(Some(chunk))) => self.take(chunk, numbering, heard),
-                Some(Ok(None)) if self.uplink.is_closed() => return StreamEnd::Completed,
-                Some(Ok(None)) => return StreamEnd::Broken("the server ended the call".to_owned()),
-                Some(Err(status)) => return self.ended_by(&status, *heard),
+            let end = match answer {
+                Some(Ok(Some(chunk))) => {
+                    self.take(chunk, numbering, heard);
+                    continue;
+                }
+                Some(Ok(None)) if self.uplink.is_closed() => StreamEnd::Completed,
+                Some(Ok(None)) => StreamEnd::Broken("the server ended the call".to_owned()),
+                Some(Err(status)) => self.ended_by(&status, *heard),
                 // Whatever is still due will not come.
-                None => return StreamEnd::Completed,
-            }
+                None => StreamEnd::Completed,
+            };
+            return Received::End(end);
         }
     }
 

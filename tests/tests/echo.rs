@@ -13,7 +13,7 @@ use tests::{
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
-const RECORD: Duration = Duration::from_secs(6);
+const RECORD: Duration = Duration::from_secs(10);
 const SPOKEN_SAMPLES: usize = RATE as usize * 5 / 2;
 
 /// Callbacks that found no sound, or no room for it, beyond which a run that failed is repeated: a

@@ -127,7 +127,7 @@ fn what_is_no_address_or_option_is_explained() {
         (&["--max-legs", "0"], 2, "--max-legs"),
         (&["--idle-timeout", "0s"], 2, "--idle-timeout"),
         (&["--drain", "soon"], 2, "--drain"),
-        (&["--log", "a=b=c"], 1, "--log a=b=c"),
+        (&["--log", "a=b=c"], 2, "'a=b=c' for '--log"),
     ] {
         let output = run(bin("server"), args, None, LIMIT);
         assert_eq!(output.code, Some(code), "{args:?}: {output:?}");

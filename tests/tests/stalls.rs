@@ -309,7 +309,7 @@ fn a_line_that_recovers_by_itself_is_kept() {
     let call = Call::start(&proxy.addr().to_string(), "tone", softphone);
     proxy.freeze();
     call.process.wait_for_stderr("the line has stalled", LIMIT);
-    proxy.thaw();
+    proxy.thaw_first();
     call.process.wait_for_stderr("the line is back", LIMIT);
     call.hears(1.5);
     let (figures, heard) = call.hang_up();
