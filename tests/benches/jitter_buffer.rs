@@ -166,7 +166,7 @@ How to read it:
 - *PESQ* (wide band, 1 to 4.64) is of the same line with speech, Opus at 96 kb/s, whose own score is
   the first row's: the nearest to that of the baselines' codec (3.95), which was not the low-delay form
   that a call here uses.
-- The last column was measured before this was built, on like lines: delay (with the line's own) or
+- The last column was measured before this was built, on like lines: delay (taken to be with the line's own) or
   delay 0.1, 0.5, 1.2, 2.7 s after the stall, 10 ms ticks concealed in 20 s, PESQ; first neteq 0.9.1,
   then a 60-line prototype (95th percentile, pitch-period cut and insert, libopus PLC).
 - The packets are 20 ms, the speaker takes 10 ms at once. CPU is printed by the command and not kept
