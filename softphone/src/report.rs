@@ -81,11 +81,10 @@ impl Report {
                 counted(session.reconnects, "reconnect"),
             ));
             lines.push(format!(
-                "  round trip {}, jitter buffer {:.0} ms, concealed {:.2} % ({} up to 60 ms, {} longer, at most {:.0} ms)",
+                "  round trip {}, concealed {:.2} % ({} up to 60 ms, {} longer, at most {:.0} ms)",
                 session
                     .round_trip
                     .map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3)),
-                ms(buffer.depth_us),
                 Self::concealed_ratio(engine) * 100.0,
                 counted(buffer.short_concealments, "time"),
                 buffer.long_concealments,

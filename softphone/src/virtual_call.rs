@@ -97,7 +97,7 @@ pub fn call(args: &CallArgs) -> Result<Report, Verdict> {
     );
     Ok(Report {
         verdict: judge_delay(verdict, &trace),
-        server: "nobody".to_owned(),
+        server: "an echo in this program".to_owned(),
         call_id: "virtual".to_owned(),
         format: plan.format.to_string(),
         frame_ms: args.frame_ms,
