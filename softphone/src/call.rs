@@ -294,7 +294,8 @@ impl RunningCall {
             self.ui
                 .say("use headphones: with --aec off the microphone hears the loudspeaker");
         }
-        self.ui.say("press m to mute, q to hang up");
+        self.ui
+            .say("press m to mute, d for where the time goes, q to hang up");
     }
 
     /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
@@ -310,6 +311,7 @@ impl RunningCall {
                         let muted = self.engine.control().toggle_mute();
                         self.ui.say(if muted { "muted" } else { "unmuted" });
                     }
+                    Key::Delay => self.ui.say(&self.screen().delay_line()),
                 },
                 _ = looks.tick() => {
                     self.look();

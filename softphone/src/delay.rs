@@ -54,6 +54,16 @@ impl Stages {
             .fold(0, |sum, &us| u32::saturating_add(sum, us))
     }
 
+    /// Each by name, in milliseconds, in the order in which sound passes them.
+    pub fn words(&self) -> String {
+        let stages: Vec<String> = Self::NAMES
+            .into_iter()
+            .zip(self.array())
+            .map(|(name, us)| format!("{} {:.1}", name.replace('_', " "), f64::from(us) / 1e3))
+            .collect();
+        stages.join(", ")
+    }
+
     /// In the order in which sound passes them.
     pub fn array(&self) -> [u32; Self::COUNT] {
         [

@@ -208,12 +208,7 @@ fn delay_lines(course: &CourseFigures) -> Vec<String> {
         whole(course.p95_us),
         whole(course.worst_us),
     )];
-    let stages: Vec<String> = Stages::NAMES
-        .into_iter()
-        .zip(median.array())
-        .map(|(name, us)| format!("{} {:.1}", name.replace('_', " "), f64::from(us) / 1e3))
-        .collect();
-    lines.push(format!("    of which {}", stages.join(", ")));
+    lines.push(format!("    of which {}", median.words()));
     if let Some(mos) = course.mos {
         lines.push(format!(
             "  MOS {:.1} by the E-model (worst second {:.1})",

@@ -37,6 +37,18 @@ impl Screen {
         joined(&parts).chars().take(width).collect()
     }
 
+    /// Where the time goes: the delay of the newest second or two, stage by stage.
+    pub fn delay_line(&self) -> String {
+        match &self.engine.course.now {
+            Some(stages) => format!(
+                "mouth to ear {:.1} ms: {}",
+                f64::from(stages.total()) / 1e3,
+                stages.words()
+            ),
+            None => "mouth to ear unknown: the server has not told its part".to_owned(),
+        }
+    }
+
     fn parts(&self) -> Vec<Part> {
         let seconds = self.elapsed.as_secs();
         let engine = &self.engine;
@@ -70,7 +82,10 @@ impl Screen {
             ),
             part(1, format!("dropped {}", self.dropped)),
         ];
-        parts.into_iter().chain(echo).collect()
+        // Worth the room only where there are any.
+        let xruns = engine.microphone.xruns + engine.speaker.xruns;
+        let xruns = (xruns > 0).then(|| part(0, format!("xruns {xruns}")));
+        parts.into_iter().chain(echo).chain(xruns).collect()
     }
 
     fn line(&self) -> String {
@@ -206,6 +221,31 @@ mod tests {
         screen.session.line = Line::Lost { why: String::new() };
         let line = screen.status_line(200);
         assert!(line.contains("mouth-to-ear    ? ms  MOS   ?"), "{line}");
+    }
+
+    #[test]
+    fn the_stages_are_told_when_asked_for_and_xruns_when_there_are_any() {
+        let mut screen = in_call();
+        let line = screen.delay_line();
+        let stages = screen.engine.course.now.unwrap();
+        assert!(line.starts_with(&format!(
+            "mouth to ear {:.1} ms: ",
+            f64::from(stages.total()) / 1e3
+        )));
+        for name in [
+            "capture device",
+            "uplink",
+            "server",
+            "jitter buffer",
+            "resampler",
+        ] {
+            assert!(line.contains(name), "{line}");
+        }
+        assert!(!screen.status_line(200).contains("xruns"));
+        screen.engine.speaker.xruns = 2;
+        assert!(screen.status_line(200).contains("xruns 2"));
+        screen.engine.course.now = None;
+        assert!(screen.delay_line().contains("unknown"));
     }
 
     #[test]

@@ -32,6 +32,8 @@ const KEY_PATIENCE: Duration = Duration::from_millis(100);
 pub enum Key {
     /// Mute, or unmute.
     Mute,
+    /// Say where the time goes.
+    Delay,
     /// Hang up.
     HangUp,
 }
@@ -192,6 +194,7 @@ fn read_keys(keys: &mpsc::Sender<Key>, over: &AtomicBool) {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Key::HangUp,
             KeyCode::Char('q' | 'Q') => Key::HangUp,
             KeyCode::Char('m' | 'M') => Key::Mute,
+            KeyCode::Char('d' | 'D') => Key::Delay,
             _ => continue,
         };
         if keys.blocking_send(key).is_err() {
