@@ -79,6 +79,8 @@ impl RenderReference {
         if rate_hz != self.rate_hz {
             self.resampler = Resampler::adjustable(rate_hz, SAMPLE_RATE_HZ, 1)?;
             self.rate_hz = rate_hz;
+            // Another device, or the same opened again: where it stands has nothing to do with before.
+            self.realign();
         }
         self.resampler.process(played, self.queue.tail());
         let late = self.owed.min(self.queue.len());
