@@ -6,7 +6,7 @@
 //! latencies, and a drift loop keeps it so for hours.
 //!
 //! A reference that is later than its echo is of no use at all; one that is early costs nothing
-//! until it is earlier than the canceller searches (0.4 s). So it is kept early by [`HEADROOM`],
+//! until it is earlier than the canceller searches (0.4 s). So it is kept early by 40 ms,
 //! because hosts are wrong about their latencies.
 
 use std::time::Duration;
