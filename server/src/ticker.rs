@@ -139,6 +139,7 @@ impl Exchange {
             change_percent: quote.change_percent(),
             timestamp: unix_seconds(),
             volume: quote.volume,
+            ..StockUpdate::default()
         }
     }
 }
@@ -420,6 +421,7 @@ mod tests {
     fn request(symbol: &str) -> Result<TickerRequest, Status> {
         Ok(TickerRequest {
             ticker_symbol: symbol.to_owned(),
+            ..TickerRequest::default()
         })
     }
 

@@ -151,6 +151,7 @@ async fn quote(
                 change_percent: change,
                 timestamp: now.as_secs() as i64,
                 volume: 1000,
+                ..StockUpdate::default()
             };
             if updates_tx.send(update).await.is_err() {
                 return;
@@ -230,6 +231,7 @@ mod tests {
             .expect("connects");
         let requests = ["AAPL", "GOOGL"].map(|symbol| TickerRequest {
             ticker_symbol: symbol.into(),
+            ..TickerRequest::default()
         });
         let answer = client
             .subscribe_to_stock_updates(tokio_stream::iter(requests))

@@ -260,6 +260,7 @@ async fn streams_in_flight_are_told_why_they_end() {
             .expect("there");
         let symbol = proto::fin::TickerRequest {
             ticker_symbol: "AAPL".to_owned(),
+            ..proto::fin::TickerRequest::default()
         };
         let symbols =
             tokio_stream::StreamExt::chain(tokio_stream::once(symbol), tokio_stream::pending());

@@ -49,7 +49,10 @@ impl Stream {
         let requests_tx = self.requests_tx.as_ref().expect("not half-closed");
         let ticker_symbol = symbol.to_owned();
         // A stream that is over has no reader; what it said is read below.
-        let _ = requests_tx.send(TickerRequest { ticker_symbol });
+        let _ = requests_tx.send(TickerRequest {
+            ticker_symbol,
+            ..TickerRequest::default()
+        });
     }
 
     fn half_close(&mut self) {

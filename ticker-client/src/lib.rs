@@ -6,6 +6,7 @@
 pub mod args;
 pub mod connection;
 pub mod failure;
+pub mod feed;
 pub mod show;
 pub mod typed;
 
@@ -83,6 +84,7 @@ impl<O: AsyncWrite + Unpin> Viewer<'_, O> {
             .chain(ReceiverStream::new(requests_rx))
             .map(|symbol| TickerRequest {
                 ticker_symbol: symbol.to_string(),
+                ..TickerRequest::default()
             });
         let mut updates = connection::subscribe(server, keepalive, requests).await?;
         let mut input_open = true;

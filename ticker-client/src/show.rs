@@ -111,6 +111,7 @@ mod tests {
             change_percent: change / (price - change) * 100.0,
             timestamp: 1_700_000_000,
             volume: 12_300,
+            ..StockUpdate::default()
         }
     }
 
@@ -157,6 +158,7 @@ mod tests {
             change_percent: f64::NAN,
             timestamp: i64::MIN,
             volume: i32::MIN,
+            ..StockUpdate::default()
         };
         for style in [PLAIN, Style::Json] {
             let line = style.line(&strange);
