@@ -56,7 +56,7 @@ fn daily_returns(market: &Arc<Market>, name: &str, days: u64) -> Vec<f64> {
     let closes: Vec<f64> = (0..=days)
         .map(|day| {
             let (factor, own) = (factor.close_before(day), walk.days.close_before(day));
-            close(&walk.instrument, factor, own, day)
+            walk.motion.height(factor, own, day as f64)
         })
         .collect();
     closes.windows(2).map(|pair| pair[1] - pair[0]).collect()
