@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     market::{Market, Walk},
+    price::Price,
     recording::{Recording, Track},
     trade::Trade,
 };
@@ -136,7 +137,10 @@ impl Exchange {
                 Ok(listings.find_or_add(symbol, || {
                     new(Source::Walk {
                         tick: *tick,
-                        walk: Box::new(Mutex::new(Walk::new(market, symbol))),
+                        newest: Mutex::new(Newest {
+                            walk: Box::new(Walk::new(market, symbol)),
+                            update: None,
+                        }),
                     })
                 }))
             }
@@ -177,9 +181,16 @@ pub struct Listing {
 enum Source {
     Walk {
         tick: Duration,
-        walk: Box<Mutex<Walk>>,
+        newest: Mutex<Newest>,
     },
     Track(Arc<Track>),
+}
+
+/// A walk, and its newest trade as everybody is told it.
+#[derive(Debug)]
+struct Newest {
+    walk: Box<Walk>,
+    update: Option<StockUpdate>,
 }
 
 impl Listing {
@@ -199,28 +210,43 @@ impl Listing {
     /// What is to be told at a moment to one who was told the trade `told`, or nothing yet (0): the
     /// newest trade, or of a recorded tape the next, unless that is old.
     pub fn update_after(&self, told: u64, now: Duration) -> Option<StockUpdate> {
-        let trade = match &self.source {
-            Source::Walk { tick, walk } => {
-                let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
-                walk.trade_at(tick_at(*tick, now), *tick)
+        match &self.source {
+            Source::Walk { tick, newest } => {
+                let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
+                let Newest { walk, update } = &mut *newest;
+                let tick_now = tick_at(*tick, now);
+                if update
+                    .as_ref()
+                    .is_none_or(|update| update.sequence <= tick_now)
+                {
+                    *update = Some(self.update(&walk.trade_at(tick_now, *tick)));
+                }
+                let update = update.as_ref().filter(|update| update.sequence > told);
+                update.cloned()
             }
             Source::Track(track) => {
                 let newest = track.sequence_at(now);
                 let next = track.trade(newest.min(told + 1))?;
                 let is_late = now.saturating_sub(next.at) > LATE;
-                *track.trade(if told == 0 || is_late {
-                    newest
-                } else {
-                    next.sequence
-                })?
+                let trade = match told == 0 || is_late {
+                    true => track.trade(newest)?,
+                    false => next,
+                };
+                (trade.sequence > told).then(|| self.update(trade))
             }
-        };
-        (trade.sequence > told).then(|| self.update(&trade, told))
+        }
+        .map(|update| StockUpdate {
+            conflated: match told {
+                0 => 0,
+                told => u32::try_from(update.sequence - told - 1).unwrap_or(u32::MAX),
+            },
+            snapshot: told == 0,
+            ..update
+        })
     }
 
-    fn update(&self, trade: &Trade, told: u64) -> StockUpdate {
+    fn update(&self, trade: &Trade) -> StockUpdate {
         let time_us = self.clock.unix_us(trade.at);
-        let missed = trade.sequence - told - 1;
         StockUpdate {
             ticker_symbol: self.symbol.to_string(),
             current_price: trade.price.dollars(),
@@ -229,20 +255,14 @@ impl Listing {
             timestamp: time_us.div_euclid(1_000_000),
             volume: trade.volume,
             sequence: trade.sequence,
-            conflated: if told == 0 {
-                0
-            } else {
-                u32::try_from(missed).unwrap_or(u32::MAX)
-            },
-            snapshot: told == 0,
-            bid_price: trade.bid.map_or(0.0, |bid| bid.dollars()),
-            ask_price: trade.ask.map_or(0.0, |ask| ask.dollars()),
+            bid_price: trade.bid.map_or(0.0, Price::dollars),
+            ask_price: trade.ask.map_or(0.0, Price::dollars),
             day_open: trade.day.open.dollars(),
             day_high: trade.day.high.dollars(),
             day_low: trade.day.low.dollars(),
             day_volume: trade.day.volume,
             trade_time_us: time_us,
-            subscriptions: None,
+            ..StockUpdate::default()
         }
     }
 }
