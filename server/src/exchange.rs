@@ -137,10 +137,10 @@ impl Exchange {
                 Ok(listings.find_or_add(symbol, || {
                     new(Source::Walk {
                         tick: *tick,
-                        newest: Mutex::new(Newest {
-                            walk: Box::new(Walk::new(market, symbol)),
+                        newest: Box::new(Mutex::new(Newest {
+                            walk: Walk::new(market, symbol),
                             update: None,
-                        }),
+                        })),
                     })
                 }))
             }
@@ -181,7 +181,7 @@ pub struct Listing {
 enum Source {
     Walk {
         tick: Duration,
-        newest: Mutex<Newest>,
+        newest: Box<Mutex<Newest>>,
     },
     Track(Arc<Track>),
 }
@@ -189,7 +189,7 @@ enum Source {
 /// A walk, and its newest trade as everybody is told it.
 #[derive(Debug)]
 struct Newest {
-    walk: Box<Walk>,
+    walk: Walk,
     update: Option<StockUpdate>,
 }
 
