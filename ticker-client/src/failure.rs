@@ -4,14 +4,16 @@ use std::{error::Error, io};
 
 use tonic::{Code, Status};
 
-use proto::{ServerAddress, SymbolError, text::one_line};
+use proto::{ServerAddress, text::one_line};
+
+use crate::settings::SettingsError;
 
 /// Everything that ends the program badly.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A symbol on the command line is none. Nothing was connected to.
+    /// The settings are wrong. Nothing was connected to.
     #[error("{0}")]
-    Usage(#[from] SymbolError),
+    Usage(#[from] SettingsError),
     /// There is nobody at that address, or nobody who speaks gRPC.
     #[error(
         "cannot reach a server at {server}: {why}.\n\
@@ -24,7 +26,7 @@ pub enum Failure {
         /// What the system said.
         why: String,
     },
-    /// The server went away, or the network did.
+    /// The server went away, or the network did. Another attempt may find it again.
     #[error(
         "the connection to {server} is lost: {why}.\n\
          Start ticker-client again when the server is back."
@@ -40,11 +42,19 @@ pub enum Failure {
     Rejected {
         /// Who refused.
         server: ServerAddress,
-        /// The server's reason.
+        /// The kind of reason.
+        code: Code,
+        /// The server's words.
         why: String,
     },
+    /// The server refused one symbol after the other, and none is left.
+    #[error("{server} gives no quotes of any symbol that it was asked for")]
+    AllRefused {
+        /// Who refused.
+        server: ServerAddress,
+    },
     /// The server hangs up on a client that pings it; gRPC's own servers do, when there is nothing
-    /// to send. Connect again with [`Keepalive::None`](crate::connection::Keepalive::None).
+    /// to send. Connect again without pings.
     #[error("the server hangs up on clients that check whether it is there")]
     PingsUnwanted,
     /// The quotes cannot be written, for another reason than that nobody reads them.
@@ -59,7 +69,7 @@ impl Failure {
             Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NotReached { .. } | Self::Lost { .. } | Self::PingsUnwanted => 3,
-            Self::Rejected { .. } => 4,
+            Self::Rejected { .. } | Self::AllRefused { .. } => 4,
         }
     }
 
@@ -93,11 +103,12 @@ impl Failure {
             | Code::Cancelled
             | Code::Aborted
             | Code::DataLoss => Self::Lost { server, why },
-            Code::Unimplemented => Self::Rejected {
+            code @ Code::Unimplemented => Self::Rejected {
                 server,
+                code,
                 why: format!("it offers no StockTicker ({why})"),
             },
-            _ => Self::Rejected { server, why },
+            code => Self::Rejected { server, code, why },
         }
     }
 }
