@@ -9,6 +9,7 @@ use std::{io::Read, net::TcpStream, time::Duration};
 use bytes::{Buf, BufMut, Bytes};
 use proto::callcenter::{AudioChunk, Join, call_center_client::CallCenterClient};
 use tests::Server;
+pub use tests::memory::resident_bytes;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{
@@ -191,16 +192,6 @@ impl GoodCall {
         self.goes_on().await;
         assert_eq!(self.caller.rest().await, []);
     }
-}
-
-/// Resident memory of a process in bytes.
-pub fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .expect("VmRSS in kB");
-    1_024 * kib.parse::<u64>().expect("a number")
 }
 
 /// Reads until the other side closes the socket.
