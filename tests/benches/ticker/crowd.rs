@@ -119,11 +119,7 @@ impl Received {
 }
 
 /// One subscriber's task: all that it received, by part.
-async fn receive(
-    mut subscriber: Subscriber,
-    symbols: usize,
-    shared: Arc<Shared>,
-) -> Vec<Received> {
+async fn receive(mut subscriber: Subscriber, symbols: usize, shared: Arc<Shared>) -> Vec<Received> {
     let mut parts = vec![Received::default()];
     let mut until_settled = 2 * symbols;
     while !shared.over.load(Ordering::Relaxed) {
@@ -131,7 +127,9 @@ async fn receive(
         shared.updates.fetch_add(1, Ordering::Relaxed);
         if until_settled > 0 {
             until_settled -= 1;
-            shared.settled.fetch_add(usize::from(until_settled == 0), Ordering::Relaxed);
+            shared
+                .settled
+                .fetch_add(usize::from(until_settled == 0), Ordering::Relaxed);
         }
         let part = shared.part.load(Ordering::Relaxed);
         if part == 0 || update.snapshot {
