@@ -1,6 +1,6 @@
 //! The command line of `server`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use audio::Effects;
 use clap::Parser;
@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
         server                                     calls from this machine only\n  \
         server --listen 0.0.0.0:50051 --insecure   calls from the local network, unencrypted\n  \
         server --effects none                      echo without processing\n  \
+        server --replay tape.csv --replay-speed 10 quotes from a file\n  \
         server --lab                               behave like the lab exercise's servers"
 )]
 pub struct Args {
@@ -44,9 +45,20 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_duration)]
     pub tick: Duration,
 
-    /// Seed of the ticker's market: the same seed gives the same prices.
+    /// Seed of the ticker's market: the same seed gives the same prices, tick by tick.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
+
+    /// Play recorded trades instead of the simulated market. The first line names the columns, in any
+    /// order: ticker_symbol, current_price (dollars), volume (shares) and timestamp (seconds) or
+    /// trade_time_us (microseconds), of any zero; if there, also price_change, bid_price, ask_price.
+    /// `ticker-client --mode csv` writes such files. When the tape is over, the last prices stay.
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["seed", "tick", "lab"])]
+    pub replay: Option<PathBuf>,
+
+    /// How many times faster than it was recorded the tape is played.
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0, requires = "replay", value_parser = speed)]
+    pub replay_speed: f64,
 
     /// How long streams in flight may go on after the server was asked to stop.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
@@ -71,6 +83,14 @@ fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{error}; try info or debug, here or in RUST_LOG")),
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix(['x', 'X']).unwrap_or(text).parse();
+    match number {
+        Ok(times) if (0.001..=100_000.0).contains(&times) => Ok(times),
+        _ => Err("use a number from 0.001 to 100000, such as 10 or 0.5".to_owned()),
     }
 }
 

@@ -2,9 +2,13 @@
 //! health and reflection beside them.
 
 pub mod args;
+pub mod brownian;
 pub mod call_center;
 mod downlink;
+pub mod exchange;
+pub mod instrument;
 mod lab;
+pub mod lab_quotes;
 pub mod leg;
 mod leg_log;
 pub mod leg_stream;
@@ -12,10 +16,16 @@ pub mod listen;
 pub mod market;
 mod numbering;
 mod place;
+pub mod price;
+pub mod quote_plan;
+pub mod quote_stream;
+pub mod recording;
+pub mod request_rate;
 mod run;
 pub mod subscriptions;
 pub mod text;
 pub mod ticker;
+pub mod trade;
 mod workers;
 
 pub use run::{Config, run};

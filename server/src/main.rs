@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal, Write},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context;
@@ -11,7 +12,9 @@ use server::{
     Config,
     args::Args,
     call_center::CallCenterConfig,
+    exchange::Tape,
     listen::{bind, reachable_from_outside},
+    recording::Recording,
     run,
     ticker::TickerConfig,
 };
@@ -33,6 +36,7 @@ async fn main() -> ExitCode {
 
 async fn serve(args: Args) -> anyhow::Result<()> {
     set_up_logging(&args.log);
+    let tape = tape(&args)?;
     let listeners = bind(&args.listen, args.insecure).await?;
     // Before anybody is told that we are here, who might then ask us to stop.
     let stop = asked_to_stop()?;
@@ -45,13 +49,31 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             max_legs: args.max_legs as usize,
         },
         ticker: TickerConfig {
-            tick: args.tick,
-            seed: args.seed,
+            tape,
             lab: args.lab,
         },
         drain: args.drain,
     };
     run(listeners, config, stop).await
+}
+
+/// What the ticker's trades come from. A tape that cannot be played is said before anybody connects.
+fn tape(args: &Args) -> anyhow::Result<Tape> {
+    let Some(file) = &args.replay else {
+        return Ok(Tape::Simulated {
+            seed: args.seed,
+            tick: args.tick,
+        });
+    };
+    let recording = Recording::open(file, args.replay_speed)?;
+    tracing::info!(
+        trades = recording.trades(),
+        symbols = recording.symbols().len(),
+        seconds = recording.length().as_secs(),
+        "playing {}",
+        file.display()
+    );
+    Ok(Tape::Recorded(Arc::new(recording)))
 }
 
 fn set_up_logging(filter: &str) {

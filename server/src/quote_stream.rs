@@ -1,0 +1,284 @@
+//! One ticker stream: a task that follows the client's requests, and the answers, which are made at
+//! the moment at which the transport has room for them.
+//!
+//! So nothing waits between the exchange and the transport: a client that reads slowly is told how
+//! things stand when it reads, holds no memory and makes nobody wait. Its requests are read whether
+//! it reads or not.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use proto::fin::{StockUpdate, TickerRequest};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Code, Status};
+
+use crate::{MAX_MESSAGE_BYTES, exchange::Exchange, quote_plan::QuotePlan};
+
+/// Which stream it is, for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Label {
+    /// Streams count from 1.
+    pub number: u64,
+    /// Who asked, if the transport knows.
+    pub peer: Option<SocketAddr>,
+}
+
+/// What both halves of a stream work on. A lock is held while one message is made.
+#[derive(Debug)]
+struct Shared {
+    exchange: Arc<Exchange>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: QuotePlan,
+    /// No request will come any more.
+    half_closed: bool,
+    /// How it ends, once that is known.
+    end: Option<End>,
+    /// Whoever waits for an answer.
+    waker: Option<Waker>,
+    updates: u64,
+    conflated: u64,
+}
+
+/// Why a stream is over.
+#[derive(Debug, Clone)]
+enum End {
+    /// The client cancelled, or its connection is gone.
+    Left,
+    /// Nothing is left to be sent.
+    AllSent,
+    Refused(Status),
+    ShuttingDown(String),
+}
+
+/// Starts a stream's task and returns the answers.
+pub(crate) fn open<R>(
+    label: Label,
+    exchange: Arc<Exchange>,
+    lab: bool,
+    shutdown: watch::Receiver<Option<String>>,
+    requests: R,
+) -> QuoteStream
+where
+    R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
+{
+    let plan = QuotePlan::new(lab, exchange.now());
+    let shared = Arc::new(Shared {
+        exchange,
+        state: Mutex::new(State {
+            plan,
+            half_closed: false,
+            end: None,
+            waker: None,
+            updates: 0,
+            conflated: 0,
+        }),
+    });
+    let (reader_tx, reader_gone) = oneshot::channel();
+    let task = follow(label, Arc::clone(&shared), shutdown, requests, reader_gone);
+    tokio::spawn(task);
+    QuoteStream {
+        shared,
+        timer: Box::pin(sleep_until(Instant::now())),
+        rests: false,
+        is_over: false,
+        _reader: reader_tx,
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and has the answers looked at again.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        result
+    }
+}
+
+/// The task: requests, from the first to the end of the stream.
+async fn follow<R>(
+    label: Label,
+    shared: Arc<Shared>,
+    mut shutdown: watch::Receiver<Option<String>>,
+    mut requests: R,
+    mut reader_gone: oneshot::Receiver<()>,
+) where
+    R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
+{
+    let started = Instant::now();
+    tracing::info!("{label} started");
+    let mut half_closed = false;
+    let end = loop {
+        tokio::select! {
+            reason = shutdown_reason(&mut shutdown) => break End::ShuttingDown(reason),
+            _ = &mut reader_gone => break shared.lock().end.clone().unwrap_or(End::Left),
+            request = requests.next(), if !half_closed => match request {
+                None => {
+                    half_closed = true;
+                    shared.change(|state| state.half_closed = true);
+                }
+                Some(Err(status)) => break end_of(status),
+                Some(Ok(request)) => {
+                    let now = shared.exchange.now();
+                    let taken = shared.change(|state| state.plan.take(&request, &shared.exchange, now));
+                    if let Err(status) = taken {
+                        break End::Refused(status);
+                    }
+                }
+            },
+        }
+    };
+    let (symbols, updates, conflated) = shared.change(|state| {
+        state.end.get_or_insert(end.clone());
+        (state.plan.subscribed(), state.updates, state.conflated)
+    });
+    let seconds = started.elapsed().as_secs();
+    tracing::info!(symbols, updates, conflated, seconds, "{label} ended: {end}");
+}
+
+fn end_of(status: Status) -> End {
+    match status.code() {
+        // What tonic says of a message over the limit.
+        Code::OutOfRange => End::Refused(Status::invalid_argument(format!(
+            "a request of more than {MAX_MESSAGE_BYTES} bytes; it holds one ticker symbol"
+        ))),
+        Code::Cancelled | Code::Unknown => End::Left,
+        _ => End::Refused(status),
+    }
+}
+
+async fn shutdown_reason(shutdown: &mut watch::Receiver<Option<String>>) -> String {
+    let reason = match shutdown.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone(),
+        Err(_) => None,
+    };
+    match reason {
+        Some(reason) => reason,
+        // Nobody is left who could stop the server.
+        None => std::future::pending().await,
+    }
+}
+
+/// The answers. Dropped, it ends the stream's task.
+#[derive(Debug)]
+pub struct QuoteStream {
+    shared: Arc<Shared>,
+    timer: Pin<Box<Sleep>>,
+    /// Whether the next look is for others to go first.
+    rests: bool,
+    /// Whether the last word was said.
+    is_over: bool,
+    _reader: oneshot::Sender<()>,
+}
+
+impl Stream for QuoteStream {
+    type Item = Result<StockUpdate, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Self {
+            shared,
+            timer,
+            rests,
+            is_over,
+            ..
+        } = &mut *self;
+        if *is_over {
+            return Poll::Ready(None);
+        }
+        if std::mem::take(rests) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut state = shared.lock();
+        loop {
+            if let Some(end) = &state.end {
+                *is_over = true;
+                return Poll::Ready(end.last_word().map(Err));
+            }
+            let now = shared.exchange.now();
+            if let Some(update) = state.plan.next_due(now) {
+                state.updates += 1;
+                state.conflated += u64::from(update.conflated);
+                // A symbol's first price may have cost a day of ticks, and there may be more such
+                // symbols; the calls that this thread carries go first.
+                *rests = update.snapshot;
+                return Poll::Ready(Some(Ok(update)));
+            }
+            if state.half_closed
+                && let Some(end) = state.plan.end_of_requests()
+            {
+                state.end = Some(end.map_or_else(End::Refused, |()| End::AllSent));
+                continue;
+            }
+            if state
+                .waker
+                .as_ref()
+                .is_none_or(|waker| !waker.will_wake(cx.waker()))
+            {
+                state.waker = Some(cx.waker().clone());
+            }
+            let next = state.plan.next_look(&shared.exchange, now);
+            let Some(next) =
+                next.and_then(|next| Instant::now().checked_add(next.saturating_sub(now)))
+            else {
+                return Poll::Pending;
+            };
+            timer.as_mut().reset(next);
+            match timer.as_mut().poll(cx) {
+                Poll::Ready(()) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl End {
+    fn last_word(&self) -> Option<Status> {
+        match self {
+            Self::Left | Self::AllSent => None,
+            Self::Refused(status) => Some(status.clone()),
+            Self::ShuttingDown(reason) => Some(Status::unavailable(reason)),
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ticker stream {}", self.number)?;
+        match self.peer {
+            Some(peer) => write!(f, " of {peer}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("the client left"),
+            Self::AllSent => f.write_str("all was sent"),
+            // Debug escapes what a peer may have put into it.
+            Self::Refused(status) => write!(f, "{:?}: {:?}", status.code(), status.message()),
+            Self::ShuttingDown(reason) => f.write_str(reason),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! A recorded tape: trades read from a CSV file, to be played instead of the simulation.
+//!
+//! The columns are those that `ticker-client --mode csv` writes, in any order, found by their names in
+//! the first line; more may be there. Pure but for opening the file.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+use proto::Symbol;
+
+use crate::{
+    price::Price,
+    text::excerpt,
+    trade::{Day, Trade},
+};
+
+/// All trades of a tape, in memory: some 150 bytes each.
+#[derive(Debug)]
+pub struct Recording {
+    tracks: HashMap<Symbol, Arc<Track>>,
+    /// When anything is traded, each moment once, in order.
+    moments: Vec<Duration>,
+}
+
+/// One symbol's trades, in order.
+#[derive(Debug)]
+pub struct Track {
+    trades: Vec<Trade>,
+}
+
+/// The file cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// It cannot be opened or read.
+    #[error("cannot read {}: {why}", file.display())]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// Something in it is wrong. Mend the line, or take it out.
+    #[error("{}, line {line}: {what}", file.display())]
+    Line {
+        /// Which file.
+        file: PathBuf,
+        /// Lines count from 1.
+        line: u64,
+        /// What is wrong, and what should be there.
+        what: String,
+    },
+}
+
+impl Recording {
+    /// Reads a tape to be played at so many times its own speed.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`], naming the first bad line.
+    pub fn open(file: &Path, speed: f64) -> Result<Self, RecordingError> {
+        let unreadable = |why| RecordingError::Unreadable {
+            file: file.to_owned(),
+            why,
+        };
+        let reader = BufReader::new(File::open(file).map_err(unreadable)?);
+        Self::read(reader, speed).map_err(|error| match error {
+            LineError::Unreadable(why) => unreadable(why),
+            LineError::Line(line, what) => RecordingError::Line {
+                file: file.to_owned(),
+                line,
+                what,
+            },
+        })
+    }
+
+    /// A tape from a text, for tests of what plays it.
+    #[cfg(test)]
+    pub(crate) fn from_text(text: &str) -> Self {
+        match Self::read(text.as_bytes(), 1.0) {
+            Ok(recording) => recording,
+            Err(_) => panic!("not a tape: {text}"),
+        }
+    }
+
+    fn read(reader: impl BufRead, speed: f64) -> Result<Self, LineError> {
+        let mut rows = Vec::new();
+        let mut columns = None;
+        for (index, line) in reader.split(b'\n').enumerate() {
+            let number = index as u64 + 1;
+            let bad = |what| LineError::Line(number, what);
+            let line = line.map_err(LineError::Unreadable)?;
+            let Some(record) = fields(&line).map_err(bad)? else {
+                continue;
+            };
+            match &columns {
+                None => columns = Some(Columns::find(&record).map_err(bad)?),
+                Some(columns) => rows.push(columns.row(&record).map_err(bad)?),
+            }
+        }
+        if columns.is_none() {
+            return Err(LineError::Line(1, format!("it is empty; {COLUMNS}")));
+        }
+        // A recorder writes what comes when it comes; the trades were in the order of their times.
+        rows.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let Some(first) = rows.first() else {
+            return Err(LineError::Line(2, "there are no trades".to_owned()));
+        };
+        let start = first.seconds;
+        let mut trades: HashMap<Symbol, Vec<Trade>> = HashMap::new();
+        let mut moments = Vec::new();
+        for row in rows {
+            let seconds = (row.seconds - start) / speed;
+            let at = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+            let trades = trades.entry(row.symbol.clone()).or_default();
+            trades.push(row.after(trades.last(), at));
+            moments.push(at);
+        }
+        moments.dedup();
+        let tracks = trades
+            .into_iter()
+            .map(|(symbol, trades)| (symbol, Arc::new(Track { trades })))
+            .collect();
+        Ok(Self { tracks, moments })
+    }
+
+    /// The symbol's trades, if there are any.
+    pub fn track(&self, symbol: &Symbol) -> Option<&Arc<Track>> {
+        self.tracks.get(symbol)
+    }
+
+    /// All symbols, in the order of the alphabet.
+    pub fn symbols(&self) -> Vec<&Symbol> {
+        let mut symbols: Vec<_> = self.tracks.keys().collect();
+        symbols.sort();
+        symbols
+    }
+
+    /// How many trades there are, of all symbols.
+    pub fn trades(&self) -> usize {
+        self.tracks.values().map(|track| track.trades.len()).sum()
+    }
+
+    /// How long it plays.
+    pub fn length(&self) -> Duration {
+        self.moments.last().copied().unwrap_or_default()
+    }
+
+    /// When something is traded next, after a moment; `None` when the tape is over.
+    pub fn next_trade_after(&self, now: Duration) -> Option<Duration> {
+        let next = self.moments.partition_point(|moment| *moment <= now);
+        self.moments.get(next).copied()
+    }
+}
+
+impl Track {
+    /// How many trades there have been until a moment, one at it included.
+    pub fn sequence_at(&self, now: Duration) -> u64 {
+        self.trades.partition_point(|trade| trade.at <= now) as u64
+    }
+
+    /// A trade by its number, which counts from 1.
+    pub fn trade(&self, sequence: u64) -> Option<&Trade> {
+        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+        self.trades.get(index)
+    }
+}
+
+enum LineError {
+    Unreadable(io::Error),
+    Line(u64, String),
+}
+
+/// What one line holds; nothing if it is blank or begins with `#`.
+fn fields(line: &[u8]) -> Result<Option<StringRecord>, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    let text = text.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    let mut csv = ReaderBuilder::new()
+        .has_headers(false)
+        .trim(Trim::All)
+        .buffer_capacity(text.len())
+        .from_reader(text.as_bytes());
+    let mut record = StringRecord::new();
+    csv.read_record(&mut record)
+        .map_err(|error| error.to_string())?;
+    Ok(Some(record))
+}
+
+const COLUMNS: &str = "the first line names the columns, and ticker_symbol, current_price, volume and \
+                       one of trade_time_us or timestamp must be among them";
+
+/// In which places of a line the values stand.
+struct Columns {
+    symbol: usize,
+    price: usize,
+    volume: usize,
+    time: Time,
+    change: Option<usize>,
+    bid: Option<usize>,
+    ask: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Time {
+    Seconds(usize),
+    Micros(usize),
+}
+
+struct Row {
+    seconds: f64,
+    symbol: Symbol,
+    price: Price,
+    volume: i32,
+    change: Option<f64>,
+    bid: Option<Price>,
+    ask: Option<Price>,
+}
+
+impl Columns {
+    fn find(names: &StringRecord) -> Result<Self, String> {
+        let find = |wanted: &str| {
+            names
+                .iter()
+                .position(|name| name.eq_ignore_ascii_case(wanted))
+        };
+        let need = |wanted: &str| {
+            find(wanted).ok_or_else(|| format!("there is no column {wanted}; {COLUMNS}"))
+        };
+        Ok(Self {
+            symbol: need("ticker_symbol")?,
+            price: need("current_price")?,
+            volume: need("volume")?,
+            time: match find("trade_time_us") {
+                Some(place) => Time::Micros(place),
+                None => Time::Seconds(need("timestamp")?),
+            },
+            change: find("price_change"),
+            bid: find("bid_price"),
+            ask: find("ask_price"),
+        })
+    }
+
+    fn row(&self, record: &StringRecord) -> Result<Row, String> {
+        let field = |place: usize| record.get(place).unwrap_or_default();
+        let symbol = field(self.symbol)
+            .parse()
+            .map_err(|error: proto::SymbolError| error.to_string())?;
+        let price = price(field(self.price), "current_price")?;
+        let volume = field(self.volume);
+        let volume = volume
+            .parse()
+            .ok()
+            .filter(|shares| *shares > 0)
+            .ok_or_else(|| {
+                format!(
+                    "the volume {} is not a number of shares: write a whole number from 1 up",
+                    excerpt(volume)
+                )
+            })?;
+        let seconds = match self.time {
+            Time::Seconds(place) => number(field(place)),
+            Time::Micros(place) => number(field(place)).map(|micros| micros / 1e6),
+        };
+        let seconds = seconds.ok_or_else(|| {
+            "the time is not a number: write seconds in timestamp, microseconds in trade_time_us"
+                .to_owned()
+        })?;
+        // An original server's line has no book: 0 or nothing there.
+        let offer = |place: Option<usize>, name: &str| match place.map(field) {
+            None | Some("" | "0" | "0.0") => Ok(None),
+            Some(text) => self::price(text, name).map(Some),
+        };
+        Ok(Row {
+            seconds,
+            symbol,
+            price,
+            volume,
+            change: self.change.and_then(|place| number(field(place))),
+            bid: offer(self.bid, "bid_price")?,
+            ask: offer(self.ask, "ask_price")?,
+        })
+    }
+}
+
+impl Row {
+    fn after(&self, before: Option<&Trade>, at: Duration) -> Trade {
+        let previous_close = match (before, self.change) {
+            (Some(before), _) => before.previous_close,
+            (None, Some(change)) => Price::nearest(self.price.dollars() - change),
+            (None, None) => self.price,
+        };
+        Trade {
+            sequence: before.map_or(1, |before| before.sequence + 1),
+            at,
+            price: self.price,
+            volume: self.volume,
+            bid: self.bid.map(|bid| bid.min(self.price)),
+            ask: self.ask.map(|ask| ask.max(self.price)),
+            previous_close,
+            day: match before {
+                Some(before) => before.day.and(self.price, self.volume),
+                None => Day::new(self.price, self.volume),
+            },
+        }
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn price(text: &str, name: &str) -> Result<Price, String> {
+    match number(text) {
+        Some(dollars) if dollars > 0.0 => Ok(Price::nearest(dollars)),
+        _ => Err(format!(
+            "the {name} {} is not a price: write dollars, such as 225.54",
+            excerpt(text)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;
