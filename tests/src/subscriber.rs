@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// are of 2 MiB, which a reader that stops fills only after minutes.
 pub const HTTP2_WINDOW: u32 = 65_535;
 
-/// A connection to a ticker, whose streams and which itself have this window; `None`: tonic's.
+/// A connection to a ticker, whose streams have this window; `None`: tonic's. Its own is tonic's: with
+/// a small one, the library ends the connection when small messages of many streams wait unread.
 ///
 /// # Panics
 ///
@@ -30,7 +31,6 @@ pub async fn connect(uri: &str, window: Option<u32>) -> Channel {
     Endpoint::from_shared(uri.to_owned())
         .expect("a URI")
         .initial_stream_window_size(window)
-        .initial_connection_window_size(window)
         .connect()
         .await
         .unwrap_or_else(|error| panic!("nobody answers at {uri}: {error}"))

@@ -17,7 +17,8 @@ use crate::{
 /// Updates a second that a cell aims at.
 const PACE: u64 = 25_000;
 
-const SHORTEST_TICK: Duration = Duration::from_millis(1);
+/// Timers have milliseconds: at a shorter one, trades fall between two looks.
+const SHORTEST_TICK: Duration = Duration::from_millis(5);
 const LONGEST_TICK: Duration = Duration::from_secs(1);
 
 /// Rounds of each, in turns.
