@@ -9,7 +9,6 @@ use std::{io::Read, net::TcpStream, time::Duration};
 use bytes::{Buf, BufMut, Bytes};
 use proto::callcenter::{AudioChunk, Join, call_center_client::CallCenterClient};
 use tests::Server;
-pub use tests::memory::resident_bytes;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{
