@@ -17,8 +17,9 @@ use crate::{
 /// Updates a second that a cell aims at.
 const PACE: u64 = 25_000;
 
-/// Timers have milliseconds: at a shorter one, trades fall between two looks.
-const SHORTEST_TICK: Duration = Duration::from_millis(5);
+/// A reader that does not get to run for so long misses nothing. On a machine with other work, less
+/// would not do.
+const SHORTEST_TICK: Duration = Duration::from_millis(20);
 const LONGEST_TICK: Duration = Duration::from_secs(1);
 
 /// Rounds of each, in turns.
@@ -39,17 +40,10 @@ const SHAPES: [(usize, usize, usize); 7] = [
     (1_000, 20, 1),
 ];
 
-/// What one of the two did in one round.
-struct Round {
-    updates: u64,
-    cpu_us: f64,
+/// What one of the two did in all rounds, and per round.
+struct Cell {
+    cpu_us_each: Vec<f64>,
     received: Received,
-}
-
-impl Round {
-    fn cpu_us_each(&self) -> f64 {
-        self.cpu_us / self.updates as f64
-    }
 }
 
 pub(crate) fn run(quick: bool) {
@@ -59,72 +53,98 @@ pub(crate) fn run(quick: bool) {
     } else {
         (ROUNDS, ROUND)
     };
+    let mut delays = Vec::new();
     println!(
-        "Server and bare tonic stream in turns, {rounds} x {} s each, medians. CPU of the sending process;\n\
-         delay from the trade to the receiving task, over all rounds.\n",
+        "Server and bare tonic stream in turns, {rounds} x {} s each. CPU time of the sending process, medians:\n",
         round.as_secs()
     );
     println!(
-        "| subscribers x symbols (connections) | tick ms | updates/s | updates per second per core: server | bare | \
-         CPU µs per update: server | bare | ratio | delay ms p50 / p99: server | bare | bytes: server | bare | \
-         conflated: server | bare |"
+        "| subscribers x symbols, connections | tick, ms | bytes an update: server | bare | \
+         CPU, µs an update: server | bare | server to bare | updates a second and core: server | bare |"
     );
-    println!("|---|{}", "---:|".repeat(13));
+    println!("|---|{}", "---:|".repeat(8));
     for (subscribers, connections, symbols) in SHAPES {
         let shape = Shape {
             subscribers,
             connections,
             symbols,
         };
-        println!("{}", row(&runtime, shape, rounds, round));
+        let name = format!("{subscribers} x {symbols}, {connections}");
+        let tick = tick(shape);
+        let [server, bare] = measure_both(&runtime, shape, tick, rounds, round);
+        println!(
+            "| {name} | {} | {} |",
+            tick.as_millis(),
+            costs(&server, &bare)
+        );
+        delays.push((name, server.received, bare.received));
+    }
+    println!("\nDelay from the trade to the receiving task, ms, over all rounds:\n");
+    println!(
+        "| subscribers x symbols, connections | server: p50 | p99 | left out | bare: p50 | p99 | left out |"
+    );
+    println!("|---|{}", "---:|".repeat(6));
+    for (name, server, bare) in delays {
+        println!("| {name} | {} | {} |", lateness(&server), lateness(&bare));
     }
 }
 
-fn row(runtime: &Runtime, shape: Shape, rounds: usize, round: Duration) -> String {
-    let tick = tick(shape);
-    let ticks = (round.as_secs_f64() / tick.as_secs_f64()).ceil().max(3.0);
-    let window = tick.mul_f64(ticks);
-    let micros = format!("{}us", tick.as_micros());
-    let server = Server::start(&["--tick", &micros, "--log", "error"]);
-    let (bare, bare_uri) = bare_ticker(tick);
-    let (mut servers, mut bares) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let measure = |uri: &str, pid| runtime.block_on(measure(uri, pid, shape, tick, window));
-        servers.push(measure(&server.uri(), server.id()));
-        bares.push(measure(&bare_uri, bare.id()));
-    }
-    let each = |rounds: &[Round]| median(rounds.iter().map(Round::cpu_us_each));
-    let (server_us, bare_us) = (each(&servers), each(&bares));
-    let ratio = median(
-        servers
-            .iter()
-            .zip(&bares)
-            .map(|(server, bare)| server.cpu_us_each() / bare.cpu_us_each()),
-    );
-    let pace = median(
-        servers
-            .iter()
-            .map(|round| round.updates as f64 / window.as_secs_f64()),
-    );
-    let (server, bare) = (total(servers), total(bares));
+fn costs(server: &Cell, bare: &Cell) -> String {
+    let bytes = |cell: &Cell| cell.received.bytes as f64 / cell.received.delays_ms.len() as f64;
+    let median = |values: &[f64]| percentile(values, 50.0);
+    let (server_us, bare_us) = (median(&server.cpu_us_each), median(&bare.cpu_us_each));
+    // Of rounds side by side, so that a busy moment meets both.
+    let pairs = server.cpu_us_each.iter().zip(&bare.cpu_us_each);
+    let ratios: Vec<_> = pairs.map(|(server, bare)| server / bare).collect();
     format!(
-        "| {} x {} ({}) | {} | {pace:.0} | {:.0} | {:.0} | {server_us:.2} | {bare_us:.2} | {ratio:.2} | \
-         {:.1} / {:.1} | {:.1} / {:.1} | {:.0} | {:.0} | {} | {} |",
-        shape.subscribers,
-        shape.symbols,
-        shape.connections,
-        tick.as_millis(),
+        "{:.0} | {:.0} | {server_us:.2} | {bare_us:.2} | {:.2} | {:.0} | {:.0}",
+        bytes(server),
+        bytes(bare),
+        median(&ratios),
         1e6 / server_us,
         1e6 / bare_us,
-        percentile(&server.delays_ms, 50.0),
-        percentile(&server.delays_ms, 99.0),
-        percentile(&bare.delays_ms, 50.0),
-        percentile(&bare.delays_ms, 99.0),
-        server.bytes as f64 / server.delays_ms.len() as f64,
-        bare.bytes as f64 / bare.delays_ms.len() as f64,
-        server.conflated,
-        bare.conflated,
     )
+}
+
+fn lateness(received: &Received) -> String {
+    format!(
+        "{:.1} | {:.1} | {}",
+        percentile(&received.delays_ms, 50.0),
+        percentile(&received.delays_ms, 99.0),
+        received.conflated
+    )
+}
+
+/// The server and the bare ticker, in turns.
+fn measure_both(
+    runtime: &Runtime,
+    shape: Shape,
+    tick: Duration,
+    rounds: usize,
+    round: Duration,
+) -> [Cell; 2] {
+    let ticks = (round.as_secs_f64() / tick.as_secs_f64()).ceil().max(3.0);
+    let window = tick.mul_f64(ticks);
+    let server = Server::start(&[
+        "--tick",
+        &format!("{}ms", tick.as_millis()),
+        "--log",
+        "error",
+    ]);
+    let (bare, bare_uri) = bare_ticker(tick);
+    let processes = [(server.uri(), server.id()), (bare_uri, bare.id())];
+    let mut cells = [(); 2].map(|()| Cell {
+        cpu_us_each: Vec::new(),
+        received: Received::default(),
+    });
+    for _ in 0..rounds {
+        for ((uri, pid), cell) in processes.iter().zip(&mut cells) {
+            let (cpu_us_each, received) = runtime.block_on(measure(uri, *pid, shape, tick, window));
+            cell.cpu_us_each.push(cpu_us_each);
+            cell.received.add(received);
+        }
+    }
+    cells
 }
 
 /// The tick at which all subscribers together get [`PACE`], or nearly so.
@@ -134,8 +154,14 @@ fn tick(shape: Shape) -> Duration {
     tick.clamp(SHORTEST_TICK, LONGEST_TICK)
 }
 
-/// One round of one of the two, over whole ticks.
-async fn measure(uri: &str, pid: u32, shape: Shape, tick: Duration, window: Duration) -> Round {
+/// One round of one of the two, over whole ticks: CPU in microseconds an update, and what came.
+async fn measure(
+    uri: &str,
+    pid: u32,
+    shape: Shape,
+    tick: Duration,
+    window: Duration,
+) -> (f64, Received) {
     let crowd = Crowd::gather(uri, shape).await;
     // Away from the tick, so that no burst is cut in two.
     sleep(tick / 2).await;
@@ -145,23 +171,8 @@ async fn measure(uri: &str, pid: u32, shape: Shape, tick: Duration, window: Dura
     let after = (crowd.updates(), process_seconds(pid));
     crowd.begin(0);
     let received = crowd.disperse(1).await.swap_remove(0);
-    Round {
-        updates: after.0 - before.0,
-        cpu_us: (after.1 - before.1) * 1e6,
-        received,
-    }
-}
-
-fn total(rounds: Vec<Round>) -> Received {
-    let mut total = Received::default();
-    for round in rounds {
-        total.add(round.received);
-    }
-    total
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    percentile(&values.collect::<Vec<_>>(), 50.0)
+    let cpu_us_each = (after.1 - before.1) * 1e6 / (after.0 - before.0) as f64;
+    (cpu_us_each, received)
 }
 
 /// The bare ticker in a process of its own, as the server is.
