@@ -14,18 +14,29 @@ use server::{
     call_center::CallCenterConfig,
     exchange::Tape,
     listen::{bind, reachable_from_outside},
-    recording::Recording,
+    recording::{Recording, RecordingError},
     run,
     ticker::TickerConfig,
 };
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
+/// What the program ends with when it was started wrongly.
+const USAGE: u8 = 2;
+
 // Connections are served by threads of their own: this one accepts them and hears signals.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    match serve(args).await {
+    set_up_logging(&args.log);
+    let tape = match tape(&args) {
+        Ok(tape) => tape,
+        Err(error) => {
+            eprintln!("server: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(args, tape).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("server: {error:#}");
@@ -34,9 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(args: Args) -> anyhow::Result<()> {
-    set_up_logging(&args.log);
-    let tape = tape(&args)?;
+async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
     let listeners = bind(&args.listen, args.insecure).await?;
     // Before anybody is told that we are here, who might then ask us to stop.
     let stop = asked_to_stop()?;
@@ -58,7 +67,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
 }
 
 /// What the ticker's trades come from. A tape that cannot be played is said before anybody connects.
-fn tape(args: &Args) -> anyhow::Result<Tape> {
+fn tape(args: &Args) -> Result<Tape, RecordingError> {
     let Some(file) = &args.replay else {
         return Ok(Tape::Simulated {
             seed: args.seed,

@@ -109,13 +109,29 @@ fn factor_days(seed: u64) -> Days {
 #[derive(Debug)]
 pub struct Walk {
     market: Arc<Market>,
-    instrument: Instrument,
+    motion: Motion,
     key: u64,
     days: Days,
     today: Today,
 }
 
-/// Where a walk is in its session.
+/// How a symbol moves and is traded; heights are logarithms of prices that are not rounded yet.
+#[derive(Debug)]
+struct Motion {
+    first_height: f64,
+    /// What the whole market's motion and the symbol's own are multiplied by.
+    market: f64,
+    own: f64,
+    /// A day.
+    growth: f64,
+    /// Standard deviation of one tick's step.
+    tick: f64,
+    spread: f64,
+    lot: f64,
+}
+
+/// Where a walk is in its session. What a trade needs, but not the next, is worked out when it is
+/// asked for.
 #[derive(Debug)]
 struct Today {
     day: u64,
@@ -123,24 +139,29 @@ struct Today {
     own: Session,
     /// For all but the price.
     random: Xoshiro256PlusPlus,
-    previous_close: Price,
-    /// The logarithm of the last price, before it was rounded to the grid.
-    height: f64,
+    close_before: f64,
     /// Trades made.
     ticks: u64,
-    newest: Option<Trade>,
+    open: f64,
+    high: f64,
+    low: f64,
+    last: f64,
+    day_volume: u64,
+    volume: i32,
+    spread_noise: f64,
+    took_ask: bool,
 }
 
 impl Walk {
     /// Before the symbol's first trade.
     pub fn new(market: &Arc<Market>, symbol: &Symbol) -> Self {
         let key = scramble(market.seed ^ scramble(fingerprint(symbol)));
-        let instrument = Instrument::of(symbol);
+        let motion = Motion::of(&Instrument::of(symbol));
         let mut days = Days::new(key);
-        let today = Today::begin(market, &instrument, key, &mut days, 0);
+        let today = Today::begin(market, &motion, key, &mut days, 0);
         Self {
             market: Arc::clone(market),
-            instrument,
+            motion,
             key,
             days,
             today,
@@ -153,86 +174,113 @@ impl Walk {
     pub fn trade_at(&mut self, tick: u64, tick_time: Duration) -> Trade {
         let day = tick / DAY_TICKS;
         if day > self.today.day {
-            let (instrument, days) = (&self.instrument, &mut self.days);
-            self.today = Today::begin(&self.market, instrument, self.key, days, day);
+            let (motion, days) = (&self.motion, &mut self.days);
+            self.today = Today::begin(&self.market, motion, self.key, days, day);
         }
-        let wanted = if day == self.today.day {
-            tick % DAY_TICKS + 1
-        } else {
-            0
-        };
-        loop {
-            match self.today.newest {
-                Some(newest) if self.today.ticks >= wanted => return newest,
-                _ => self.today.trade(&self.instrument, tick_time),
+        if day == self.today.day {
+            while self.today.ticks <= tick % DAY_TICKS {
+                self.today.step(&self.motion);
             }
         }
+        self.today.trade(&self.motion, tick_time)
+    }
+}
+
+impl Motion {
+    fn of(instrument: &Instrument) -> Self {
+        let market = instrument.beta * MARKET_VOLATILITY / YEAR.sqrt();
+        let own = instrument.own_volatility / YEAR.sqrt();
+        let variance = market * market + own * own;
+        Self {
+            first_height: libm::log(instrument.first_close),
+            market,
+            own,
+            // The mean of a log-normal price grows by half the variance by itself.
+            growth: RETURN / YEAR - variance / 2.0,
+            tick: (variance * TICK).sqrt(),
+            spread: instrument.spread,
+            lot: instrument.lot,
+        }
+    }
+
+    fn height(&self, factor: f64, own: f64, days: f64) -> f64 {
+        self.first_height + self.market * factor + self.own * own + self.growth * days
     }
 }
 
 impl Today {
-    fn begin(
-        market: &Market,
-        instrument: &Instrument,
-        key: u64,
-        days: &mut Days,
-        day: u64,
-    ) -> Self {
+    fn begin(market: &Market, motion: &Motion, key: u64, days: &mut Days, day: u64) -> Self {
         let factor = market.factor(day);
-        let close = close(instrument, factor.close_before, days.close_before(day), day);
-        Self {
+        let own_close = days.close_before(day);
+        let close_before = motion.height(factor.close_before, own_close, day as f64);
+        let mut today = Self {
             day,
             factor,
             own: days.session(day),
             random: Xoshiro256PlusPlus::seed_from_u64(scramble(key ^ scramble(!day))),
-            previous_close: Price::nearest(libm::exp(close)),
-            height: close,
+            close_before,
             ticks: 0,
-            newest: None,
-        }
+            open: close_before,
+            high: f64::NEG_INFINITY,
+            low: f64::INFINITY,
+            last: close_before,
+            day_volume: 0,
+            volume: 0,
+            spread_noise: 0.0,
+            took_ask: false,
+        };
+        today.step(motion);
+        today.open = today.last;
+        today
     }
 
-    fn trade(&mut self, instrument: &Instrument, tick_time: Duration) {
+    fn step(&mut self, motion: &Motion) {
         let factor = self.factor.values[self.ticks as usize];
         self.ticks += 1;
         let days = self.day as f64 + NIGHT + TICK * self.ticks as f64;
-        let height = height(instrument, factor, self.own.step(), days);
-        let deviation = volatility(instrument) * TICK.sqrt();
-        let moved = ((height - self.height) / deviation).clamp(-LARGEST_MOVE, LARGEST_MOVE);
-        self.height = height;
+        let height = motion.height(factor, self.own.step(), days);
+        let moved = ((height - self.last) / motion.tick).clamp(-LARGEST_MOVE, LARGEST_MOVE);
+        self.last = height;
+        self.high = self.high.max(height);
+        self.low = self.low.min(height);
 
-        let price = Price::nearest(libm::exp(height));
-        let volume = self.volume(instrument, moved);
-        let (bid, ask) = self.book(instrument, price);
-        let day = match self.newest {
-            Some(before) => before.day.and(price, volume),
-            None => Day::new(price, volume),
-        };
-        let sequence = self.day * DAY_TICKS + self.ticks;
-        self.newest = Some(Trade {
-            sequence,
-            at: times(tick_time, sequence - 1),
-            price,
-            volume,
-            bid,
-            ask: Some(ask),
-            previous_close: self.previous_close,
-            day,
-        });
+        // Log-normal, and larger by the square of the move.
+        let noise: f64 = self.random.sample(StandardNormal);
+        let shares = motion.lot * libm::exp(LOT_DEVIATION * noise) * (1.0 + moved * moved);
+        self.volume = shares.round().max(1.0) as i32; // one too large for it becomes the largest
+        self.day_volume += u64::from(self.volume.unsigned_abs());
+        self.spread_noise = self.random.sample(StandardNormal);
+        self.took_ask = self.random.random();
     }
 
-    /// Log-normal, and larger by the square of the move.
-    fn volume(&mut self, instrument: &Instrument, moved: f64) -> i32 {
-        let noise: f64 = self.random.sample(StandardNormal);
-        let shares = instrument.lot * libm::exp(LOT_DEVIATION * noise) * (1.0 + moved * moved);
-        shares.round().max(1.0) as i32 // one that is too large for it becomes the largest
+    /// The newest trade.
+    fn trade(&self, motion: &Motion, tick_time: Duration) -> Trade {
+        let price = |height| Price::nearest(libm::exp(height));
+        let sequence = self.day * DAY_TICKS + self.ticks;
+        let last = price(self.last);
+        let (bid, ask) = self.book(motion, last);
+        Trade {
+            sequence,
+            at: times(tick_time, sequence - 1),
+            price: last,
+            volume: self.volume,
+            bid,
+            ask: Some(ask),
+            previous_close: price(self.close_before),
+            day: Day {
+                open: price(self.open),
+                high: price(self.high),
+                low: price(self.low),
+                volume: self.day_volume,
+            },
+        }
     }
 
     /// The trade took the best offer, from whichever side; the other side is a spread away.
-    fn book(&mut self, instrument: &Instrument, price: Price) -> (Option<Price>, Price) {
-        let noise: f64 = self.random.sample(StandardNormal);
-        let spread = price.dollars() * instrument.spread * libm::exp(SPREAD_DEVIATION * noise);
-        if self.random.random() {
+    fn book(&self, motion: &Motion, price: Price) -> (Option<Price>, Price) {
+        let noise = libm::exp(SPREAD_DEVIATION * self.spread_noise);
+        let spread = price.dollars() * motion.spread * noise;
+        if self.took_ask {
             let bid = Price::nearest(price.dollars() - spread);
             (price.below().map(|below| bid.min(below)), price)
         } else {
@@ -240,25 +288,6 @@ impl Today {
             (Some(price), ask)
         }
     }
-}
-
-/// The logarithm of the price with which the day before ended.
-fn close(instrument: &Instrument, factor: f64, own: f64, day: u64) -> f64 {
-    height(instrument, factor, own, day as f64)
-}
-
-/// The logarithm of a price after so many days, before it is rounded to the grid.
-fn height(instrument: &Instrument, factor: f64, own: f64, days: f64) -> f64 {
-    let market = instrument.beta * MARKET_VOLATILITY / YEAR.sqrt() * factor;
-    let own = instrument.own_volatility / YEAR.sqrt() * own;
-    let growth = RETURN / YEAR - volatility(instrument).powi(2) / 2.0;
-    libm::log(instrument.first_close) + market + own + growth * days
-}
-
-/// Standard deviation of the logarithm of the price over a day.
-fn volatility(instrument: &Instrument) -> f64 {
-    let market = instrument.beta * MARKET_VOLATILITY;
-    libm::hypot(market, instrument.own_volatility) / YEAR.sqrt()
 }
 
 /// A moment so far away that it cannot be told is the last that can.

@@ -56,7 +56,7 @@ fn daily_returns(market: &Arc<Market>, name: &str, days: u64) -> Vec<f64> {
     let closes: Vec<f64> = (0..=days)
         .map(|day| {
             let (factor, own) = (factor.close_before(day), walk.days.close_before(day));
-            close(&walk.instrument, factor, own, day)
+            walk.motion.height(factor, own, day as f64)
         })
         .collect();
     closes.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -155,19 +155,26 @@ fn days_return_what_drift_and_volatility_say() {
 
 #[test]
 fn the_drift_is_there() {
-    // One symbol's drift drowns in its noise; the mean over many markets shows it.
-    let years = 4.0;
-    let returns: Vec<f64> = (0..400)
-        .map(|seed| {
-            let market = Arc::new(Market::new(seed));
-            daily_returns(&market, "BRK.B", 1_008).iter().sum::<f64>()
-        })
-        .collect();
-    let volatility = (0.16_f64 * 0.6).hypot(0.12);
-    let expected = years * (0.06 - volatility * volatility / 2.0);
-    assert_normal(&returns, expected, volatility * years.sqrt());
-    // Five deviations of this mean are less than the drift itself: without it the test is red.
-    assert!(5.0 * volatility * years.sqrt() / 20.0 < expected);
+    // One symbol's drift drowns in its noise; the mean over many markets shows it, of a calm symbol
+    // the return, of a wild one what half its variance takes from the logarithm.
+    let (years, markets) = (4.0_f64, 400);
+    for (name, beta, own) in [("BRK.B", 0.6, 0.12), ("TSLA", 1.9, 0.50)] {
+        let returns: Vec<f64> = (0..markets)
+            .map(|seed| {
+                let market = Arc::new(Market::new(seed));
+                daily_returns(&market, name, 1_008).iter().sum::<f64>()
+            })
+            .collect();
+        let variance = (0.16_f64 * beta).powi(2) + own * own;
+        let (earned, taken) = (years * 0.06, years * variance / 2.0);
+        let deviation = (variance * years).sqrt();
+        assert_normal(&returns, earned - taken, deviation);
+        let bound = 5.0 * deviation / f64::from(markets as u32).sqrt();
+        assert!(
+            bound < earned.max(taken),
+            "without it the test would not fail"
+        );
+    }
 }
 
 #[test]
