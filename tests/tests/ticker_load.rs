@@ -48,15 +48,15 @@ impl GoodReader {
         Self { over, task }
     }
 
-    /// Stops reading, and judges: of all trades nine in ten came, and the others were said to be
-    /// left out. On a machine of our own that would be all; on a busy one, the reader itself may not
-    /// get to run for a tick.
+    /// Stops reading, and judges: all trades came or were said to be left out, and three in four
+    /// came. On an idle machine that is all of them; on a busy one the reader itself may not get to
+    /// run for a tick. A server that is held up by others leaves out nearly all.
     async fn got_its_trades(self) {
         self.over.store(true, Ordering::Relaxed);
         let tally = self.task.await.expect("undisturbed");
         for count in tally.counts() {
             assert_eq!(count.received + count.conflated, count.trades());
-            assert!(count.conflated * 10 <= count.trades(), "{count:?}");
+            assert!(count.conflated * 4 <= count.trades(), "{count:?}");
         }
     }
 }
@@ -108,7 +108,7 @@ async fn a_reader_that_stops_delays_nobody_and_is_given_the_newest_again() {
         stopped.update().await;
     }
 
-    // It reads no more. By the twentieth tick every window is full: 2,000 updates of 100 bytes.
+    // It reads no more. After seven ticks of 10,000 bytes its window is full.
     see_ticks(&mut clock, 20).await;
     let before = resident_bytes(server.id());
     see_ticks(&mut clock, 40).await;
@@ -136,7 +136,7 @@ async fn a_reader_that_stops_delays_nobody_and_is_given_the_newest_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_never_read_hold_no_memory_and_nobody_up() {
-    let server = Server::start(&["--tick", "20ms", "--log", "error"]);
+    let server = Server::start(&["--tick", "50ms", "--log", "error"]);
     let good = GoodReader::start(&server, &["SYM0"]).await;
     let mut clock = Subscriber::dial(&server.uri()).await;
     clock.ask("SYM0");
@@ -151,10 +151,10 @@ async fn streams_that_never_read_hold_no_memory_and_nobody_up() {
             silent.push(subscriber);
         }
     }
-    // The windows are full after 20 ticks; these are 100 and 200.
-    see_ticks(&mut clock, 100).await;
+    // The windows are full after 13 ticks of 5,000 bytes.
+    see_ticks(&mut clock, 40).await;
     let before = resident_bytes(server.id());
-    see_ticks(&mut clock, 200).await;
+    see_ticks(&mut clock, 100).await;
     assert_flat(&server, before, 4);
     println!("{} KiB in all", resident_bytes(server.id()) >> 10);
     assert!(resident_bytes(server.id()) < 100 << 20);
