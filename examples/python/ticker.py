@@ -1,5 +1,5 @@
-"""Prints live quotes from the stock ticker until Ctrl-C: ticker.py SYMBOL... [--server HOST:PORT]"""
-import argparse, pathlib, sys
+"""Prints live quotes from the stock ticker: ticker.py SYMBOL... [--count N] [--server HOST:PORT]"""
+import argparse, collections, pathlib, queue, sys
 try:
     import grpc, grpc_tools
 except ImportError as error:
@@ -9,15 +9,33 @@ messages, services = grpc.protos_and_services("fin.proto")
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
+parser.add_argument("--count", type=int, help="unsubscribe from a symbol after N quotes [default: go on until Ctrl-C]")
 parser.add_argument("--server", default="127.0.0.1:50051")
 args = parser.parse_args()
 
-# The end of the requests means "no more symbols"; the quotes go on.
-requests = (messages.TickerRequest(ticker_symbol=symbol) for symbol in args.symbols)
+requests, seen, answered = queue.SimpleQueue(), collections.Counter(), False
+
+def ask(action, symbol):
+    requests.put(messages.TickerRequest(action=action, ticker_symbol=symbol))
+
+for symbol in args.symbols:
+    ask("TICKER_ACTION_SUBSCRIBE", symbol)
 try:
     with grpc.insecure_channel(args.server) as channel:
-        for quote in services.StockTickerStub(channel).SubscribeToStockUpdates(requests):
-            print(f"{quote.ticker_symbol:<12} {quote.current_price:>10.2f} {quote.change_percent:>+7.2f} %", flush=True)
+        for quote in services.StockTickerStub(channel).SubscribeToStockUpdates(iter(requests.get, None)):
+            if quote.HasField("subscriptions"):  # no quote, but the answer to our requests
+                answered = True
+                for refusal in quote.subscriptions.refusals:
+                    sys.exit(refusal.reason)
+                if not quote.subscriptions.ticker_symbols:
+                    break
+                continue
+            print(f"{quote.ticker_symbol:<12} {quote.current_price:>10.2f} {quote.change_percent:>+7.2f} %"
+                  f"  bid {quote.bid_price:.2f}  ask {quote.ask_price:.2f}  trade {quote.sequence}", flush=True)
+            seen[quote.ticker_symbol] += 1
+            # An old server that does not answer would take this for one more subscription.
+            if seen[quote.ticker_symbol] == args.count and answered:
+                ask("TICKER_ACTION_UNSUBSCRIBE", quote.ticker_symbol)
 except grpc.RpcError as error:
     sys.exit(error.details())
 except KeyboardInterrupt:

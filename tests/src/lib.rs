@@ -5,9 +5,11 @@
 //! Nothing waits without a limit: a hang becomes a failure that says what was waited for.
 
 pub mod analysis;
+pub mod bare_ticker;
 pub mod cpu;
 pub mod desk;
 pub mod lab;
+pub mod memory;
 pub mod mirror;
 pub mod network;
 pub mod playout_line;
@@ -15,6 +17,8 @@ pub mod proxy;
 pub mod python;
 pub mod rig;
 pub mod signals;
+pub mod subscriber;
+pub mod tally;
 
 mod binaries;
 mod in_process;

@@ -8,13 +8,14 @@ use audio::{Decoder, Encoder, Format, Tone};
 use bytes::Bytes;
 use caller::{
     Caller, GoodCall, LIMIT, Value, bytes_of, chunk, connect, fields, later, message, numbered,
-    raw_call, resident_bytes, wishing,
+    raw_call, wishing,
 };
 use proto::callcenter::{Accepted, AudioChunk, Gap};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use tests::{
     Server,
     analysis::{delays, dominant_frequency, rms_dbfs},
+    memory::resident_bytes,
     signals::chirp,
 };
 use tonic::Code;

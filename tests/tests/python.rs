@@ -165,6 +165,34 @@ fn the_ticker_prints_quotes_until_ctrl_c() {
 }
 
 #[test]
+fn the_ticker_unsubscribes_and_ends_when_nothing_is_left() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&["--tick", "20ms"]);
+    let (script, addr) = (example("ticker.py"), server.addr().to_string());
+    let args = [&script, "AAPL", "brk.b", "--count", "5", "--server", &addr];
+    let ended = run(&python, &args, None, LIMIT);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+    for symbol in ["AAPL", "BRK.B"] {
+        let lines = ended.stdout.lines().filter(|line| line.starts_with(symbol));
+        let mut trades = Vec::new();
+        for line in lines {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let [_, price, _, _, "bid", bid, "ask", ask, "trade", trade] = words[..] else {
+                panic!("{line}");
+            };
+            let dollars = |text: &str| text.parse::<f64>().expect("a price");
+            let (bid, price, ask) = (dollars(bid), dollars(price), dollars(ask));
+            assert!(0.0 < bid && bid <= price && price <= ask, "{line}");
+            trades.push(trade.parse::<u64>().expect("a number"));
+        }
+        // Some more may have been on their way.
+        assert!(trades.len() >= 5, "{}", ended.stdout);
+        assert!(trades.is_sorted_by(|a, b| a < b), "{trades:?}");
+    }
+}
+
+#[test]
 fn the_ticker_says_what_is_wrong() {
     let Some(python) = python() else { return };
     let server = Server::start(&[]);

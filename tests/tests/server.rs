@@ -9,11 +9,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use caller::{
-    Caller, GoodCall, LIMIT, Value, chunk, connect, later, message, raw_stream, resident_bytes,
-};
+use caller::{Caller, GoodCall, LIMIT, Value, chunk, connect, later, message, raw_stream};
 use proto::callcenter::{AudioChunk, call_center_client::CallCenterClient};
-use tests::{Process, Server, bin, run, skip};
+use tests::{Process, Server, bin, memory::resident_bytes, run, skip};
 use tokio::task::JoinSet;
 use tonic::{
     Code, Status,

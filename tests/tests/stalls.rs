@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use caller::{Caller, GoodCall, LIMIT, chunk, later, numbered, resident_bytes, wishing};
+use caller::{Caller, GoodCall, LIMIT, chunk, later, numbered, wishing};
 use proto::callcenter::{AudioChunk, Gap, call_center_client::CallCenterClient};
 use serde_json::Value;
 use tests::{
     Process, Server,
     analysis::{Delay, delays, dominant_frequency, rms_dbfs},
     bin,
+    memory::resident_bytes,
     network::{FAR_SIDE, Network},
     proxy::Proxy,
     signals::{chirp, read_wav, repeated},

@@ -193,16 +193,6 @@ impl GoodCall {
     }
 }
 
-/// Resident memory of a process in bytes.
-pub fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line
-        .and_then(|line| line.split_whitespace().nth(1))
-        .expect("VmRSS in kB");
-    1_024 * kib.parse::<u64>().expect("a number")
-}
-
 /// Reads until the other side closes the socket.
 pub fn wait_for_close(mut socket: TcpStream) {
     socket
