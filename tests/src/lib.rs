@@ -14,6 +14,7 @@ pub mod playout_line;
 pub mod proxy;
 pub mod python;
 pub mod rig;
+pub mod scripted_ticker;
 pub mod signals;
 
 mod binaries;
