@@ -9,6 +9,7 @@ pub mod failure;
 pub mod feed;
 pub mod show;
 pub mod typed;
+pub mod watchlist;
 
 use std::{io, ops::ControlFlow};
 
