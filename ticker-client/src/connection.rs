@@ -3,8 +3,9 @@
 use std::{error::Error, time::Duration};
 
 use proto::fin::{StockUpdate, TickerRequest, stock_ticker_client::StockTickerClient};
-use tokio_stream::Stream;
-use tonic::{Streaming, transport::Endpoint};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Status, Streaming, transport::Endpoint};
 
 use proto::ServerAddress;
 
@@ -21,6 +22,10 @@ const PING_AFTER: Duration = Duration::from_millis(2_500);
 /// within five seconds.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Bytes of quotes that the transport holds unread, some two hundred of them: they are older than
+/// what the server would send next. Its library's own choice would be two megabytes.
+const STREAM_WINDOW: u32 = 16 * 1024;
+
 /// How a dead network is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keepalive {
@@ -30,37 +35,53 @@ pub enum Keepalive {
     None,
 }
 
-/// Connects, and sends `requests` as they come; the stream stays open as long as they do.
-///
-/// # Errors
-///
-/// [`Failure::NotReached`] when there is no connection, otherwise what the server's status says.
-pub async fn subscribe<R>(
-    server: &ServerAddress,
-    keepalive: Keepalive,
-    requests: R,
-) -> Result<Streaming<StockUpdate>, Failure>
-where
-    R: Stream<Item = TickerRequest> + Send + 'static,
-{
-    let not_reached = |error: tonic::transport::Error| Failure::not_reached(server, &error);
-    let mut endpoint = Endpoint::from_shared(server.uri())
-        .map_err(not_reached)?
-        .connect_timeout(CONNECT_TIMEOUT);
-    if keepalive == Keepalive::Pings {
-        endpoint = endpoint
-            .http2_keep_alive_interval(PING_AFTER)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .keep_alive_while_idle(true);
+/// Who gives a stream for requests: a server, or a test's idea of one.
+pub(crate) trait Dial: Send + Sync {
+    /// What comes for the requests.
+    type Updates: Stream<Item = Result<StockUpdate, Status>> + Send + Unpin;
+
+    /// Connects, and sends `requests` as they come; the stream stays open as long as they do.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NotReached`] when there is no connection, otherwise what the server's status
+    /// says.
+    fn dial(
+        &self,
+        keepalive: Keepalive,
+        requests: mpsc::Receiver<TickerRequest>,
+    ) -> impl Future<Output = Result<Self::Updates, Failure>> + Send;
+}
+
+impl Dial for ServerAddress {
+    type Updates = Streaming<StockUpdate>;
+
+    async fn dial(
+        &self,
+        keepalive: Keepalive,
+        requests: mpsc::Receiver<TickerRequest>,
+    ) -> Result<Self::Updates, Failure> {
+        let not_reached = |error: tonic::transport::Error| Failure::not_reached(self, &error);
+        let mut endpoint = Endpoint::from_shared(self.uri())
+            .map_err(not_reached)?
+            .initial_stream_window_size(STREAM_WINDOW)
+            .connect_timeout(CONNECT_TIMEOUT);
+        if keepalive == Keepalive::Pings {
+            endpoint = endpoint
+                .http2_keep_alive_interval(PING_AFTER)
+                .keep_alive_timeout(PING_TIMEOUT)
+                .keep_alive_while_idle(true);
+        }
+        let channel = endpoint.connect().await.map_err(not_reached)?;
+        let response = StockTickerClient::new(channel)
+            .subscribe_to_stock_updates(ReceiverStream::new(requests))
+            .await
+            .map_err(|status| match status.source() {
+                // Something took the connection, and then did not speak gRPC or did not speak at
+                // all.
+                Some(source) => Failure::not_reached(self, source),
+                None => Failure::from_status(self, &status),
+            })?;
+        Ok(response.into_inner())
     }
-    let channel = endpoint.connect().await.map_err(not_reached)?;
-    let response = StockTickerClient::new(channel)
-        .subscribe_to_stock_updates(requests)
-        .await
-        .map_err(|status| match status.source() {
-            // Something took the connection, and then did not speak gRPC or did not speak at all.
-            Some(source) => Failure::not_reached(server, source),
-            None => Failure::from_status(server, &status),
-        })?;
-    Ok(response.into_inner())
 }

@@ -24,7 +24,7 @@ pub enum Failure {
         /// What the system said.
         why: String,
     },
-    /// The server went away, or the network did.
+    /// The server went away, or the network did. Another attempt may find it again.
     #[error(
         "the connection to {server} is lost: {why}.\n\
          Start ticker-client again when the server is back."
@@ -40,7 +40,9 @@ pub enum Failure {
     Rejected {
         /// Who refused.
         server: ServerAddress,
-        /// The server's reason.
+        /// The kind of reason.
+        code: Code,
+        /// The server's words.
         why: String,
     },
     /// The server hangs up on a client that pings it; gRPC's own servers do, when there is nothing
@@ -93,11 +95,12 @@ impl Failure {
             | Code::Cancelled
             | Code::Aborted
             | Code::DataLoss => Self::Lost { server, why },
-            Code::Unimplemented => Self::Rejected {
+            code @ Code::Unimplemented => Self::Rejected {
                 server,
+                code,
                 why: format!("it offers no StockTicker ({why})"),
             },
-            _ => Self::Rejected { server, why },
+            code => Self::Rejected { server, code, why },
         }
     }
 }

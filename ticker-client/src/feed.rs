@@ -1,8 +1,51 @@
-//! What happens on the way to the server, and what is asked of it: the two ends' words.
+//! The quotes' way into the program: what happens on the way to the server, and what is asked of it.
+//!
+//! A task of its own ([`link`](crate::link)) keeps the connection; whoever shows quotes reads events
+//! and sends changes, and needs to know nothing of connections.
 
 use std::time::Duration;
 
-use proto::{Symbol, fin::StockUpdate};
+use proto::{ServerAddress, Symbol, fin::StockUpdate};
+use tokio::sync::mpsc;
+
+use crate::{failure::Failure, link::Link, subscriptions::Subscriptions};
+
+/// Events that wait to be shown. Beyond these nothing is read from the server, which then leaves
+/// out what is old: a reader that is too slow sees fewer quotes, not later ones.
+const EVENT_QUEUE: usize = 16;
+
+/// Changes that wait to be followed.
+const CHANGE_QUEUE: usize = 16;
+
+/// The two ends of a task that keeps the connection. Dropping `events` ends it.
+#[derive(Debug)]
+pub struct Feed {
+    /// What happened, in order. An error is the last; an end without one means that the server has
+    /// no more quotes.
+    pub events: mpsc::Receiver<Result<FeedEvent, Failure>>,
+    /// What the person asks for. It may be dropped when nothing more will be.
+    pub changes: mpsc::Sender<Change>,
+}
+
+impl Feed {
+    /// Starts the task, which connects to `server` and subscribes to `symbols`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start(server: ServerAddress, symbols: Vec<Symbol>) -> Self {
+        let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
+        let (changes, changes_rx) = mpsc::channel(CHANGE_QUEUE);
+        let link = Link::new(
+            server.clone(),
+            Subscriptions::new(symbols),
+            events_tx,
+            changes_rx,
+        );
+        tokio::spawn(link.run(server));
+        Self { events, changes }
+    }
+}
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,12 +58,12 @@ pub enum FeedEvent {
     Refused {
         /// Which.
         symbol: Symbol,
-        /// The server's words.
+        /// The server's words, fit for a line on a terminal.
         why: String,
     },
     /// The connection is gone. The last prices are old from now on; a new attempt follows.
     Lost {
-        /// What happened.
+        /// What happened, fit for a line on a terminal.
         why: String,
         /// How long until the next attempt.
         retry_in: Duration,
