@@ -11,6 +11,7 @@ pub mod feed;
 mod link;
 pub mod show;
 mod subscriptions;
+pub mod tui;
 pub mod typed;
 pub mod watchlist;
 
