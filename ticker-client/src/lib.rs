@@ -3,6 +3,7 @@
 //! [`run`] shows what a [`Feed`] brings and passes on what a reader task beside it finds on the
 //! input. The feed keeps the connection.
 
+pub mod alert;
 pub mod args;
 mod backoff;
 pub mod connection;

@@ -202,3 +202,6 @@ async fn next(changes_rx: Option<&mut mpsc::Receiver<Change>>) -> Option<Change>
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
