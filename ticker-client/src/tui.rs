@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    alert::Alerts,
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
     watchlist::{Moment, Sort, Watchlist},
@@ -56,6 +57,8 @@ pub struct View {
     pub feed: Feed,
     /// The symbols that the feed was started with.
     pub symbols: Vec<Symbol>,
+    /// What to call the person for.
+    pub alerts: Alerts,
     /// The order of the rows at first.
     pub sort: Sort,
     /// Whom the feed asks.
@@ -114,7 +117,7 @@ impl Viewer {
         Ok(Self {
             terminal,
             theme,
-            screen: Screen::new(Watchlist::new(view.symbols, view.sort)),
+            screen: Screen::new(Watchlist::new(view.symbols, view.sort), view.alerts),
             feed: view.feed,
             changes: VecDeque::new(),
             server: view.server,

@@ -117,7 +117,12 @@ impl Watchlist {
     /// Takes in what happened on the way to the server.
     pub fn take(&mut self, event: FeedEvent, now: Moment) {
         match event {
-            FeedEvent::Connected => self.link = Link::Connected,
+            FeedEvent::Connected => {
+                if let Link::Lost { .. } = self.link {
+                    self.say("connected again".to_owned(), now);
+                }
+                self.link = Link::Connected;
+            }
             FeedEvent::Update(update) => self.update(*update, now),
             FeedEvent::Refused { symbol, why } => {
                 self.remove(&symbol);
@@ -125,13 +130,17 @@ impl Watchlist {
                 self.say(format!("{symbol} was refused: {why}"), now);
             }
             FeedEvent::Lost { why, retry_in } => {
+                let why = words(&why);
                 let since = match self.link {
                     Link::Lost { since, .. } => since,
-                    Link::Connecting | Link::Connected => now.since_start,
+                    Link::Connecting | Link::Connected => {
+                        self.say(format!("connection lost: {why}"), now);
+                        now.since_start
+                    }
                 };
                 self.link = Link::Lost {
                     since,
-                    why: words(&why),
+                    why,
                     retry_at: now.since_start.saturating_add(retry_in),
                 };
                 self.live.out_of_date();

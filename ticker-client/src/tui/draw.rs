@@ -52,11 +52,19 @@ pub(super) fn draw(
         draw_header(frame.buffer_mut(), line, &screen.list, server, now, theme);
     }
     screen.page = table::rows_of(table.height).max(1);
+    let visible = table::draw(
+        frame.buffer_mut(),
+        table,
+        &mut screen.list,
+        &screen.alerts,
+        now,
+        theme,
+    );
     if screen.list.is_empty() {
-        let text = Line::raw("No symbols. Press a to add some.");
-        text.render(table, frame.buffer_mut());
+        let (_, rows) = split_bottom(table, table.height.saturating_sub(1).max(1));
+        let text = Line::raw("  No symbols. Press a to add some.");
+        text.render(rows, frame.buffer_mut());
     }
-    let visible = table::draw(frame.buffer_mut(), table, &mut screen.list, now, theme);
     match &screen.open {
         Open::Prompt(prompt) => draw_prompt(frame, bottom, prompt),
         Open::Table | Open::Help => {
@@ -154,7 +162,7 @@ fn draw_header(
         let frozen = Modifier::REVERSED | Modifier::BOLD;
         let frozen = Style::new().add_modifier(frozen);
         parts.push(Part::new(2, format!("FROZEN {}", since(then)), frozen));
-        let left_out = format!("{} updates since", grouped(updates));
+        let left_out = counted(updates, "update") + " since";
         parts.push(Part::new(4, left_out, Style::new()));
     }
     match list.link() {
@@ -169,18 +177,21 @@ fn draw_header(
             line.render(area, buffer);
         }
         Link::Connecting | Link::Connected => {
-            let symbols = match list.len() {
-                1 => "1 symbol".to_owned(),
-                len => format!("{} symbols", grouped(len as u64)),
-            };
+            let symbols = counted(list.len() as u64, "symbol");
             parts.push(Part::new(5, symbols, Style::new()));
             if list.frozen().is_none() {
-                let updates = format!("{} updates", grouped(list.updates()));
+                let updates = counted(list.updates(), "update");
                 parts.push(Part::new(6, updates, Style::new()));
             }
             line_of(parts, area.width).render(area, buffer);
         }
     }
+}
+
+/// `1 update`, `2 updates`.
+fn counted(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", grouped(count))
 }
 
 /// The beginning of a text, with a mark where it does not end.
@@ -305,7 +316,7 @@ fn draw_help(frame: &mut Frame, area: Rect) {
         [
             "",
             " ▲ ▼ =  against the previous close",
-            " !      an alert has just fired",
+            " !      an alert's condition holds",
             " dim    from before the connection was lost",
             " Age    since the trade",
             " On a narrow screen these go first: trend,",
@@ -326,3 +337,6 @@ fn draw_help(frame: &mut Frame, area: Rect) {
     let help = Paragraph::new(lines).block(block);
     help.render(window, frame.buffer_mut());
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use super::{
     prompt::{Edit, Prompt},
 };
 use crate::{
+    alert::Alerts,
     feed::{Change, FeedEvent},
     watchlist::{Moment, Move, Watchlist},
 };
@@ -17,6 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Screen {
     pub(super) list: Watchlist,
+    pub(super) alerts: Alerts,
     pub(super) open: Open,
     /// How many rows were visible when it was last drawn: a page.
     pub(super) page: usize,
@@ -44,16 +46,25 @@ impl Wish {
 }
 
 impl Screen {
-    pub(super) fn new(list: Watchlist) -> Self {
+    pub(super) fn new(list: Watchlist, alerts: Alerts) -> Self {
         Self {
             list,
+            alerts,
             open: Open::Table,
             page: 1,
         }
     }
 
     pub(super) fn take(&mut self, event: FeedEvent, now: Moment) {
+        let alarms = match &event {
+            FeedEvent::Update(update) => self.alerts.check(update),
+            _ => Vec::new(),
+        };
         self.list.take(event, now);
+        for alarm in alarms {
+            self.list
+                .raise_alarm(alarm.alert.symbol(), &alarm.to_string(), now);
+        }
     }
 
     pub(super) fn key(&mut self, key: &KeyEvent, now: Moment) -> Wish {
@@ -143,7 +154,7 @@ mod tests {
 
     fn screen(symbols: &[&str]) -> Screen {
         let symbols = symbols.iter().map(|text| symbol(text));
-        Screen::new(Watchlist::new(symbols, Sort::default()))
+        Screen::new(Watchlist::new(symbols, Sort::default()), Alerts::default())
     }
 
     /// Presses one key after the other; `\n` is Enter and `\u{1b}` Esc.

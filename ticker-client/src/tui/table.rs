@@ -14,13 +14,20 @@ use super::{
     format::{self, Direction},
     theme::Theme,
 };
-use crate::watchlist::{Moment, Quote, Row, SortBy, Watchlist};
+use crate::{
+    alert::Alerts,
+    watchlist::{HISTORY_POINTS, Moment, Quote, Row, Sort, SortBy, Watchlist},
+};
 
-/// The mark of a row: `!` for an alert, `>` for the selected one.
+/// The mark of a row: `!` while an alert holds, `>` for the selected one.
 const MARK_WIDTH: u16 = 2;
 
-/// The least that a trend is worth showing in.
-const TREND_WIDTHS: Range<u16> = 4..30;
+/// The least that a trend is worth showing in, and the most that is known of it.
+const TREND_WIDTHS: Range<u16> = 4..HISTORY_POINTS as u16;
+
+/// The width of a price with its mark, and what is left of a symbol beside it on a narrow screen.
+const LAST_WIDTH: u16 = 10;
+const CUT_SYMBOL_WIDTH: u16 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
@@ -88,7 +95,7 @@ impl Column {
     fn width(self, longest_symbol: usize) -> u16 {
         match self {
             Self::Symbol => longest_symbol.clamp(7, 12) as u16,
-            Self::Last => 10,
+            Self::Last => LAST_WIDTH,
             Self::Change | Self::Percent => 8,
             Self::Bid | Self::Ask => 9,
             Self::Volume => 6,
@@ -126,13 +133,21 @@ fn places(width: u16, longest_symbol: usize) -> Vec<Place> {
         }
         columns.retain(|column| !left_out.contains(column));
     }
-    let spare = width.saturating_sub(needed(&columns));
+    let (spare, missing) = match needed(&columns) {
+        needed if needed > width => (0, needed - width),
+        needed => (width - needed, 0),
+    };
     let mut x = MARK_WIDTH;
     let place = |column: Column| {
-        let mut width = column.width(longest_symbol);
-        if column == Column::Trend {
-            width = (width + spare).min(TREND_WIDTHS.end);
-        }
+        let full = column.width(longest_symbol);
+        // A symbol can be guessed from its beginning, a price cannot.
+        let cut = missing.min(Column::Symbol.width(longest_symbol) - CUT_SYMBOL_WIDTH);
+        let width = match column {
+            Column::Trend => (full + spare).min(TREND_WIDTHS.end),
+            Column::Symbol => full - cut,
+            Column::Last => full.saturating_sub(missing - cut).max(2),
+            _ => full,
+        };
         let place = Place { column, x, width };
         x += width + 1;
         place
@@ -140,39 +155,58 @@ fn places(width: u16, longest_symbol: usize) -> Vec<Place> {
     columns.into_iter().map(place).collect()
 }
 
+/// What a row is drawn with, beside itself.
+struct Context<'a> {
+    places: &'a [Place],
+    alerts: &'a Alerts,
+    now: Moment,
+    theme: Theme,
+}
+
 /// Draws the titles and the rows into `area`, and says which rows these are.
 pub(super) fn draw(
     buffer: &mut Buffer,
     area: Rect,
     list: &mut Watchlist,
+    alerts: &Alerts,
     now: Moment,
     theme: Theme,
 ) -> Range<usize> {
-    let places = places(area.width, list.longest_symbol());
+    let context = Context {
+        places: &places(area.width, list.longest_symbol()),
+        alerts,
+        now,
+        theme,
+    };
     // Where there is no room for both, a row says more than its titles.
-    let (titles, rows) = match area.height {
-        0 | 1 => (None, area),
+    let rows = match area.height {
+        0 | 1 => area,
         _ => {
             let [titles, rows] = split_first_line(area);
-            (Some(titles), rows)
+            draw_titles(buffer, titles, list.sort(), context.places);
+            rows
         }
     };
-    if let Some(line) = titles {
-        for place in &places {
-            let mut title = place.column.title().to_owned();
-            if place.column.sorts() == Some(list.sort().by) {
-                title.push(if list.sort().descending { '↓' } else { '↑' });
-            }
-            write(buffer, line, *place, &title, Style::new());
-        }
-        let titles = Modifier::BOLD | Modifier::UNDERLINED;
-        buffer.set_style(line, Style::new().add_modifier(titles));
-    }
     let visible = list.scroll(rows.height.into());
     for (row, line) in iter::zip(list.rows(visible.clone()), rows.rows()) {
-        draw_row(buffer, line, list, row, &places, now, theme);
+        draw_row(buffer, line, list, row, &context);
     }
     visible
+}
+
+fn draw_titles(buffer: &mut Buffer, line: Rect, sort: Sort, places: &[Place]) {
+    for place in places {
+        let mut title = place.column.title().to_owned();
+        if title.len() > place.width.into() {
+            title.clear();
+        }
+        if place.column.sorts() == Some(sort.by) {
+            title.push(if sort.descending { '↓' } else { '↑' });
+        }
+        write(buffer, line, *place, &title, Style::new());
+    }
+    let titles = Modifier::BOLD | Modifier::UNDERLINED;
+    buffer.set_style(line, Style::new().add_modifier(titles));
 }
 
 /// How many rows a table of this height shows.
@@ -193,36 +227,37 @@ fn split_first_line(area: Rect) -> [Rect; 2] {
     [first, rest]
 }
 
-fn draw_row(
-    buffer: &mut Buffer,
-    line: Rect,
-    list: &Watchlist,
-    row: &Row,
-    places: &[Place],
-    now: Moment,
-    theme: Theme,
-) {
-    let (alarmed, selected) = (list.is_alarmed(row.symbol(), now), list.is_selected(row));
-    let mark = match (alarmed, selected) {
-        (true, _) => "!",
-        (false, true) => ">",
-        (false, false) => " ",
+#[cfg(test)]
+thread_local! {
+    /// How many rows were formatted on this thread, for the test that counts them.
+    pub(super) static ROWS_FORMATTED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+fn draw_row(buffer: &mut Buffer, line: Rect, list: &Watchlist, row: &Row, context: &Context) {
+    #[cfg(test)]
+    ROWS_FORMATTED.set(ROWS_FORMATTED.get() + 1);
+    let alarmed = list.is_alarmed(row.symbol(), context.now);
+    let selected = list.is_selected(row);
+    let mark = match alarmed || context.alerts.is_on(row.symbol().as_str()) {
+        true => "!",
+        false if selected => ">",
+        false => " ",
     };
     buffer.set_stringn(line.x, line.y, mark, line.width.into(), Style::new());
     let is_old = row.quote().is_some_and(|quote| !quote.is_current());
-    for place in places {
-        let text = text(place, row, now);
+    for place in context.places {
+        let text = text(place, row, context.now);
         let style = match (place.column, row.quote()) {
             _ if is_old => Theme::old(),
             (Column::Last | Column::Change | Column::Percent, Some(quote)) => {
-                theme.direction(direction(quote))
+                context.theme.direction(direction(quote))
             }
             _ => Style::new(),
         };
         write(buffer, line, *place, &text, style);
     }
     if alarmed {
-        buffer.set_style(line, theme.alarm());
+        buffer.set_style(line, context.theme.alarm());
     }
     if selected {
         buffer.set_style(line, Style::new().add_modifier(Modifier::REVERSED));
@@ -260,18 +295,24 @@ fn text(place: &Place, row: &Row, now: Moment) -> String {
     }
 }
 
-/// All text here is of characters that are one column wide.
+/// Text that is cut is marked, a number that does not fit is not shown at all: one that has lost its
+/// end would be another. All text here is of characters that are one column wide.
 fn write(buffer: &mut Buffer, line: Rect, place: Place, text: &str, style: Style) {
-    let width = usize::from(place.width);
+    if place.x >= line.width {
+        return;
+    }
+    let width = usize::from(place.width.min(line.width - place.x));
+    let chars = text.chars().count();
     let text = match place.column.is_left_aligned() {
+        true if chars > width => {
+            let start: String = text.chars().take(width.saturating_sub(1)).collect();
+            start + "…"
+        }
         true => format!("{text:<width$}"),
+        false if chars > width => "#".repeat(width),
         false => format!("{text:>width$}"),
     };
-    // On a very narrow screen, what lies beyond its edge is cut.
-    let left = line.width.saturating_sub(place.x).min(place.width);
-    if left > 0 {
-        buffer.set_stringn(line.x + place.x, line.y, text, left.into(), style);
-    }
+    buffer.set_stringn(line.x + place.x, line.y, text, width, style);
 }
 
 #[cfg(test)]
@@ -293,7 +334,7 @@ mod tests {
     #[test]
     fn columns_go_in_their_order_and_the_price_never() {
         let mut before = shown(80, 5);
-        let mut gone = Vec::new();
+        let mut gone: Vec<Column> = Vec::new();
         for width in (0..80).rev() {
             let columns = shown(width, 5);
             gone.extend(before.iter().filter(|column| !columns.contains(column)));
@@ -306,7 +347,7 @@ mod tests {
 
     #[test]
     fn columns_neither_overlap_nor_go_over_the_edge() {
-        for width in 20..300 {
+        for width in 9..300 {
             for longest in [1, 12] {
                 let places = places(width, longest);
                 let mut x = MARK_WIDTH;
@@ -314,7 +355,7 @@ mod tests {
                     assert_eq!(place.x, x, "{place:?}");
                     x += place.width + 1;
                 }
-                assert!(x - 1 <= width.max(25), "{width}: {places:?}");
+                assert!(x - 1 <= width, "{width}: {places:?}");
             }
         }
     }

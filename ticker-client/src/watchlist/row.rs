@@ -5,10 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use proto::{Symbol, fin::StockUpdate};
 
 /// How far back the price is remembered, in points of [`POINT_EVERY`].
-pub const HISTORY_POINTS: usize = 60;
+pub const HISTORY_POINTS: usize = 30;
 
 /// The time that one point of the history stands for: its last price.
-const POINT_EVERY: Duration = Duration::from_secs(1);
+const POINT_EVERY: Duration = Duration::from_secs(5);
 
 /// A point in time, on the two clocks that a quote's age needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,7 +46,7 @@ impl Row {
         self.quote.as_ref()
     }
 
-    /// The last price of each of the last seconds in which there was one, oldest first.
+    /// The last price of each of the last five-second intervals in which there was one, oldest first.
     pub fn history(&self) -> impl DoubleEndedIterator<Item = f64> + ExactSizeIterator {
         self.history.points.iter().copied()
     }
@@ -127,7 +127,7 @@ impl Quote {
     }
 }
 
-/// Where the price was: one point for each second in which there was a quote.
+/// Where the price was: one point for each five seconds in which there was a quote.
 #[derive(Debug, Clone, Default)]
 struct History {
     points: VecDeque<f64>,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_has_one_point_and_a_minute_is_remembered() {
+    fn an_interval_has_one_point_and_so_many_are_remembered() {
         let mut row = Row::new("AAPL".parse().expect("a symbol"));
         for ms in (0..200_000).step_by(100) {
             let update = StockUpdate {
@@ -238,7 +238,7 @@ mod tests {
         }
         assert_eq!(row.history().len(), HISTORY_POINTS);
         let newest: Vec<_> = row.history().rev().take(3).collect();
-        assert_eq!(newest, [199_900.0, 198_900.0, 197_900.0]);
+        assert_eq!(newest, [199_900.0, 194_900.0, 189_900.0]);
     }
 
     #[test]

@@ -188,6 +188,7 @@ fn a_loss_is_one_loss_however_often_it_is_tried_again() {
     list.take(quote("A", 1.0), at(0));
     list.take(quote("B", 1.0), at(0));
     list.take(lost("gone"), at(10));
+    assert_eq!(list.notice(at(10)), Some("connection lost: gone"));
     list.take(lost("refused\n"), at(14));
     let expected = Link::Lost {
         since: Duration::from_secs(10),
