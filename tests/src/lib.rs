@@ -13,8 +13,10 @@ pub mod network;
 pub mod playout_line;
 pub mod proxy;
 pub mod python;
+pub mod quote_board;
 pub mod rig;
 pub mod signals;
+pub mod terminal;
 
 mod binaries;
 mod in_process;
