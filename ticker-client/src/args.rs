@@ -1,41 +1,107 @@
 //! What can be said on the command line.
 
+use std::{path::PathBuf, time::Duration};
+
 use clap::Parser;
-use proto::ServerAddress;
+use clap_complete::Shell;
+
+use crate::mode::Mode;
 
 const EXAMPLES: &str = "\
 Examples:
-  ticker-client AAPL GOOGL                     live quotes until Ctrl-C
-  ticker-client --server quotes.lan BRK.B      from another machine
-  ticker-client --json --count 10 TSLA | jq .  ten updates, for a program
+  ticker-client AAPL GOOGL                          live quotes until Ctrl-C
+  ticker-client --server quotes.lan BRK.B           from another machine
+  ticker-client --alert 'AAPL>250' --alert 'F%<-2'  say when it happens
+  ticker-client --mode csv --duration 1h AAPL > aapl.csv
+  ticker-client --json --count 10 TSLA | jq .       ten updates, for a program
 
-While it runs, symbols typed on the standard input are added.
+Modes:
+  tui    a live table over the whole screen; the default on a terminal
+  plain  a line for each update; the default where there is no terminal. Times are UTC
+  json   an object for each update: ticker_symbol, current_price, price_change (both in dollars),
+         change_percent, timestamp (seconds since 1970) and volume (shares). A newer server's
+         have more: sequence, conflated, snapshot, bid_price, ask_price, day_open, day_high, day_low,
+         day_volume, trade_time_us. An update that raises an alert lists it under \"alerts\"
+  csv    the same as columns under a header; `server --replay FILE` plays such a file
+Connections lost and found, refused symbols and alerts are said on the standard error, but for tui.
 
-Each line of --json has the keys ticker_symbol, current_price, price_change (both in dollars),
-change_percent, timestamp (seconds since 1970) and volume (shares). Times on a line are UTC.
+While it runs in the other modes, symbols typed on the standard input are added: TSLA or +TSLA; and
+dropped: -TSLA.
 
-Exit codes: 0 good, 1 cannot write, 2 usage, 3 no connection or connection lost, 4 rejected by the
-server.";
+Each setting is taken from the first of these that has it:
+  1. the command line
+  2. the environment: TICKER_CLIENT_SERVER, TICKER_CLIENT_SYMBOLS (AAPL,TSLA), TICKER_CLIENT_MODE,
+     TICKER_CLIENT_ALERTS (AAPL>250,TSLA%<-2), TICKER_CLIENT_SORT
+  3. the configuration file: --config, TICKER_CLIENT_CONFIG, or ticker-client/config.toml where the
+     system keeps such files ($XDG_CONFIG_HOME or ~/.config; %APPDATA% on Windows):
+         server = \"quotes.lan:50051\"
+         symbols = [\"AAPL\", \"TSLA\"]
+         mode = \"plain\"
+         alerts = [\"AAPL>250\"]
+         sort = \"percent\"
+  4. its default; --print-config shows what comes of it, and from where
 
-/// Shows live quotes from the stock ticker, one line for each update.
+Exit codes: 0 good, 1 cannot write, 2 usage, 3 no connection, 4 rejected by the server. A connection
+that is lost later is made again.";
+
+/// Shows live quotes from the stock ticker.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ticker-client", version, after_help = EXAMPLES)]
 pub struct Args {
     /// Symbols to subscribe to, such as AAPL or BRK.B; lower case is accepted.
-    #[arg(value_name = "SYMBOL", required = true)]
+    #[arg(value_name = "SYMBOL")]
     pub symbols: Vec<String>,
 
-    /// The server to ask.
-    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:50051")]
-    pub server: ServerAddress,
+    /// The server to ask [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+
+    /// How to show quotes [default: tui on a terminal, else plain]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<Mode>,
+
+    /// The same as --mode json.
+    #[arg(long, conflicts_with = "mode")]
+    pub json: bool,
 
     /// Stop after this many updates, of all symbols together.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// Print each update as one line of JSON.
+    /// Stop after this time, such as 10s or 1h30m.
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub duration: Option<Duration>,
+
+    /// Say when this becomes true, and ring the terminal's bell; may be given several times. SYMBOL
+    /// OP PRICE, where OP is one of > >= < <=, or SYMBOL% OP PERCENT for the day's change. The
+    /// symbol is subscribed to.
+    #[arg(long = "alert", value_name = "ALERT", allow_hyphen_values = true)]
+    pub alerts: Vec<String>,
+
+    /// The order of the table: given, symbol, last, change, percent or volume, with :asc or :desc
+    /// after it for a direction [default: given]
+    #[arg(long, value_name = "COLUMN")]
+    pub sort: Option<String>,
+
+    /// Read this configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print the settings, as a configuration file that says where each came from, and end.
     #[arg(long)]
-    pub json: bool,
+    pub print_config: bool,
+
+    /// Print a script that completes this program's arguments in a shell, and end.
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub completions: Option<Shell>,
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; write it like 500ms, 10s or 1h30m")),
+    }
 }
 
 #[cfg(test)]
@@ -47,5 +113,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn one_mode_can_be_asked_for() {
+        let modes = ["ticker-client", "--json", "--mode", "csv", "AAPL"];
+        assert!(Args::try_parse_from(modes).is_err());
+    }
+
+    #[test]
+    fn a_duration_is_some_time() {
+        for (text, accepted) in [
+            ("10s", true),
+            ("1h 30m", true),
+            ("0s", false),
+            ("10", false),
+        ] {
+            let args = ["ticker-client", "--duration", text, "AAPL"];
+            assert_eq!(Args::try_parse_from(args).is_ok(), accepted, "{text}");
+        }
     }
 }

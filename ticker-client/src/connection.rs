@@ -28,7 +28,7 @@ const STREAM_WINDOW: u32 = 16 * 1024;
 
 /// How a dead network is noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keepalive {
+pub(crate) enum Keepalive {
     /// By HTTP/2 pings, within five seconds.
     Pings,
     /// Not at all, for a server that hangs up on clients that ping.

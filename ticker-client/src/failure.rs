@@ -4,14 +4,16 @@ use std::{error::Error, io};
 
 use tonic::{Code, Status};
 
-use proto::{ServerAddress, SymbolError, text::one_line};
+use proto::{ServerAddress, text::one_line};
+
+use crate::settings::SettingsError;
 
 /// Everything that ends the program badly.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// A symbol on the command line is none. Nothing was connected to.
+    /// The settings are wrong. Nothing was connected to.
     #[error("{0}")]
-    Usage(#[from] SymbolError),
+    Usage(#[from] SettingsError),
     /// There is nobody at that address, or nobody who speaks gRPC.
     #[error(
         "cannot reach a server at {server}: {why}.\n\
@@ -45,8 +47,14 @@ pub enum Failure {
         /// The server's words.
         why: String,
     },
+    /// The server refused one symbol after the other, and none is left.
+    #[error("{server} gives no quotes of any symbol that it was asked for")]
+    AllRefused {
+        /// Who refused.
+        server: ServerAddress,
+    },
     /// The server hangs up on a client that pings it; gRPC's own servers do, when there is nothing
-    /// to send. Connect again with [`Keepalive::None`](crate::connection::Keepalive::None).
+    /// to send. Connect again without pings.
     #[error("the server hangs up on clients that check whether it is there")]
     PingsUnwanted,
     /// The quotes cannot be written, for another reason than that nobody reads them.
@@ -61,7 +69,7 @@ impl Failure {
             Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NotReached { .. } | Self::Lost { .. } | Self::PingsUnwanted => 3,
-            Self::Rejected { .. } => 4,
+            Self::Rejected { .. } | Self::AllRefused { .. } => 4,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The quotes' way into the program: what happens on the way to the server, and what is asked of it.
 //!
-//! A task of its own ([`link`](crate::link)) keeps the connection; whoever shows quotes reads events
+//! A task of its own (`link`) keeps the connection; whoever shows quotes reads events
 //! and sends changes, and needs to know nothing of connections.
 
 use std::time::Duration;

@@ -1,48 +1,65 @@
 //! `ticker-client`: see `ticker-client --help`.
 
 use std::{
-    env,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use ticker_client::{Args, Failure, run, show::Style};
-use tokio::{io::BufReader, runtime::Runtime};
+use ticker_client::{
+    Args, Failure,
+    lines::Limit,
+    run,
+    settings::{Settings, Terminals},
+};
+use tokio::runtime::Runtime;
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(shell) = args.completions {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "ticker-client", &mut script);
+        return Ok(print(&script));
+    }
+    let terminals = Terminals {
+        input: io::stdin().is_terminal(),
+        output: io::stdout().is_terminal(),
+    };
+    let settings = Settings::load(&args, terminals).unwrap_or_else(|error| {
+        let kind = ErrorKind::ValueValidation;
+        Args::command().error(kind, error).exit()
+    });
+    if args.print_config {
+        return Ok(print(settings.to_string().as_bytes()));
+    }
+    let limit = Limit {
+        count: args.count,
+        duration: args.duration,
+    };
     let runtime = Runtime::new()?;
     let result = runtime.block_on(async {
-        let input = BufReader::new(tokio::io::stdin());
         tokio::select! {
-            result = run(&args, style(&args), input, tokio::io::stdout()) => result,
+            result = run(settings, limit) => result,
             // Without a handler there is nothing to wait for: Ctrl-C then ends us the hard way.
             Ok(()) = tokio::signal::ctrl_c() => Ok(()),
         }
     });
     // Not a plain drop: that would wait for a read of stdin which may never come back.
     runtime.shutdown_background();
-    let code = match result {
-        Ok(()) => 0,
-        Err(Failure::Usage(error)) => Args::command()
-            .error(ErrorKind::ValueValidation, error)
-            .exit(),
-        Err(failure) => {
-            eprintln!("ticker-client: {failure}");
-            failure.exit_code()
-        }
-    };
-    Ok(code.into())
+    Ok(match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&failure),
+    })
 }
 
-fn style(args: &Args) -> Style {
-    if args.json {
-        return Style::Json;
-    }
-    let wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let able = io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb");
-    Style::Columns {
-        colour: wanted && able,
+fn end(failure: &Failure) -> ExitCode {
+    let _ = writeln!(io::stderr(), "ticker-client: {failure}");
+    failure.exit_code().into()
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => end(&Failure::Output(error)),
+        _ => ExitCode::SUCCESS,
     }
 }

@@ -1,7 +1,10 @@
-//! How an update looks: a line for a person, or a line of JSON for a program.
+//! How an update looks: a line for a person, a line of JSON or of comma-separated values for a
+//! program. Pure.
 
 use proto::{fin::StockUpdate, text::one_line};
 use serde::Serialize;
+
+use crate::alert::Alarm;
 
 const GREEN: &str = "\u{1b}[32m";
 const RED: &str = "\u{1b}[31m";
@@ -17,14 +20,22 @@ pub enum Style {
     },
     /// An object with the contract's own field names.
     Json,
+    /// The contract's fields in their order, separated by commas.
+    Csv,
 }
 
 impl Style {
-    /// The update as one line, without its end.
-    pub fn line(self, update: &StockUpdate) -> String {
+    /// What comes before all updates, without its line's end.
+    pub fn header(self) -> Option<String> {
+        (self == Self::Csv).then(|| CSV_HEADER.join(","))
+    }
+
+    /// The update as one line, without its end. The alarms that it raised are in it only as JSON.
+    pub fn line(self, update: &StockUpdate, alarms: &[Alarm]) -> String {
         match self {
             Self::Columns { colour } => columns(update, colour),
-            Self::Json => json(update),
+            Self::Json => json(update, alarms),
+            Self::Csv => csv(update),
         }
     }
 }
@@ -46,13 +57,35 @@ fn columns(update: &StockUpdate, colour: bool) -> String {
         _ if !colour => change,
         code => format!("{code}{change}{RESET}"),
     };
-    format!(
-        "{}  {:<12} {:>10.2}  {change}  {:>9} shares",
+    let mut line = format!(
+        "{}  {:<12} {:>10}  {change}  {:>9} shares",
         time_of_day(update.timestamp),
         one_line(&update.ticker_symbol),
-        update.current_price,
+        price(update.current_price),
         grouped(update.volume),
-    )
+    );
+    if knows_the_book(update) {
+        let [bid, ask] = [update.bid_price, update.ask_price].map(|side| match side {
+            0.0 => "none".to_owned(),
+            side => price(side),
+        });
+        line += &format!("  bid {bid:>10}  ask {ask:>10}");
+    }
+    line
+}
+
+/// Whether the fields after the original contract's mean anything.
+fn knows_the_book(update: &StockUpdate) -> bool {
+    update.sequence > 0
+}
+
+/// Dollars, to the cent, and below one dollar to the hundredth of a cent.
+fn price(dollars: f64) -> String {
+    if dollars.abs() < 1.0 && dollars != 0.0 {
+        format!("{dollars:.4}")
+    } else {
+        format!("{dollars:.2}")
+    }
 }
 
 /// `1234567` as `1,234,567`.
@@ -75,30 +108,113 @@ fn time_of_day(timestamp: i64) -> String {
     format!("{hour:02}:{minute:02}:{:02}", second % 60)
 }
 
-fn json(update: &StockUpdate) -> String {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        ticker_symbol: &'a str,
-        current_price: f64,
-        price_change: f64,
-        change_percent: f64,
-        timestamp: i64,
-        volume: i32,
-    }
-    let line = Line {
+/// The contract's original fields, then those that mean something only with a sequence.
+#[derive(Serialize)]
+struct Original<'a> {
+    ticker_symbol: &'a str,
+    current_price: f64,
+    price_change: f64,
+    change_percent: f64,
+    timestamp: i64,
+    volume: i32,
+}
+
+#[derive(Serialize)]
+struct Extended {
+    sequence: u64,
+    conflated: u32,
+    snapshot: bool,
+    bid_price: f64,
+    ask_price: f64,
+    day_open: f64,
+    day_high: f64,
+    day_low: f64,
+    day_volume: u64,
+    trade_time_us: i64,
+}
+
+fn original(update: &StockUpdate) -> Original<'_> {
+    Original {
         ticker_symbol: &update.ticker_symbol,
         current_price: update.current_price,
         price_change: update.price_change,
         change_percent: update.change_percent,
         timestamp: update.timestamp,
         volume: update.volume,
+    }
+}
+
+fn extended(update: &StockUpdate) -> Option<Extended> {
+    knows_the_book(update).then_some(Extended {
+        sequence: update.sequence,
+        conflated: update.conflated,
+        snapshot: update.snapshot,
+        bid_price: update.bid_price,
+        ask_price: update.ask_price,
+        day_open: update.day_open,
+        day_high: update.day_high,
+        day_low: update.day_low,
+        day_volume: update.day_volume,
+        trade_time_us: update.trade_time_us,
+    })
+}
+
+fn json(update: &StockUpdate, alarms: &[Alarm]) -> String {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        original: Original<'a>,
+        #[serde(flatten)]
+        extended: Option<Extended>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        alerts: Vec<String>,
+    }
+    let line = Line {
+        original: original(update),
+        extended: extended(update),
+        alerts: alarms.iter().map(|a| a.alert.to_string()).collect(),
     };
     serde_json::to_string(&line).expect("text and numbers are always JSON")
+}
+
+const CSV_HEADER: [&str; 16] = [
+    "ticker_symbol",
+    "current_price",
+    "price_change",
+    "change_percent",
+    "timestamp",
+    "volume",
+    "sequence",
+    "conflated",
+    "snapshot",
+    "bid_price",
+    "ask_price",
+    "day_open",
+    "day_high",
+    "day_low",
+    "day_volume",
+    "trade_time_us",
+];
+
+fn csv(update: &StockUpdate) -> String {
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::new());
+    let original = original(update);
+    let row = match extended(update) {
+        Some(extended) => writer.serialize((original, extended)),
+        // What is not known is left empty.
+        None => writer.serialize((original, [""; CSV_HEADER.len() - 6])),
+    };
+    row.expect("text and numbers are always a row");
+    let line = writer.into_inner().expect("memory takes all");
+    one_line(String::from_utf8_lossy(&line).trim_end())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::{Alert, Alerts};
 
     const PLAIN: Style = Style::Columns { colour: false };
     const COLOURED: Style = Style::Columns { colour: true };
@@ -118,14 +234,14 @@ mod tests {
     #[test]
     fn a_line_says_all_of_it() {
         assert_eq!(
-            PLAIN.line(&update("AAPL", 225.54, 2.05)),
+            PLAIN.line(&update("AAPL", 225.54, 2.05), &[]),
             "22:13:20  AAPL             225.54  ▲     +2.05    +0.92%     12,300 shares"
         );
     }
 
     #[test]
     fn columns_stay_in_their_places() {
-        let width = |update| PLAIN.line(&update).chars().count();
+        let width = |update| PLAIN.line(&update, &[]).chars().count();
         let expected = width(update("F", 1.0, -0.5));
         assert_eq!(expected, width(update("ABCDEFGHIJKL", 123_456.78, 1_234.5)));
         assert_eq!(expected, width(update("BRK.B", 490.0, 0.0)));
@@ -133,20 +249,119 @@ mod tests {
 
     #[test]
     fn colour_follows_the_change() {
-        assert!(COLOURED.line(&update("A", 2.0, 1.0)).contains(GREEN));
-        assert!(COLOURED.line(&update("A", 2.0, -1.0)).contains(RED));
-        let unchanged = COLOURED.line(&update("A", 2.0, 0.001));
+        assert!(COLOURED.line(&update("A", 2.0, 1.0), &[]).contains(GREEN));
+        assert!(COLOURED.line(&update("A", 2.0, -1.0), &[]).contains(RED));
+        let unchanged = COLOURED.line(&update("A", 2.0, 0.001), &[]);
         assert!(!unchanged.contains('\u{1b}'), "{unchanged:?}");
         assert!(unchanged.contains('='), "{unchanged}");
-        assert!(!PLAIN.line(&update("A", 2.0, 1.0)).contains('\u{1b}'));
+        assert!(!PLAIN.line(&update("A", 2.0, 1.0), &[]).contains('\u{1b}'));
     }
 
     #[test]
     fn json_has_the_contracts_names_and_exact_numbers() {
         assert_eq!(
-            Style::Json.line(&update("AAPL", 2.0, 1.0)),
+            Style::Json.line(&update("AAPL", 2.0, 1.0), &[]),
             r#"{"ticker_symbol":"AAPL","current_price":2.0,"price_change":1.0,"change_percent":100.0,"timestamp":1700000000,"volume":12300}"#
         );
+    }
+
+    /// What a server that knows more than the original contract sends.
+    fn extended_update() -> StockUpdate {
+        StockUpdate {
+            sequence: 7,
+            conflated: 3,
+            snapshot: true,
+            bid_price: 225.53,
+            ask_price: 0.0,
+            day_open: 223.0,
+            day_high: 226.5,
+            day_low: 222.25,
+            day_volume: 5_000_000_000,
+            trade_time_us: 1_700_000_000_123_456,
+            ..update("AAPL", 225.54, 2.0)
+        }
+    }
+
+    #[test]
+    fn a_newer_servers_book_stands_behind() {
+        assert_eq!(
+            PLAIN.line(&extended_update(), &[]),
+            "22:13:20  AAPL             225.54  ▲     +2.00    +0.89%     12,300 shares  \
+             bid     225.53  ask       none"
+        );
+        let cheap = StockUpdate {
+            current_price: 0.1234,
+            bid_price: 0.1233,
+            ask_price: 0.1235,
+            ..extended_update()
+        };
+        let line = PLAIN.line(&cheap, &[]);
+        assert!(line.contains("     0.1234  ▲"), "{line}");
+        assert!(line.ends_with("bid     0.1233  ask     0.1235"), "{line}");
+    }
+
+    #[test]
+    fn a_newer_servers_json_has_all_of_the_contract() {
+        assert_eq!(
+            Style::Json.line(
+                &StockUpdate {
+                    change_percent: 0.5,
+                    ..extended_update()
+                },
+                &[]
+            ),
+            r#"{"ticker_symbol":"AAPL","current_price":225.54,"price_change":2.0,"change_percent":0.5,"timestamp":1700000000,"volume":12300,"sequence":7,"conflated":3,"snapshot":true,"bid_price":225.53,"ask_price":0.0,"day_open":223.0,"day_high":226.5,"day_low":222.25,"day_volume":5000000000,"trade_time_us":1700000000123456}"#
+        );
+    }
+
+    #[test]
+    fn an_alarm_stands_in_the_update_that_raised_it() {
+        let alert: Alert = "AAPL>225".parse().expect("an alert");
+        let update = update("AAPL", 226.0, 1.0);
+        let alarms = Alerts::new(vec![alert]).check(&update);
+        let line = Style::Json.line(&update, &alarms);
+        assert!(line.ends_with(r#","alerts":["AAPL>225"]}"#), "{line}");
+        assert_eq!(PLAIN.line(&update, &alarms), PLAIN.line(&update, &[]));
+        assert_eq!(
+            Style::Csv.line(&update, &alarms),
+            Style::Csv.line(&update, &[])
+        );
+    }
+
+    #[test]
+    fn csv_has_every_field_of_the_contract_in_its_order() {
+        let proto = include_str!("../../proto/fin.proto");
+        let (_, message) = proto
+            .split_once("message StockUpdate {")
+            .expect("it is there");
+        let (message, _) = message.split_once("\n}").expect("its end");
+        let fields: Vec<_> = message
+            .lines()
+            .filter_map(|line| line.split_once(" = ")?.0.split_whitespace().nth(1))
+            .filter(|field| *field != "subscriptions")
+            .collect();
+        assert_eq!(Style::Csv.header().expect("a header"), fields.join(","));
+        assert_eq!(
+            Style::Csv.line(
+                &StockUpdate {
+                    change_percent: 0.5,
+                    ..extended_update()
+                },
+                &[]
+            ),
+            "AAPL,225.54,2.0,0.5,1700000000,12300,7,3,true,225.53,0.0,223.0,226.5,222.25,\
+             5000000000,1700000000123456"
+        );
+        assert_eq!(
+            Style::Csv.line(&update("AAPL", 2.0, 1.0), &[]),
+            "AAPL,2.0,1.0,100.0,1700000000,12300,,,,,,,,,,"
+        );
+    }
+
+    #[test]
+    fn only_csv_has_a_header() {
+        assert_eq!(PLAIN.header(), None);
+        assert_eq!(Style::Json.header(), None);
     }
 
     #[test]
@@ -160,11 +375,11 @@ mod tests {
             volume: i32::MIN,
             ..StockUpdate::default()
         };
-        for style in [PLAIN, Style::Json] {
-            let line = style.line(&strange);
+        for style in [PLAIN, Style::Json, Style::Csv] {
+            let line = style.line(&strange, &[]);
             assert!(!line.contains(char::is_control), "{line:?}");
         }
-        let line = PLAIN.line(&strange);
+        let line = PLAIN.line(&strange, &[]);
         assert!(line.contains("-2,147,483,648"), "{line}");
         assert!(!line.contains('\u{202e}'), "{line:?}");
     }

@@ -1,6 +1,6 @@
 //! What is subscribed to, and what has to be asked of the server for it.
 //!
-//! Pure: it outlives connections and knows of none; [`link`](crate::link) carries its requests.
+//! Pure: it outlives connections and knows of none; `link` carries its requests.
 
 use std::{collections::HashMap, mem};
 

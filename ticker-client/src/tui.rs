@@ -31,6 +31,7 @@ use crate::{
     alert::Alerts,
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
+    lines::Limit,
     watchlist::{Moment, Sort, Watchlist},
 };
 use screen::{Screen, Wish};
@@ -63,14 +64,12 @@ pub struct View {
     pub sort: Sort,
     /// Whom the feed asks.
     pub server: ServerAddress,
-    /// The end comes after this many updates.
-    pub count: Option<u64>,
-    /// The end comes after this time.
-    pub duration: Option<Duration>,
+    /// When the end comes by itself.
+    pub limit: Limit,
 }
 
-/// Takes the terminal and shows the table, until the person quits, `count` or `duration` is reached,
-/// the server has no more quotes, or a signal asks for the end. The terminal is then as it was.
+/// Takes the terminal and shows the table, until the person quits, the limit is reached, the
+/// server has no more quotes, or a signal asks for the end. The terminal is then as it was.
 ///
 /// # Errors
 ///
@@ -124,8 +123,11 @@ impl Viewer {
             signals: Signals::listen().map_err(Failure::Output)?,
             keys_rx: read_keys().map_err(Failure::Output)?,
             started,
-            updates_left: view.count,
-            ends: view.duration.and_then(|after| started.checked_add(after)),
+            updates_left: view.limit.count,
+            ends: view
+                .limit
+                .duration
+                .and_then(|after| started.checked_add(after)),
         })
     }
 

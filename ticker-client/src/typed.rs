@@ -1,4 +1,5 @@
-//! Symbols as people type them: several on a line, with commas or blanks, in any case.
+//! Symbols as people type them: several on a line, with commas or blanks, in any case; while it
+//! runs, with `+` or nothing before one that is added, and `-` before one that is dropped.
 //!
 //! A mistake on the command line ends the program before it connects; one on the standard input is
 //! said and forgotten, because quotes that run must not stop for a typo.
@@ -10,6 +11,8 @@ use tokio::{
 
 use proto::{Symbol, SymbolError};
 
+use crate::{feed::Change, say::say};
+
 /// A longer line is read in pieces, so that one without an end holds no memory.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
@@ -18,7 +21,7 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// # Errors
 ///
 /// What is wrong with the first that is none.
-pub fn symbols_of_args(args: &[String]) -> Result<Vec<Symbol>, SymbolError> {
+pub(crate) fn symbols_of_args(args: &[String]) -> Result<Vec<Symbol>, SymbolError> {
     let mut symbols = Vec::new();
     for arg in args {
         let before = symbols.len();
@@ -33,7 +36,7 @@ pub fn symbols_of_args(args: &[String]) -> Result<Vec<Symbol>, SymbolError> {
 }
 
 /// Sends on what is read from `input` until its end, and says on stderr what is no symbol.
-pub async fn read_symbols<I>(mut input: I, symbols_tx: mpsc::Sender<Symbol>)
+pub(crate) async fn read_changes<I>(mut input: I, changes_tx: mpsc::Sender<Change>)
 where
     I: AsyncBufRead + Unpin,
 {
@@ -46,14 +49,24 @@ where
             return;
         }
         for word in words(&String::from_utf8_lossy(&line)) {
-            match word.parse() {
-                Ok(symbol) => {
-                    if symbols_tx.send(symbol).await.is_err() {
+            match change(word) {
+                Ok(change) => {
+                    if changes_tx.send(change).await.is_err() {
                         return;
                     }
                 }
-                Err(error) => eprintln!("not subscribed: {error}"),
+                Err(error) => say(format_args!("neither added nor dropped: {error}")),
             }
+        }
+    }
+}
+
+fn change(word: &str) -> Result<Change, SymbolError> {
+    match word.strip_prefix('-') {
+        Some(symbol) => symbol.parse().map(Change::Drop),
+        None => {
+            let symbol = word.strip_prefix('+').unwrap_or(word);
+            symbol.parse().map(Change::Add)
         }
     }
 }
@@ -73,16 +86,20 @@ mod tests {
         Ok(symbols.iter().map(ToString::to_string).collect())
     }
 
+    /// What is made of a text, `+` for what is added.
     async fn typed(text: &[u8]) -> Vec<String> {
-        let (symbols_tx, mut symbols_rx) = mpsc::channel(4);
+        let (changes_tx, mut changes_rx) = mpsc::channel(4);
         let input = std::io::Cursor::new(text.to_vec());
-        let reader = tokio::spawn(read_symbols(input, symbols_tx));
-        let mut symbols = Vec::new();
-        while let Some(symbol) = symbols_rx.recv().await {
-            symbols.push(symbol.to_string());
+        let reader = tokio::spawn(read_changes(input, changes_tx));
+        let mut changes = Vec::new();
+        while let Some(change) = changes_rx.recv().await {
+            changes.push(match change {
+                Change::Add(symbol) => format!("+{symbol}"),
+                Change::Drop(symbol) => format!("-{symbol}"),
+            });
         }
         reader.await.expect("the reader does not panic");
-        symbols
+        changes
     }
 
     #[test]
@@ -101,13 +118,19 @@ mod tests {
     #[tokio::test]
     async fn a_typo_does_not_stop_the_next_symbol() {
         let symbols = typed(b"nvda, $$$ msft\r\n\n\xff\xfe bf-b\nlast").await;
-        assert_eq!(symbols, ["NVDA", "MSFT", "BF-B", "LAST"]);
+        assert_eq!(symbols, ["+NVDA", "+MSFT", "+BF-B", "+LAST"]);
     }
 
     #[tokio::test]
     async fn a_line_without_an_end_is_read_in_pieces() {
         let mut text = vec![b' '; 3 * MAX_LINE_BYTES as usize];
         text.extend_from_slice(b" AAPL");
-        assert_eq!(typed(&text).await, ["AAPL"]);
+        assert_eq!(typed(&text).await, ["+AAPL"]);
+    }
+
+    #[tokio::test]
+    async fn a_sign_says_whether_it_is_added_or_dropped() {
+        let changes = typed(b"+tsla -AAPL, -bf-b,f - + -- +-A\n-F").await;
+        assert_eq!(changes, ["+TSLA", "-AAPL", "-BF-B", "+F", "-F"]);
     }
 }

@@ -1,0 +1,217 @@
+//! Quotes as lines: plain, JSON or CSV, on any output; words about the connection and alerts beside
+//! them, on the standard error.
+//!
+//! Runs in the caller's task, with a reader task beside it for what is typed.
+
+use std::{collections::HashSet, io, time::Duration};
+
+use proto::{ServerAddress, Symbol};
+use tokio::{
+    io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::{
+    alert::Alerts,
+    failure::Failure,
+    feed::{Change, Feed, FeedEvent},
+    say::say,
+    show::Style,
+    typed,
+};
+
+/// Events that are shown with one write.
+const EVENTS_AT_ONCE: usize = 64;
+
+/// When enough was shown, but for a server that has no more or a reader who has seen enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Updates, of all symbols together.
+    pub count: Option<u64>,
+    /// Time, from the start.
+    pub duration: Option<Duration>,
+}
+
+/// All that is needed to show quotes as lines.
+#[derive(Debug)]
+pub struct Lines {
+    /// Where quotes come from.
+    pub feed: Feed,
+    /// What the feed was started with.
+    pub symbols: Vec<Symbol>,
+    /// The feed's server, to be named.
+    pub server: ServerAddress,
+    /// What each update is made into.
+    pub style: Style,
+    /// What to say when it happens.
+    pub alerts: Alerts,
+    /// Whether an alert rings the bell of the terminal that the standard error is.
+    pub bell: bool,
+    /// When to stop.
+    pub limit: Limit,
+}
+
+impl Lines {
+    /// Shows quotes on `output` until there is a reason to stop, and follows what is read from
+    /// `input` meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], also when every symbol was refused.
+    pub async fn run<I, O>(self, input: I, output: O) -> Result<(), Failure>
+    where
+        I: AsyncBufRead + Send + Unpin + 'static,
+        O: AsyncWrite + Unpin,
+    {
+        let (typed_tx, typed_rx) = mpsc::channel(1);
+        let reader = tokio::spawn(typed::read_changes(input, typed_tx));
+        let duration = self.limit.duration;
+        let view = View {
+            server: self.server,
+            set: self.symbols.into_iter().collect(),
+            style: self.style,
+            alerts: self.alerts,
+            bell: self.bell,
+            left: self.limit.count,
+            lost: None,
+            text: String::new(),
+            output,
+        };
+        let shown = view.show(self.feed, typed_rx);
+        let result = match duration {
+            None => shown.await,
+            Some(duration) => timeout(duration, shown).await.unwrap_or(Ok(())),
+        };
+        reader.abort();
+        result
+    }
+}
+
+struct View<O> {
+    server: ServerAddress,
+    /// What is subscribed to, as far as is known.
+    set: HashSet<Symbol>,
+    style: Style,
+    alerts: Alerts,
+    bell: bool,
+    /// Updates still to be shown; `None`: no limit.
+    left: Option<u64>,
+    /// Why there is no connection, as last said; `None`: there is one, or the first is being made.
+    lost: Option<String>,
+    /// Lines not yet written.
+    text: String,
+    output: O,
+}
+
+impl<O: AsyncWrite + Unpin> View<O> {
+    async fn show(
+        mut self,
+        mut feed: Feed,
+        mut typed_rx: mpsc::Receiver<Change>,
+    ) -> Result<(), Failure> {
+        if let Some(header) = self.style.header() {
+            self.text = header + "\n";
+        }
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        let mut input_open = true;
+        loop {
+            if !self.write().await? || self.left == Some(0) {
+                return Ok(());
+            }
+            tokio::select! {
+                count = feed.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
+                    if count == 0 {
+                        say(format_args!("{} has no more quotes to send.", self.server));
+                        return Ok(());
+                    }
+                    let result = events.drain(..).try_for_each(|event| self.take(event?));
+                    if result.is_err() {
+                        self.write().await?;
+                        return result;
+                    }
+                }
+                typed = typed_rx.recv(), if input_open => match typed {
+                    Some(change) => {
+                        self.remember(&change);
+                        // When nobody takes it, the events say why.
+                        let _ = feed.changes.send(change).await;
+                    }
+                    None => input_open = false,
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, change: &Change) {
+        match change {
+            Change::Add(symbol) => self.set.insert(symbol.clone()),
+            Change::Drop(symbol) => self.set.remove(symbol),
+        };
+    }
+
+    fn take(&mut self, event: FeedEvent) -> Result<(), Failure> {
+        match event {
+            FeedEvent::Update(update) => {
+                if self.left == Some(0) {
+                    return Ok(());
+                }
+                let alarms = self.alerts.check(&update);
+                let bell = if self.bell { "\u{7}" } else { "" };
+                for alarm in &alarms {
+                    say(format_args!("alert: {alarm}{bell}"));
+                }
+                self.text += &self.style.line(&update, &alarms);
+                self.text.push('\n');
+                self.left = self.left.map(|left| left.saturating_sub(1));
+            }
+            FeedEvent::Connected => {
+                if self.lost.take().is_some() {
+                    say(format_args!("connected to {} again", self.server));
+                }
+            }
+            FeedEvent::Lost { why, .. } => {
+                let server = &self.server;
+                match &self.lost {
+                    None => say(format_args!(
+                        "the connection to {server} is lost: {why}; trying until it is back"
+                    )),
+                    // An outage of hours is not worth a line for each attempt.
+                    Some(said) if *said == why => {}
+                    Some(_) => say(format_args!("no connection to {server} yet: {why}")),
+                }
+                self.lost = Some(why);
+            }
+            FeedEvent::Refused { symbol, why } => {
+                say(format_args!("{symbol} is refused: {why}"));
+                self.set.remove(&symbol);
+                if self.set.is_empty() {
+                    return Err(Failure::AllRefused {
+                        server: self.server.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits; whether anybody still reads it.
+    async fn write(&mut self) -> Result<bool, Failure> {
+        if self.text.is_empty() {
+            return Ok(true);
+        }
+        let written = async {
+            self.output.write_all(self.text.as_bytes()).await?;
+            self.output.flush().await
+        };
+        match written.await {
+            Ok(()) => {
+                self.text.clear();
+                Ok(true)
+            }
+            // Whoever read this has seen enough, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::Output(error)),
+        }
+    }
+}
