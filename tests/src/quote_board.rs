@@ -1,7 +1,7 @@
 //! A ticker whose quotes a test sets one by one, for what must be judged to the last character.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -28,7 +28,8 @@ pub struct QuoteBoard {
 struct Shared {
     /// The newest quote of each symbol; what has none is answered when it gets one.
     quotes: Mutex<BTreeMap<String, StockUpdate>>,
-    refused: Mutex<HashSet<String>>,
+    /// Symbols that are refused, and why.
+    refused: Mutex<BTreeMap<String, String>>,
     news: broadcast::Sender<News>,
     requests: Mutex<Vec<String>>,
 }
@@ -77,10 +78,10 @@ impl QuoteBoard {
         let _ = self.shared.news.send(News::Quote(Box::new(quote)));
     }
 
-    /// From now on this symbol is refused.
-    pub fn refuse(&self, symbol: &str) {
+    /// From now on this symbol is refused, for that reason.
+    pub fn refuse(&self, symbol: &str, reason: &str) {
         let mut refused = self.shared.refused.lock().expect("no panic");
-        refused.insert(symbol.to_owned());
+        refused.insert(symbol.to_owned(), reason.to_owned());
     }
 
     /// Ends all streams with a status.
@@ -163,23 +164,24 @@ impl Stream {
         let symbol = request.ticker_symbol;
         let said = format!("{}{symbol}", if drops { '-' } else { '+' });
         self.shared.requests.lock().expect("no panic").push(said);
-        let is_refused = {
+        let refused = {
             let refused = self.shared.refused.lock().expect("no panic");
-            refused.contains(&symbol)
+            refused.get(&symbol).filter(|_| !drops).cloned()
         };
+        let is_refused = refused.is_some();
         self.subscribed.retain(|subscribed| *subscribed != symbol);
         if !drops && !is_refused {
             self.subscribed.push(symbol.clone());
         }
         if request.action != 0 {
-            let refusal = Refusal {
+            let refusal = refused.map(|reason| Refusal {
                 ticker_symbol: symbol.clone(),
-                reason: "it is not traded here".to_owned(),
-            };
+                reason,
+            });
             let answer = StockUpdate {
                 subscriptions: Some(Subscriptions {
                     ticker_symbols: self.subscribed.clone(),
-                    refusals: is_refused.then_some(refusal).into_iter().collect(),
+                    refusals: refusal.into_iter().collect(),
                 }),
                 ..StockUpdate::default()
             };

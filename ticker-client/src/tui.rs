@@ -32,6 +32,7 @@ use crate::{
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
     lines::Limit,
+    say::say,
     watchlist::{Moment, Sort, Watchlist},
 };
 use screen::{Screen, Wish};
@@ -80,7 +81,7 @@ pub async fn run(view: View) -> Result<(), Failure> {
     let terminal = FullScreen::enter(theme.colour).map_err(Failure::Output)?;
     let end = Viewer::new(view, theme, terminal)?.watch().await?;
     if end == End::NoMore {
-        eprintln!("{server} has no more quotes to send.");
+        say(format_args!("{server} has no more quotes to send."));
     }
     Ok(())
 }
@@ -166,7 +167,7 @@ impl Viewer {
                         Wish::Suspend => {
                             self.suspend().await.map_err(Failure::Output)?;
                         }
-                        Wish::DrawAnew => self.terminal.forget().map_err(Failure::Output)?,
+                        Wish::DrawAnew => self.terminal.forget(),
                         Wish::Changes(changes) => self.changes.extend(changes),
                     }
                 }
@@ -210,8 +211,10 @@ impl Viewer {
         match event {
             Event::Key(key) => return self.screen.key(&key, self.now()),
             Event::Paste(text) => self.screen.paste(text),
-            // The next picture has the new size.
-            Event::Resize(..) | Event::Mouse(_) | Event::FocusGained | Event::FocusLost => {}
+            // Also when the size is the same again: what a terminal has cut off it does not bring
+            // back.
+            Event::Resize(..) => return Wish::DrawAnew,
+            Event::Mouse(_) | Event::FocusGained | Event::FocusLost => {}
         }
         Wish::Changes(Vec::new())
     }

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Write, stdout},
-    panic,
+    mem, panic,
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
@@ -28,6 +28,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub struct FullScreen {
     terminal: Terminal<CrosstermBackend<Output>>,
+    is_unknown: bool,
 }
 
 impl FullScreen {
@@ -47,6 +48,7 @@ impl FullScreen {
         }
         Ok(Self {
             terminal: terminal?,
+            is_unknown: false,
         })
     }
 
@@ -56,19 +58,18 @@ impl FullScreen {
     ///
     /// When the terminal cannot be written to.
     pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        if mem::take(&mut self.is_unknown) {
+            // `Terminal::clear` would ask the terminal for its cursor, and wait for the answer.
+            let size = self.terminal.size()?;
+            self.terminal.resize(size.into())?;
+        }
         self.terminal.draw(picture)?;
         Ok(())
     }
 
-    /// Lets the next picture be written as a whole.
-    ///
-    /// # Errors
-    ///
-    /// When the terminal cannot be written to.
-    pub fn forget(&mut self) -> io::Result<()> {
-        // `Terminal::clear` would ask the terminal for its cursor, and wait for the answer.
-        let size = self.terminal.size()?;
-        self.terminal.resize(size.into())
+    /// Nobody knows what is on the screen: the next picture is written as a whole.
+    pub fn forget(&mut self) {
+        self.is_unknown = true;
     }
 
     /// Rings the bell.
@@ -92,8 +93,8 @@ impl FullScreen {
     ///
     /// As [`FullScreen::enter`].
     pub fn take_again(&mut self) -> io::Result<()> {
-        take()?;
-        self.forget()
+        self.forget();
+        take()
     }
 }
 
