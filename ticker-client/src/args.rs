@@ -78,7 +78,8 @@ pub struct Args {
     #[arg(long = "alert", value_name = "ALERT", allow_hyphen_values = true)]
     pub alerts: Vec<String>,
 
-    /// The order of the table: given, symbol, last, change, percent or volume [default: given]
+    /// The order of the table: given, symbol, last, change, percent or volume, with :asc or :desc
+    /// after it for a direction [default: given]
     #[arg(long, value_name = "COLUMN")]
     pub sort: Option<String>,
 
