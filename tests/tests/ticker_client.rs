@@ -4,6 +4,10 @@
 use std::{
     fs,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -207,6 +211,45 @@ fn a_time_limit_is_a_good_end_whatever_comes() {
         assert_eq!(output.code, Some(0), "{output:?}");
         assert_eq!((&*output.stdout, &*output.stderr), ("", ""));
     }
+}
+
+#[test]
+fn a_reader_that_stops_holds_the_server_back() {
+    const UPDATES: usize = 20_000;
+    let server = ScriptedTicker::start();
+    let script = "exec 3<&0; \"$0\" --server \"$1\" AAPL --json </dev/null | { read go <&3; cat; }";
+    let (program, addr) = (bin("ticker-client"), server.addr().to_string());
+    let program = program.to_str().expect("a path in UTF-8");
+    let mut client = Process::start("/bin/sh", &["-c", script, program, &addr], &[]);
+    let stream = server.stream();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sender = thread::spawn({
+        let sent = Arc::clone(&sent);
+        move || {
+            for number in 1..=UPDATES {
+                stream.quote("AAPL", number as f64);
+                sent.store(number, Ordering::Relaxed);
+            }
+        }
+    });
+    // Until nothing more has gone out for a second, or everything has.
+    let deadline = Instant::now() + LIMIT;
+    let mut before = 0;
+    let held = loop {
+        assert!(Instant::now() < deadline, "it never stops");
+        thread::sleep(Duration::from_secs(1));
+        let now = sent.load(Ordering::Relaxed);
+        if now > 0 && now == before {
+            break now;
+        }
+        before = now;
+    };
+    println!("{held} updates are on the way to a reader who does not read");
+    // The pipe alone holds 64 KiB, some five hundred lines.
+    assert!(held < 3_000, "{held} old updates wait somewhere");
+    client.write("go\n");
+    client.wait_for_stdout(&format!("{UPDATES}.0"), LIMIT);
+    sender.join().expect("all was sent");
 }
 
 #[test]
