@@ -22,6 +22,11 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(shell) = args.completions {
+        // Whoever does not read all of it has what they wanted.
+        let _ = std::io::stdout().write_all(&Args::completions(shell));
+        return ExitCode::SUCCESS;
+    }
     match serve(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -13,8 +13,8 @@ pub mod network;
 pub mod playout_line;
 pub mod proxy;
 pub mod python;
-pub mod quote_board;
 pub mod rig;
+pub mod scripted_ticker;
 pub mod signals;
 pub mod terminal;
 
