@@ -3,7 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use audio::Effects;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 /// The call centre's server: LiveCall and the stock ticker on one port.
@@ -76,6 +77,19 @@ pub struct Args {
     /// [default: RUST_LOG, or info]
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env = true, default_value = "info", hide_default_value = true, value_parser = log_filter)]
     pub log: String,
+
+    /// Print a script that completes this program's arguments in a shell, and end.
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub completions: Option<Shell>,
+}
+
+impl Args {
+    /// The script with which a shell completes the arguments.
+    pub fn completions(shell: Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "server", &mut script);
+        script
+    }
 }
 
 /// A filter that the log understands. Also what `RUST_LOG` says, where `--log` is not given.
@@ -105,7 +119,6 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwapOption;
 use proto::{Symbol, fin::StockUpdate};
 use tokio::time::Instant;
 
@@ -101,6 +102,11 @@ impl Exchange {
         self.clock.opened.elapsed()
     }
 
+    /// A moment since the opening on the clock that timers follow; `None` if it is too far away.
+    pub fn instant(&self, at: Duration) -> Option<Instant> {
+        self.clock.opened.checked_add(at)
+    }
+
     /// When something may be traded next, after a moment; `None` when nothing will be.
     pub fn next_trade_after(&self, now: Duration) -> Option<Duration> {
         match &self.floor {
@@ -137,10 +143,8 @@ impl Exchange {
                 Ok(listings.find_or_add(symbol, || {
                     new(Source::Walk {
                         tick: *tick,
-                        newest: Box::new(Mutex::new(Newest {
-                            walk: Walk::new(market, symbol),
-                            update: None,
-                        })),
+                        walk: Box::new(Mutex::new(Walk::new(market, symbol))),
+                        newest: ArcSwapOption::empty(),
                     })
                 }))
             }
@@ -181,16 +185,11 @@ pub struct Listing {
 enum Source {
     Walk {
         tick: Duration,
-        newest: Box<Mutex<Newest>>,
+        walk: Box<Mutex<Walk>>,
+        /// The newest trade as everybody is told it; read without a lock, by all threads at once.
+        newest: ArcSwapOption<StockUpdate>,
     },
     Track(Arc<Track>),
-}
-
-/// A walk, and its newest trade as everybody is told it.
-#[derive(Debug)]
-struct Newest {
-    walk: Walk,
-    update: Option<StockUpdate>,
 }
 
 impl Listing {
@@ -211,18 +210,19 @@ impl Listing {
     /// newest trade, or of a recorded tape the next, unless that is old.
     pub fn update_after(&self, told: u64, now: Duration) -> Option<StockUpdate> {
         match &self.source {
-            Source::Walk { tick, newest } => {
-                let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
-                let Newest { walk, update } = &mut *newest;
+            Source::Walk { tick, walk, newest } => {
                 let tick_now = tick_at(*tick, now);
-                if update
-                    .as_ref()
-                    .is_none_or(|update| update.sequence <= tick_now)
-                {
-                    *update = Some(self.update(&walk.trade_at(tick_now, *tick)));
+                let known = newest.load();
+                match known.as_deref() {
+                    Some(update) if update.sequence > tick_now => as_told(update, told),
+                    _ => {
+                        let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
+                        let update = self.update(&walk.trade_at(tick_now, *tick));
+                        let update = Arc::new(update);
+                        newest.store(Some(Arc::clone(&update)));
+                        as_told(&update, told)
+                    }
                 }
-                let update = update.as_ref().filter(|update| update.sequence > told);
-                update.cloned()
             }
             Source::Track(track) => {
                 let newest = track.sequence_at(now);
@@ -232,17 +232,9 @@ impl Listing {
                     true => track.trade(newest)?,
                     false => next,
                 };
-                (trade.sequence > told).then(|| self.update(trade))
+                as_told(&self.update(trade), told)
             }
         }
-        .map(|update| StockUpdate {
-            conflated: match told {
-                0 => 0,
-                told => u32::try_from(update.sequence - told - 1).unwrap_or(u32::MAX),
-            },
-            snapshot: told == 0,
-            ..update
-        })
     }
 
     fn update(&self, trade: &Trade) -> StockUpdate {
@@ -265,6 +257,17 @@ impl Listing {
             ..StockUpdate::default()
         }
     }
+}
+
+/// The same for one who was told the trade `told` last; nothing if it is no newer.
+fn as_told(update: &StockUpdate, told: u64) -> Option<StockUpdate> {
+    let missed = update.sequence.checked_sub(told)?.checked_sub(1)?;
+    let mut update = update.clone();
+    update.snapshot = told == 0;
+    if told > 0 {
+        update.conflated = u32::try_from(missed).unwrap_or(u32::MAX);
+    }
+    Some(update)
 }
 
 fn tick_at(tick: Duration, now: Duration) -> u64 {

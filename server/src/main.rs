@@ -28,6 +28,11 @@ const USAGE: u8 = 2;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(shell) = args.completions {
+        // Whoever does not read all of it has what they wanted.
+        let _ = std::io::stdout().write_all(&Args::completions(shell));
+        return ExitCode::SUCCESS;
+    }
     set_up_logging(&args.log);
     let tape = match tape(&args) {
         Ok(tape) => tape,

@@ -237,9 +237,7 @@ impl Stream for QuoteStream {
                 state.waker = Some(cx.waker().clone());
             }
             let next = state.plan.next_look(&shared.exchange, now);
-            let Some(next) =
-                next.and_then(|next| Instant::now().checked_add(next.saturating_sub(now)))
-            else {
+            let Some(next) = next.and_then(|next| shared.exchange.instant(next)) else {
                 return Poll::Pending;
             };
             timer.as_mut().reset(next);

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use audio::{Codec, Effects, impairment::Impairment};
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use proto::ServerAddress;
 use tracing_subscriber::EnvFilter;
@@ -35,6 +36,19 @@ pub struct Args {
     /// The call.
     #[command(flatten)]
     pub call: CallArgs,
+
+    /// Print a script that completes this program's arguments in a shell, and end.
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub completions: Option<Shell>,
+}
+
+impl Args {
+    /// The script with which a shell completes the arguments.
+    pub fn completions(shell: Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "softphone", &mut script);
+        script
+    }
 }
 
 /// What a softphone does beside calling.
@@ -291,7 +305,6 @@ fn tone_hz(text: &str) -> Result<f32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

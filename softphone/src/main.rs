@@ -16,6 +16,11 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
     let args = Args::parse();
+    if let Some(shell) = args.completions {
+        // Whoever does not read all of it has what they wanted.
+        let _ = io::stdout().write_all(&Args::completions(shell));
+        return std::process::ExitCode::SUCCESS;
+    }
     let exit = match args.command {
         Some(Command::Devices { json }) => devices(json).code(),
         Some(Command::Doctor(doctor)) => examine(&doctor, &args.call.log),

@@ -14,7 +14,12 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     pub(crate) fn start(router: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        Self::start_on(([127, 0, 0, 1], 0).into(), router)
+    }
+
+    /// The same at an address that a server had before, to come back to its clients.
+    pub(crate) fn start_on(addr: SocketAddr, router: Router) -> Self {
+        let listener = TcpListener::bind(addr).unwrap_or_else(|why| panic!("{addr}: {why}"));
         let addr = listener
             .local_addr()
             .expect("a bound socket has an address");

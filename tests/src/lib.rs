@@ -15,10 +15,13 @@ pub mod network;
 pub mod playout_line;
 pub mod proxy;
 pub mod python;
+pub mod quote_board;
 pub mod rig;
+pub mod scripted_ticker;
 pub mod signals;
 pub mod subscriber;
 pub mod tally;
+pub mod terminal;
 
 mod binaries;
 mod in_process;

@@ -143,12 +143,7 @@ impl Process {
     ///
     /// When the signal cannot be sent.
     pub fn signal(&self, signal: &str) {
-        // The shell's own `kill`: a small image may have no program of that name.
-        let status = Command::new("sh")
-            .args(["-c", "kill -\"$0\" \"$1\"", signal, &self.id().to_string()])
-            .status()
-            .expect("sh can be started");
-        assert!(status.success(), "cannot send SIG{signal} to {}", self.name);
+        send_signal(self.id(), signal);
     }
 
     /// The exit status if the program has ended, without waiting.
@@ -181,6 +176,20 @@ impl Process {
             stderr: self.stderr.all(),
         }
     }
+}
+
+/// Sends a signal by its name without SIG to a process.
+///
+/// # Panics
+///
+/// When it cannot be sent.
+pub(crate) fn send_signal(id: u32, signal: &str) {
+    // The shell's own `kill`: a small image may have no program of that name.
+    let status = Command::new("sh")
+        .args(["-c", "kill -\"$0\" \"$1\"", signal, &id.to_string()])
+        .status()
+        .expect("sh can be started");
+    assert!(status.success(), "cannot send SIG{signal} to process {id}");
 }
 
 impl Drop for Process {

@@ -56,7 +56,7 @@ impl Alert {
     /// Whether it is true of these; `None` when nothing can be said, because there is no number.
     fn is_true(&self, update: &StockUpdate) -> Option<bool> {
         let figure = self.of.in_update(update);
-        figure.is_finite().then(|| match self.comparison {
+        figure.is_finite().then_some(match self.comparison {
             Comparison::Above => figure > self.bound,
             Comparison::AtOrAbove => figure >= self.bound,
             Comparison::Below => figure < self.bound,

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
 use crate::mode::Mode;
@@ -78,7 +78,8 @@ pub struct Args {
     #[arg(long = "alert", value_name = "ALERT", allow_hyphen_values = true)]
     pub alerts: Vec<String>,
 
-    /// The order of the table: given, symbol, last, change, percent or volume [default: given]
+    /// The order of the table: given, symbol, last, change, percent or volume, with :asc or :desc
+    /// after it for a direction [default: given]
     #[arg(long, value_name = "COLUMN")]
     pub sort: Option<String>,
 
@@ -95,6 +96,15 @@ pub struct Args {
     pub completions: Option<Shell>,
 }
 
+impl Args {
+    /// The script with which a shell completes the arguments.
+    pub fn completions(shell: Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "ticker-client", &mut script);
+        script
+    }
+}
+
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
@@ -105,8 +115,6 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -15,7 +15,9 @@ mod say;
 pub mod settings;
 pub mod show;
 mod subscriptions;
+pub mod tui;
 mod typed;
+pub mod watchlist;
 
 use std::{
     env,
@@ -32,6 +34,7 @@ use lines::{Limit, Lines};
 use mode::Mode;
 use settings::Settings;
 use show::Style;
+use tui::View;
 
 /// Shows quotes on the standard output until there were enough, the server has no more, or nobody
 /// reads them any more.
@@ -46,7 +49,18 @@ pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
     let feed = Feed::start(server.clone(), symbols.clone());
     let alerts = Alerts::new(settings.alerts.value);
     let style = match settings.mode.value {
-        Mode::Tui | Mode::Plain => Style::Columns { colour: colour() },
+        Mode::Tui => {
+            let view = View {
+                feed,
+                symbols,
+                alerts,
+                sort: settings.sort.value,
+                server,
+                limit,
+            };
+            return tui::run(view).await;
+        }
+        Mode::Plain => Style::Columns { colour: colour() },
         Mode::Json => Style::Json,
         Mode::Csv => Style::Csv,
     };

@@ -17,9 +17,7 @@ use tokio::runtime::Runtime;
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     if let Some(shell) = args.completions {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Args::command(), "ticker-client", &mut script);
-        return Ok(print(&script));
+        return Ok(print(&Args::completions(shell)));
     }
     let terminals = Terminals {
         input: io::stdin().is_terminal(),

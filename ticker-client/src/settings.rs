@@ -9,7 +9,7 @@ use std::{env, error::Error, ffi::OsString, fmt, path::PathBuf, str::FromStr};
 
 use proto::{ServerAddress, Symbol};
 
-use crate::{alert::Alert, args::Args, mode::Mode, typed::symbols_of_args};
+use crate::{alert::Alert, args::Args, mode::Mode, typed::symbols_of_args, watchlist::Sort};
 pub use file::FileError;
 
 /// A value, and who decided it.
@@ -93,7 +93,7 @@ struct Layer {
     symbols: Option<Setting<Vec<Symbol>>>,
     mode: Option<Setting<Mode>>,
     alerts: Option<Setting<Vec<Alert>>>,
-    sort: Option<Setting<String>>,
+    sort: Option<Setting<Sort>>,
 }
 
 /// What holds.
@@ -108,7 +108,7 @@ pub struct Settings {
     /// What to say when it happens.
     pub alerts: Setting<Vec<Alert>>,
     /// The order of the table.
-    pub sort: Setting<String>,
+    pub sort: Setting<Sort>,
 }
 
 impl Settings {
@@ -144,7 +144,7 @@ impl Settings {
             symbols: layer.symbols.unwrap_or_else(|| default(Vec::new())),
             mode,
             alerts: layer.alerts.unwrap_or_else(|| default(Vec::new())),
-            sort: layer.sort.unwrap_or_else(|| default("given".to_owned())),
+            sort: layer.sort.unwrap_or_else(|| default(Sort::default())),
         };
         if settings.subscriptions().is_empty() && !terminals.input {
             return Err(SettingsError::NoSymbols);

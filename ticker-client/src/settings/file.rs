@@ -15,7 +15,7 @@ use serde::{
 };
 
 use super::{Layer, Origin, Setting};
-use crate::{alert::Alert, mode::Mode};
+use crate::{alert::Alert, mode::Mode, watchlist::Sort};
 use proto::{ServerAddress, Symbol};
 
 /// The file cannot be used.
@@ -47,7 +47,7 @@ A configuration file may hold:
   symbols = [\"AAPL\", \"TSLA\"]
   mode = \"plain\"              # or tui, json, csv
   alerts = [\"AAPL>250\", \"TSLA%<-2\"]
-  sort = \"percent\"            # or given, symbol, last, change, volume";
+  sort = \"percent\"            # or given, symbol, last, change, volume; last:asc";
 
 /// Where the file is unless another is named; `None` where a user has no home.
 pub(super) fn usual_path() -> Option<PathBuf> {
@@ -101,7 +101,7 @@ struct Keys {
     symbols: Option<Vec<Text<Symbol>>>,
     mode: Option<Text<Mode>>,
     alerts: Option<Vec<Text<Alert>>>,
-    sort: Option<Text<String>>,
+    sort: Option<Text<Sort>>,
 }
 
 /// A value that is written as a text, in the form that it has everywhere.

@@ -1,0 +1,395 @@
+//! `ticker-client` without its screen: what it asks for, shows and says, against servers that the
+//! test plays.
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::{Output, Process, Server, bin, run, scripted_ticker::ScriptedTicker};
+use tonic::Status;
+
+/// Far more than anything here needs; a hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A person's home, with no configuration file at first.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn configure(&self, text: &str) {
+        let dir = self.0.path().join("ticker-client");
+        fs::create_dir_all(&dir).expect("a directory");
+        fs::write(dir.join("config.toml"), text).expect("a file");
+    }
+
+    /// Starts `ticker-client`, its standard input open and no stream a terminal.
+    fn start(&self, args: &[&str], variables: &[(&str, &str)]) -> Process {
+        let home = self.0.path().to_str().expect("a path in UTF-8");
+        let mut env = vec![("XDG_CONFIG_HOME".to_owned(), home.to_owned())];
+        for (name, value) in variables {
+            env.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Process::start(bin("ticker-client"), args, &env)
+    }
+
+    /// Runs it to its end, without input.
+    fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut process = self.start(args, variables);
+        process.close_stdin();
+        process.wait(LIMIT)
+    }
+}
+
+/// A client of a server that the test plays, in a home without a configuration.
+fn start(server: &ScriptedTicker, args: &[&str]) -> Process {
+    let addr = server.addr().to_string();
+    let args = [&["--server", &addr], args].concat();
+    Home::new().start(&args, &[])
+}
+
+fn interrupted(mut client: Process) -> Output {
+    client.signal("INT");
+    let output = client.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "Ctrl-C is a good end: {output:?}");
+    output
+}
+
+#[test]
+fn after_an_outage_the_current_set_is_asked_for() {
+    let server = ScriptedTicker::start();
+    let addr = server.addr();
+    let mut client = start(&server, &["AAPL", "TSLA"]);
+    let stream = server.stream();
+    assert_eq!(stream.requests(2), ["+AAPL", "+TSLA"]);
+    client.write("nvda, -aapl\n");
+    assert_eq!(stream.requests(1), ["+NVDA"], "no word of AAPL yet");
+    stream.quote("TSLA", 1.0);
+    client.wait_for_stdout("TSLA", LIMIT);
+    stream.end(Status::unavailable("closing for the night"));
+    drop(server);
+    let lost = client.wait_for_stderr("is lost", LIMIT);
+    assert!(lost.contains("closing for the night"), "{lost}");
+    client.wait_for_stderr("refused", LIMIT);
+    // What is typed while nobody is there holds as well.
+    client.write("-TSLA +F\n");
+    let server = ScriptedTicker::start_on(addr);
+    client.wait_for_stderr("again", LIMIT);
+    let stream = server.stream();
+    assert_eq!(stream.requests(2), ["+NVDA", "+F"]);
+    stream.quote("TSLA", 2.0);
+    stream.quote("F", 3.0);
+    client.wait_for_stdout("F  ", LIMIT);
+    let output = interrupted(client);
+    assert_eq!(output.stdout.lines().count(), 2, "{}", output.stdout);
+}
+
+#[test]
+fn a_real_server_that_comes_back_is_found_again() {
+    let server = Server::start(&["--tick", "20ms"]);
+    let addr = server.addr().to_string();
+    let home = Home::new();
+    let mut client = home.start(&["--server", &addr, "AAPL", "--json"], &[]);
+    client.write("tsla\n-AAPL\n");
+    client.wait_for_stdout("TSLA", LIMIT);
+    server.kill();
+    client.wait_for_stderr("is lost", LIMIT);
+    let before = client.stdout().lines().count();
+    let _server = Server::start_on(&addr, &["--tick", "20ms"], &[]);
+    client.wait_for_stderr("again", LIMIT);
+    let deadline = Instant::now() + LIMIT;
+    while client.stdout().lines().count() < before + 10 {
+        assert!(Instant::now() < deadline, "no quotes any more\n{client}");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let output = interrupted(client);
+    let after: Vec<_> = output.stdout.lines().skip(before).collect();
+    assert!(after.iter().all(|line| line.contains("TSLA")), "{after:?}");
+}
+
+#[test]
+fn a_server_that_answers_is_asked_to_stop_sending() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL", "TSLA", "F"]);
+    let stream = server.stream();
+    stream.requests(3);
+    client.write("-AAPL\nNVDA\n");
+    assert_eq!(stream.requests(1), ["+NVDA"]);
+    stream.answer(&[], "");
+    assert_eq!(stream.requests(1), ["-AAPL"]);
+    client.write("-tsla -tsla -none +aapl\n");
+    assert_eq!(stream.requests(2), ["-TSLA", "+AAPL"]);
+    drop(stream);
+    let output = client.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stderr.contains("no more quotes"), "{output:?}");
+}
+
+#[test]
+fn what_is_not_understood_is_said_and_forgotten() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL"]);
+    let stream = server.stream();
+    stream.requests(1);
+    client.write("+ $$$, --A\u{1b}[2J help tsla\n");
+    assert_eq!(stream.requests(2), ["+HELP", "+TSLA"]);
+    let said = client.stderr();
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
+fn a_refused_symbol_costs_nothing_but_itself() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL", "NONE"]);
+    let stream = server.stream();
+    stream.requests(2);
+    stream.answer(&["NONE"], "not\u{1b}[2J traded here");
+    let said = client.wait_for_stderr("NONE is refused", LIMIT);
+    assert!(said.contains("traded here") && !said.contains('\u{1b}'));
+    stream.quote("AAPL", 1.0);
+    client.wait_for_stdout("AAPL", LIMIT);
+    client.write("-AAPL ALSO.NONE\n");
+    assert_eq!(stream.requests(2), ["-AAPL", "+ALSO.NONE"]);
+    stream.answer(&["ALSO.NONE"], "not traded here");
+    let output = client.wait(LIMIT);
+    assert_eq!(output.code, Some(4), "nothing is left: {output:?}");
+}
+
+#[test]
+fn an_original_servers_refusal_of_an_added_symbol_spares_the_others() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL"]);
+    let stream = server.stream();
+    client.write("tsla none\n");
+    assert_eq!(stream.requests(3), ["+AAPL", "+TSLA", "+NONE"]);
+    stream.quote("TSLA", 1.0);
+    client.wait_for_stdout("TSLA", LIMIT);
+    stream.end(Status::invalid_argument("I know no such company"));
+    let said = client.wait_for_stderr("NONE is refused", LIMIT);
+    assert!(said.contains("no such company"), "{said}");
+    assert_eq!(server.stream().requests(2), ["+AAPL", "+TSLA"]);
+}
+
+#[test]
+fn an_original_servers_refusal_of_an_argument_ends_it() {
+    for status in [
+        Status::invalid_argument("I know no such company"),
+        Status::resource_exhausted("at most 1 symbol"),
+        Status::unimplemented("what?"),
+    ] {
+        let server = ScriptedTicker::start();
+        let mut client = start(&server, &["NONE"]);
+        let why = status.message().to_owned();
+        server.stream().end(status);
+        let output = client.wait(LIMIT);
+        assert_eq!(output.code, Some(4), "{output:?}");
+        assert!(output.stderr.contains(&why), "{output:?}");
+    }
+}
+
+#[test]
+fn a_time_limit_is_a_good_end_whatever_comes() {
+    let server = ScriptedTicker::start();
+    for args in [
+        &["AAPL", "--duration", "300ms"][..],
+        &["AAPL", "--duration=1ms"],
+    ] {
+        let mut client = start(&server, args);
+        let output = client.wait(LIMIT);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!((&*output.stdout, &*output.stderr), ("", ""));
+    }
+}
+
+#[test]
+fn csv_can_be_read_back_by_its_header() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL", "BRK.B", "--mode", "csv", "--count", "2"]);
+    let stream = server.stream();
+    stream.quote("AAPL", 225.5);
+    stream.send(proto::fin::StockUpdate {
+        ticker_symbol: "BRK.B".to_owned(),
+        current_price: 490.25,
+        sequence: 9,
+        snapshot: true,
+        bid_price: 490.24,
+        day_volume: 5_000_000_000,
+        ..Default::default()
+    });
+    let output = client.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let rows: Vec<Vec<_>> = output
+        .stdout
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    assert_eq!(rows.len(), 3, "{}", output.stdout);
+    let field = |row: usize, name: &str| {
+        let column = rows[0].iter().position(|column| *column == name);
+        rows[row][column.expect(name)]
+    };
+    assert_eq!(field(1, "ticker_symbol"), "AAPL");
+    assert_eq!(field(1, "current_price"), "225.5");
+    assert_eq!(field(1, "bid_price"), "");
+    assert_eq!(field(2, "ticker_symbol"), "BRK.B");
+    assert_eq!(field(2, "snapshot"), "true");
+    assert_eq!(field(2, "bid_price"), "490.24");
+    assert_eq!(field(2, "day_volume"), "5000000000");
+}
+
+#[test]
+fn alerts_are_said_once_for_each_crossing_and_stand_in_the_json() {
+    let server = ScriptedTicker::start();
+    let alerts = [
+        "--json",
+        "--alert",
+        "AAPL > 250",
+        "--alert",
+        "tsla<=1",
+        "--count",
+        "6",
+    ];
+    let mut client = start(&server, &alerts);
+    let stream = server.stream();
+    assert_eq!(stream.requests(2), ["+AAPL", "+TSLA"]);
+    for price in [249.0, 250.31, 251.0, f64::NAN, 250.0] {
+        stream.quote("AAPL", price);
+    }
+    stream.quote("TSLA", 0.5);
+    let output = client.wait(LIMIT);
+    assert_eq!(
+        output.stderr,
+        "alert: AAPL 250.31 is above 250\nalert: TSLA 0.50 is at or below 1\n"
+    );
+    let alerts: Vec<_> = output
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
+        .map(|update| update["alerts"].to_string())
+        .collect();
+    assert_eq!(
+        alerts,
+        [
+            "null",
+            "[\"AAPL>250\"]",
+            "null",
+            "null",
+            "null",
+            "[\"TSLA<=1\"]"
+        ]
+    );
+}
+
+#[test]
+fn a_setting_comes_from_the_first_that_has_it() {
+    let home = Home::new();
+    let server = ScriptedTicker::start();
+    let addr = server.addr().to_string();
+    let asked = |args: &[&str], variables: &[(&str, &str)], count| {
+        let _client = home.start(args, variables);
+        server.stream().requests(count)
+    };
+    home.configure(&format!("server = \"{addr}\"\nsymbols = [\"F\", \"T\"]\n"));
+    assert_eq!(asked(&[], &[], 2), ["+F", "+T"]);
+    let variables = [("TICKER_CLIENT_SYMBOLS", "E,V")];
+    assert_eq!(asked(&[], &variables, 2), ["+E", "+V"]);
+    assert_eq!(asked(&["A"], &variables, 1), ["+A"]);
+
+    let printed = home.run(&["--print-config", "--json"], &variables);
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    for line in [
+        &*format!("server = \"{addr}\" # {}", home.0.path().display()),
+        "symbols = [\"E\", \"V\"] # TICKER_CLIENT_SYMBOLS",
+        "mode = \"json\" # --json",
+        "alerts = [] # default",
+    ] {
+        assert!(printed.stdout.contains(line), "{}", printed.stdout);
+    }
+
+    // Another file, named either way.
+    let other = home.0.path().join("other.toml");
+    let other_path = other.to_str().expect("a path in UTF-8");
+    fs::write(&other, format!("server = \"{addr}\"\nsymbols = [\"O\"]\n")).expect("a file");
+    assert_eq!(asked(&["--config", other_path], &[], 1), ["+O"]);
+    assert_eq!(
+        asked(&[], &[("TICKER_CLIENT_CONFIG", other_path)], 1),
+        ["+O"]
+    );
+}
+
+#[test]
+fn wrong_settings_are_told_before_anything_is_connected_to() {
+    let home = Home::new();
+    let wrong = |args: &[&str], variables: &[(&str, &str)], words: &[&str]| {
+        let output = home.run(args, variables);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        for words in words {
+            assert!(output.stderr.contains(words), "{}", output.stderr);
+        }
+        assert!(!output.stderr.contains('\u{7}'), "{:?}", output.stderr);
+    };
+    let ways = ["arguments", "TICKER_CLIENT_SYMBOLS", "configuration file"];
+    wrong(&[], &[], &ways);
+    wrong(&["A", "--alert", "A=\u{7}3"], &[], &["SYMBOL OP PRICE"]);
+    wrong(
+        &["A", "--mode", "fast"],
+        &[],
+        &["tui", "plain", "json", "csv"],
+    );
+    wrong(&["A", "--mode", "tui"], &[], &["terminal"]);
+    wrong(&["A", "--duration", "10"], &[], &["10s"]);
+    wrong(&["A", "--config", "/nowhere.toml"], &[], &["/nowhere.toml"]);
+    wrong(
+        &["A"],
+        &[("TICKER_CLIENT_MODE", "fast")],
+        &["TICKER_CLIENT_MODE", "csv"],
+    );
+    home.configure("symbols = [\"A\"]\n\ncolour = 3\n");
+    wrong(&[], &[], &["config.toml, line 3", "colour", "symbols = ["]);
+}
+
+#[test]
+fn a_shell_completes_all_programs() {
+    for (program, before, begun, expected) in [
+        ("server", "", "--lis", "--listen"),
+        ("softphone", "", "doc", "doctor"),
+        ("ticker-client", "--mode", "", "tui plain json csv"),
+    ] {
+        for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+            let output = run(bin(program), &["--completions", shell], None, LIMIT);
+            assert_eq!(output.code, Some(0), "{program} {shell}: {output:?}");
+            assert!(output.stdout.contains(program), "{program} {shell}");
+        }
+        let script = run(bin(program), &["--completions", "bash"], None, LIMIT).stdout;
+        completes_in_bash(&script, program, before, begun, expected);
+    }
+}
+
+/// Has bash read the script, and complete `begun` behind the word `before` (empty: none) with it.
+fn completes_in_bash(script: &str, program: &str, before: &str, begun: &str, expected: &str) {
+    if !Path::new("/bin/bash").exists() {
+        return tests::skip("there is no bash");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), script).expect("it is written");
+    let path = file.path().to_str().expect("a path in UTF-8");
+    let command = r#"
+        bash -n "$0" && . "$0" || exit
+        function=$(complete -p "$1") && function=${function#* -F } && function=${function%% *}
+        COMP_WORDS=("$1" $2 "$3") COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        $function "$1" "$3" "${2:-$1}"
+        echo "${COMPREPLY[@]}"
+    "#;
+    let args = ["--norc", "-c", command, path, program, before, begun];
+    let output = run("/bin/bash", &args, None, LIMIT);
+    assert_eq!(output.code, Some(0), "{program}: {output:?}");
+    assert_eq!((output.stdout.trim(), &*output.stderr), (expected, ""));
+}

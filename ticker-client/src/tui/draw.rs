@@ -1,0 +1,342 @@
+//! The whole screen: a line that says how things are, the table, and a line for the keys, for what
+//! has to be said, or for the prompt. Any size will do, down to one character.
+
+use std::time::Duration;
+
+use proto::ServerAddress;
+use ratatui::{
+    Frame,
+    buffer::Buffer,
+    layout::{Position, Rect},
+    style::{Modifier, Style},
+    text::{Line, Span},
+    widgets::{Block, Clear, Paragraph, Widget, Wrap},
+};
+
+use super::{
+    format::{age, grouped},
+    keys,
+    prompt::Prompt,
+    screen::{Open, Screen},
+    table,
+    theme::Theme,
+};
+use crate::watchlist::{Link, Moment, Watchlist};
+
+/// The most lines that an error under the prompt takes.
+const MAX_ERROR_LINES: u16 = 4;
+
+/// Draws all of it, and remembers how long a page is.
+pub(super) fn draw(
+    frame: &mut Frame,
+    screen: &mut Screen,
+    server: &ServerAddress,
+    now: Moment,
+    theme: Theme,
+) {
+    let area = frame.area();
+    let bottom_lines = match &screen.open {
+        Open::Prompt(prompt) => 1 + error_lines(prompt, area.width),
+        // Of a very low screen, the rows are the last to go.
+        Open::Table | Open::Help => u16::from(area.height >= 3),
+    };
+    let (area, bottom) = split_bottom(area, bottom_lines);
+    let (header, table) = match area.height {
+        0 | 1 => (None, area),
+        _ => {
+            let (table, header) = split_bottom(area, area.height - 1);
+            (Some(table), header)
+        }
+    };
+    if let Some(line) = header {
+        draw_header(frame.buffer_mut(), line, &screen.list, server, now, theme);
+    }
+    screen.page = table::rows_of(table.height).max(1);
+    let visible = table::draw(
+        frame.buffer_mut(),
+        table,
+        &mut screen.list,
+        &screen.alerts,
+        now,
+        theme,
+    );
+    if screen.list.is_empty() {
+        let (_, rows) = split_bottom(table, table.height.saturating_sub(1).max(1));
+        let text = Line::raw("  No symbols. Press a to add some.");
+        text.render(rows, frame.buffer_mut());
+    }
+    match &screen.open {
+        Open::Prompt(prompt) => draw_prompt(frame, bottom, prompt),
+        Open::Table | Open::Help => {
+            draw_footer(frame.buffer_mut(), bottom, &screen.list, visible, now);
+        }
+    }
+    if matches!(screen.open, Open::Help) {
+        draw_help(frame, area);
+    }
+}
+
+/// All but the last `lines`, and these.
+fn split_bottom(area: Rect, lines: u16) -> (Rect, Rect) {
+    let lines = lines.min(area.height);
+    let top = Rect {
+        height: area.height - lines,
+        ..area
+    };
+    let bottom = Rect {
+        y: area.y + top.height,
+        height: lines,
+        ..area
+    };
+    (top, bottom)
+}
+
+/// A part of a line that is shown if there is room for it.
+struct Part {
+    text: String,
+    style: Style,
+    /// The part with the greatest is the first to be left out.
+    rank: u8,
+}
+
+impl Part {
+    fn new(rank: u8, text: impl Into<String>, style: Style) -> Self {
+        Self {
+            text: text.into(),
+            style,
+            rank,
+        }
+    }
+}
+
+/// The parts that fit beside each other, two blanks between them.
+fn line_of(mut parts: Vec<Part>, width: u16) -> Line<'static> {
+    let needed = |parts: &[Part]| {
+        let widths = parts.iter().map(|part| Span::raw(&part.text).width() + 2);
+        widths.sum::<usize>().saturating_sub(2)
+    };
+    while parts.len() > 1 && needed(&parts) > width.into() {
+        let least = parts.iter().enumerate().max_by_key(|(_, part)| part.rank);
+        let least = least.map_or(0, |(place, _)| place);
+        parts.remove(least);
+    }
+    let mut line = Line::default();
+    for part in parts {
+        if !line.spans.is_empty() {
+            line.push_span("  ");
+        }
+        line.push_span(Span::styled(part.text, part.style));
+    }
+    line
+}
+
+fn draw_header(
+    buffer: &mut Buffer,
+    area: Rect,
+    list: &Watchlist,
+    server: &ServerAddress,
+    now: Moment,
+    theme: Theme,
+) {
+    let mut parts = vec![Part::new(3, server.to_string(), Style::new())];
+    let since = |then: Duration| age(now.since_start.saturating_sub(then));
+    match list.link() {
+        Link::Connecting => parts.push(Part::new(1, "connecting …", Theme::notice())),
+        Link::Connected => parts.push(Part::new(1, "connected", theme.connected())),
+        Link::Lost {
+            since: then,
+            retry_at,
+            ..
+        } => {
+            parts.push(Part::new(0, format!("LOST {}", since(*then)), theme.lost()));
+            let left = retry_at.saturating_sub(now.since_start);
+            let next = match left.is_zero() {
+                true => "trying again …".to_owned(),
+                // Rounded up: at "1s" it is not over yet.
+                false => format!("next try in {}s", left.as_secs_f64().ceil()),
+            };
+            parts.push(Part::new(1, next, Theme::notice()));
+        }
+    }
+    if let Some((then, updates)) = list.frozen() {
+        let frozen = Modifier::REVERSED | Modifier::BOLD;
+        let frozen = Style::new().add_modifier(frozen);
+        parts.push(Part::new(2, format!("FROZEN {}", since(then)), frozen));
+        let left_out = counted(updates, "update") + " since";
+        parts.push(Part::new(4, left_out, Style::new()));
+    }
+    match list.link() {
+        // The reason takes what is left of the line.
+        Link::Lost { why, .. } => {
+            let mut line = line_of(parts, area.width);
+            let left = usize::from(area.width).saturating_sub(line.width() + 2);
+            if left >= 10 {
+                line.push_span("  ");
+                line.push_span(cut(why, left));
+            }
+            line.render(area, buffer);
+        }
+        Link::Connecting | Link::Connected => {
+            let symbols = counted(list.len() as u64, "symbol");
+            parts.push(Part::new(5, symbols, Style::new()));
+            if list.frozen().is_none() {
+                let updates = counted(list.updates(), "update");
+                parts.push(Part::new(6, updates, Style::new()));
+            }
+            line_of(parts, area.width).render(area, buffer);
+        }
+    }
+}
+
+/// `1 update`, `2 updates`.
+fn counted(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", grouped(count))
+}
+
+/// The beginning of a text, with a mark where it does not end.
+fn cut(text: &str, width: usize) -> String {
+    if Span::raw(text).width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for c in text.chars() {
+        cut.push(c);
+        if Span::raw(&cut).width() >= width {
+            cut.pop();
+            break;
+        }
+    }
+    cut + "…"
+}
+
+fn draw_footer(
+    buffer: &mut Buffer,
+    area: Rect,
+    list: &Watchlist,
+    visible: std::ops::Range<usize>,
+    now: Moment,
+) {
+    if area.is_empty() {
+        return;
+    }
+    let mut place = String::new();
+    if visible.len() < list.len() {
+        place = format!("{}-{}/{}", visible.start + 1, visible.end, list.len());
+    }
+    let left = Rect {
+        width: area.width.saturating_sub(place.len() as u16 + 2),
+        ..area
+    };
+    if let Some(notice) = list.notice(now) {
+        let width = if place.is_empty() { area } else { left }.width;
+        let notice = cut(notice, width.into());
+        Line::styled(notice, Theme::notice()).render(area, buffer);
+    } else {
+        let key = |rank: u8, key: &str, does: &str| {
+            Part::new(rank, format!("{key} {does}"), Style::new())
+        };
+        let parts = vec![
+            key(2, "a", "add"),
+            key(3, "d", "drop"),
+            key(6, "↑↓", "select"),
+            key(4, "s", "sort"),
+            key(7, "r", "reverse"),
+            key(
+                5,
+                "f",
+                if list.frozen().is_some() {
+                    "go on"
+                } else {
+                    "freeze"
+                },
+            ),
+            key(0, "?", "help"),
+            key(1, "q", "quit"),
+        ];
+        line_of(parts, left.width).render(left, buffer);
+    }
+    Line::raw(place).right_aligned().render(area, buffer);
+}
+
+const PROMPT: &str = "Add: ";
+
+fn error_lines(prompt: &Prompt, width: u16) -> u16 {
+    prompt.error().map_or(0, |error| {
+        // Words that do not fit break lines early: a quarter more than the text alone needs.
+        let chars = error.chars().count() * 5 / 4;
+        let lines = chars.div_ceil(usize::from(width.max(1)));
+        u16::try_from(lines)
+            .unwrap_or(u16::MAX)
+            .min(MAX_ERROR_LINES)
+    })
+}
+
+fn draw_prompt(frame: &mut Frame, area: Rect, prompt: &Prompt) {
+    if area.is_empty() {
+        return;
+    }
+    let line = Rect { height: 1, ..area };
+    let (before, after) = prompt.halves();
+    // The end of what stands before the cursor is what must be seen.
+    let room = usize::from(line.width).saturating_sub(PROMPT.len() + 1);
+    let mut shown = before.as_str();
+    while Span::raw(shown).width() > room {
+        let mut chars = shown.chars();
+        chars.next();
+        shown = chars.as_str();
+    }
+    let x = PROMPT.len() + Span::raw(shown).width();
+    let text = format!("{PROMPT}{shown}{after}");
+    let hint = "Enter: add, Esc: cancel";
+    let buffer = frame.buffer_mut();
+    Line::styled(text.clone(), Theme::notice()).render(line, buffer);
+    if Span::raw(&text).width() + 2 + hint.len() <= line.width.into() {
+        Line::raw(hint).right_aligned().render(line, buffer);
+    }
+    if let Some(error) = prompt.error() {
+        let rest = Rect {
+            y: area.y + 1,
+            height: area.height - 1,
+            ..area
+        };
+        let error = Paragraph::new(error).wrap(Wrap { trim: true });
+        error.render(rest, buffer);
+    }
+    let x = u16::try_from(x).unwrap_or(u16::MAX).min(line.width - 1);
+    frame.set_cursor_position(Position::new(line.x + x, line.y));
+}
+
+fn draw_help(frame: &mut Frame, area: Rect) {
+    let mut lines: Vec<Line> = keys::HELP
+        .iter()
+        .map(|(key, does)| Line::raw(format!(" {key:<11}{does}")))
+        .collect();
+    lines.extend(
+        [
+            "",
+            " ▲ ▼ =  against the previous close",
+            " !      an alert's condition holds",
+            " dim    from before the connection was lost",
+            " Age    since the trade",
+            " On a narrow screen these go first: trend,",
+            " bid and ask, volume, change, age, %.",
+        ]
+        .map(Line::raw),
+    );
+    let width = 50.min(area.width);
+    let height = (lines.len() as u16 + 2).min(area.height);
+    let window = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    Clear.render(window, frame.buffer_mut());
+    let block = Block::bordered().title(" Keys ").title_bottom(" any key ");
+    let help = Paragraph::new(lines).block(block);
+    help.render(window, frame.buffer_mut());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Numbers, ages and trends as text of a limited width. Pure; no value is too strange for it.
+
+use std::time::Duration;
+
+/// What stands for something that is not a number.
+const NO_NUMBER: &str = "?";
+
+/// The levels of a trend, from its lowest price to its highest.
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A price in dollars: two decimals, below a dollar four.
+pub(super) fn price(dollars: f64, width: usize) -> String {
+    number(dollars, decimals_at(dollars), false, width)
+}
+
+/// A change in dollars, with its sign; as many decimals as the price has.
+pub(super) fn change(dollars: f64, price: f64, width: usize) -> String {
+    number(dollars, decimals_at(price), true, width)
+}
+
+/// A change in percent, with its sign.
+pub(super) fn percent(percent: f64, width: usize) -> String {
+    number(percent, 2, true, width.saturating_sub(1)) + "%"
+}
+
+/// Which way the price went, judged by what is shown: a change that rounds to nothing is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Up,
+    Down,
+    Level,
+}
+
+impl Direction {
+    /// Of a change in dollars, shown beside this price.
+    pub(super) fn of(change: f64, price: f64) -> Self {
+        let shown = rounded(change, decimals_at(price));
+        match shown {
+            _ if shown > 0.0 => Self::Up,
+            _ if shown < 0.0 => Self::Down,
+            _ => Self::Level,
+        }
+    }
+
+    /// The mark that says it without colour.
+    pub(super) fn mark(self) -> char {
+        match self {
+            Self::Up => '▲',
+            Self::Down => '▼',
+            Self::Level => '=',
+        }
+    }
+}
+
+fn decimals_at(price: f64) -> usize {
+    // What rounds to a dollar is written as one.
+    if rounded(price, 4).abs() < 1.0 { 4 } else { 2 }
+}
+
+fn rounded(value: f64, decimals: usize) -> f64 {
+    let steps = if decimals == 4 { 1e4 } else { 1e2 };
+    (value * steps).round() / steps
+}
+
+/// With fewer decimals where it does not fit, and in powers of ten where even that does not.
+fn number(value: f64, decimals: usize, signed: bool, width: usize) -> String {
+    if !value.is_finite() {
+        return NO_NUMBER.to_owned();
+    }
+    let exact = |decimals: usize| {
+        let text = match signed {
+            true => format!("{value:+.decimals$}"),
+            false => format!("{value:.decimals$}"),
+        };
+        // Nothing has no sign.
+        match text.trim_start_matches(['+', '-']) {
+            digits if digits.contains(|c: char| c.is_ascii_digit() && c != '0') => text,
+            digits => digits.to_owned(),
+        }
+    };
+    let rough = || match signed {
+        true => format!("{value:+.0e}"),
+        false => format!("{value:.1e}"),
+    };
+    let mut forms = [exact(decimals), exact(decimals.min(2)), exact(0)].into_iter();
+    forms.find(|text| text.len() <= width).unwrap_or_else(rough)
+}
+
+/// A count in at most six characters.
+pub(super) fn count(count: u64) -> String {
+    if count < 100_000 {
+        return grouped(count);
+    }
+    let mut scaled = count as f64;
+    for unit in ["", "k", "M", "B", "T"] {
+        // 999.95 would be written as a thousand.
+        if scaled < 999.5 {
+            let decimals = match scaled {
+                _ if scaled < 9.995 => 2,
+                _ if scaled < 99.95 => 1,
+                _ => 0,
+            };
+            return format!("{scaled:.decimals$}{unit}");
+        }
+        scaled /= 1_000.0;
+    }
+    ">999T".to_owned()
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// An age in at most four characters: `0.4s`, `12s`, `3m`, `5h`, `9d`.
+pub(super) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        // Cut, not rounded: nothing is older than it is.
+        0..10 => format!("{seconds}.{}s", age.subsec_millis() / 100),
+        10..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        86_400..8_640_000 => format!("{}d", seconds / 86_400),
+        _ => ">99d".to_owned(),
+    }
+}
+
+/// The newest `width` prices as a line of bars, oldest first, between their lowest and highest.
+pub(super) fn trend(
+    prices: impl DoubleEndedIterator<Item = f64> + ExactSizeIterator,
+    width: usize,
+) -> String {
+    let left_out = prices.len().saturating_sub(width);
+    let prices: Vec<f64> = prices.skip(left_out).collect();
+    let lowest = prices.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = prices.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let bar = |&price: &f64| {
+        // Halved: the range of prices may be greater than the greatest number.
+        let share = (price / 2.0 - lowest / 2.0) / (highest / 2.0 - lowest / 2.0);
+        match share.is_finite() {
+            true => LEVELS[(share * 7.0).round() as usize],
+            false => LEVELS[3], // it never moved
+        }
+    };
+    prices.iter().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_have_two_decimals_and_below_a_dollar_four() {
+        for (dollars, text) in [
+            (225.5, "225.50"),
+            (1.0, "1.00"),
+            (0.99996, "1.00"),
+            (0.5, "0.5000"),
+            (0.00004, "0.0000"),
+            (700_000.25, "700000.25"),
+            (12_345_678.9, "12345679"),
+            (1e300, "1.0e300"),
+            (f64::NAN, "?"),
+            (f64::NEG_INFINITY, "?"),
+        ] {
+            assert_eq!(price(dollars, 9), text);
+        }
+    }
+
+    #[test]
+    fn changes_have_signs_except_nothing() {
+        assert_eq!(change(1.5, 225.0, 8), "+1.50");
+        assert_eq!(change(-0.012, 0.5, 8), "-0.0120");
+        assert_eq!(change(-0.001, 225.0, 8), "0.00");
+        assert_eq!(change(-123_456.789, 1e6, 8), "-123457");
+        assert_eq!(percent(0.0, 8), "0.00%");
+        assert_eq!(percent(-12.345, 8), "-12.35%");
+        assert_eq!(percent(1e9, 8), "+1e9%");
+        assert_eq!(percent(f64::NAN, 8), "?%");
+    }
+
+    #[test]
+    fn the_direction_is_that_of_the_shown_change() {
+        for (change, price, mark) in [
+            (0.01, 225.0, '▲'),
+            (-0.01, 225.0, '▼'),
+            (0.001, 225.0, '='),
+            (0.001, 0.5, '▲'),
+            (f64::NAN, 225.0, '='),
+            (f64::NEG_INFINITY, 225.0, '▼'),
+        ] {
+            assert_eq!(Direction::of(change, price).mark(), mark, "{change}");
+        }
+    }
+
+    #[test]
+    fn no_number_is_wider_than_its_column() {
+        for exponent in -308..=308 {
+            for value in [1.0, -1.0, 9.999_999, -9.999_999] {
+                let value = value * 10f64.powi(exponent);
+                assert!(price(value, 9).len() <= 9, "{}", price(value, 9));
+                assert!(change(value, value, 8).len() <= 8);
+                assert!(percent(value, 8).len() <= 8, "{}", percent(value, 8));
+            }
+        }
+        for bits in 0..64 {
+            for count_of in [1_u64 << bits, (1 << bits) - 1, u64::MAX >> bits] {
+                assert!(count(count_of).len() <= 6, "{}", count(count_of));
+            }
+        }
+    }
+
+    #[test]
+    fn counts_are_short() {
+        for (number, text) in [
+            (0, "0"),
+            (12_300, "12,300"),
+            (99_999, "99,999"),
+            (100_000, "100k"),
+            (999_499, "999k"),
+            (999_500, "1.00M"),
+            (12_340_000, "12.3M"),
+            (5_000_000_000, "5.00B"),
+            (u64::MAX, ">999T"),
+        ] {
+            assert_eq!(count(number), text);
+        }
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn ages_are_cut_to_their_unit() {
+        for (ms, text) in [
+            (0, "0.0s"),
+            (499, "0.4s"),
+            (9_999, "9.9s"),
+            (10_000, "10s"),
+            (59_999, "59s"),
+            (180_000, "3m"),
+            (3_600_000, "1h"),
+            (86_400_000, "1d"),
+            (u64::MAX, ">99d"),
+        ] {
+            assert_eq!(age(Duration::from_millis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn a_trend_reaches_from_its_lowest_to_its_highest() {
+        assert_eq!(trend([1.0, 2.0, 8.0].into_iter(), 10), "▁▂█");
+        assert_eq!(trend([9.0, 1.0, 2.0].into_iter(), 2), "▁█");
+        assert_eq!(trend([5.0, 5.0].into_iter(), 10), "▄▄");
+        assert_eq!(trend([f64::MIN, f64::MAX].into_iter(), 10), "▁█");
+        assert_eq!(trend([].into_iter(), 10), "");
+    }
+}

@@ -1,0 +1,159 @@
+//! The terminal as one full screen, and as it was before.
+//!
+//! Whatever ends the program gives the terminal back: the end of [`FullScreen`]'s life, and a panic
+//! on any thread. It must never write to a terminal that was given back.
+
+use std::{
+    io::{self, Write, stdout},
+    mem, panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossterm::{
+    cursor::Show,
+    event::{DisableBracketedPaste, EnableBracketedPaste},
+    execute,
+    style::force_color_output,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+
+/// Whether the terminal is ours.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal, taken for the whole screen. Given back when dropped.
+#[derive(Debug)]
+pub struct FullScreen {
+    terminal: Terminal<CrosstermBackend<Output>>,
+    is_unknown: bool,
+}
+
+impl FullScreen {
+    /// Takes the terminal: the alternate screen, and keys one by one. Without `colour`, nothing that
+    /// is drawn has any.
+    ///
+    /// # Errors
+    ///
+    /// When there is no terminal, or it cannot be written to.
+    pub fn enter(colour: bool) -> io::Result<Self> {
+        restore_on_panic();
+        force_color_output(colour);
+        take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(Output::default()));
+        if terminal.is_err() {
+            give_back();
+        }
+        Ok(Self {
+            terminal: terminal?,
+            is_unknown: false,
+        })
+    }
+
+    /// Draws a picture; only what has changed is written.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal cannot be written to.
+    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        if mem::take(&mut self.is_unknown) {
+            // `Terminal::clear` would ask the terminal for its cursor, and wait for the answer.
+            let size = self.terminal.size()?;
+            self.terminal.resize(size.into())?;
+        }
+        self.terminal.draw(picture)?;
+        Ok(())
+    }
+
+    /// Nobody knows what is on the screen: the next picture is written as a whole.
+    pub fn forget(&mut self) {
+        self.is_unknown = true;
+    }
+
+    /// Rings the bell.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal cannot be written to.
+    pub fn ring(&mut self) -> io::Result<()> {
+        let mut output = Output(vec![0x07]);
+        output.flush()
+    }
+
+    /// Gives the terminal back for a while. Nothing is drawn until it is taken again.
+    pub fn give_back(&mut self) {
+        give_back();
+    }
+
+    /// Takes it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`FullScreen::enter`].
+    pub fn take_again(&mut self) -> io::Result<()> {
+        self.forget();
+        take()
+    }
+}
+
+impl Drop for FullScreen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::SeqCst);
+    let taken = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste);
+    if taken.is_err() {
+        give_back();
+    }
+    taken
+}
+
+/// Makes the terminal what it was. Does nothing when that is done already.
+fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    // A terminal that is gone cannot be helped, and the program ends anyway.
+    let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}
+
+/// A panic's message is to be read on the terminal as it was, whichever thread it comes from.
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            give_back();
+            before(panic);
+        }));
+    });
+}
+
+/// Collects a picture and writes it at once; what was collected when the terminal was given back is
+/// never written.
+#[derive(Debug, Default)]
+struct Output(Vec<u8>);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if TAKEN.load(Ordering::SeqCst) {
+            let mut stdout = stdout().lock();
+            stdout.write_all(&self.0)?;
+            stdout.flush()?;
+        }
+        self.0.clear();
+        Ok(())
+    }
+}

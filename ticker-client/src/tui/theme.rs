@@ -1,0 +1,67 @@
+//! What stands out, and how: by colour where it is wanted, and always also without.
+
+use std::env;
+
+use ratatui::style::{Color, Modifier, Style};
+
+use super::format::Direction;
+
+/// Whether colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Theme {
+    pub(super) colour: bool,
+}
+
+impl Theme {
+    /// As the environment wants it: none with a `NO_COLOR` that is not empty, nor on a dumb terminal.
+    pub(super) fn of_environment() -> Self {
+        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let unable = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            colour: !unwanted && !unable,
+        }
+    }
+
+    fn coloured(self, colour: Color) -> Style {
+        match self.colour {
+            true => Style::new().fg(colour),
+            false => Style::new(),
+        }
+    }
+
+    /// A price that rose or fell; its mark and its sign say it too.
+    pub(super) fn direction(self, direction: Direction) -> Style {
+        match direction {
+            Direction::Up => self.coloured(Color::Green),
+            Direction::Down => self.coloured(Color::Red),
+            Direction::Level => Style::new(),
+        }
+    }
+
+    /// A quote of a connection that is gone. Not grey by its number: on some terminals that is the
+    /// colour of the background.
+    pub(super) fn old() -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    /// A row whose alert has just fired.
+    pub(super) fn alarm(self) -> Style {
+        self.coloured(Color::Yellow).add_modifier(Modifier::BOLD)
+    }
+
+    /// A connection that is there.
+    pub(super) fn connected(self) -> Style {
+        self.coloured(Color::Green)
+    }
+
+    /// One that is lost.
+    pub(super) fn lost(self) -> Style {
+        self.coloured(Color::Red)
+            .add_modifier(Modifier::BOLD | Modifier::REVERSED)
+    }
+
+    /// What has to be noticed.
+    pub(super) fn notice() -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+}

@@ -1,0 +1,428 @@
+//! What the screen shows, without a screen: the rows and their order, the one that is selected, how
+//! the connection is, and what has to be said.
+//!
+//! Pure: events and wishes go in, with the time; what has to be asked of the server comes out.
+
+mod row;
+mod sort;
+
+use std::{collections::HashMap, ops::Range, time::Duration};
+
+use proto::{Symbol, fin::StockUpdate, text::one_line};
+
+pub use row::{HISTORY_POINTS, Moment, Quote, Row};
+pub use sort::{BadSort, Sort, SortBy};
+
+use crate::feed::{Change, FeedEvent};
+
+/// How long a row stays highlighted after its alert.
+const HIGHLIGHT: Duration = Duration::from_secs(10);
+
+/// How long something said stays on the screen.
+const NOTICE: Duration = Duration::from_secs(10);
+
+/// The most of somebody else's words that is kept, in characters.
+const MAX_WORDS: usize = 300;
+
+/// How the connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// There has been none yet.
+    Connecting,
+    /// It is there.
+    Connected,
+    /// It is gone, and is tried again.
+    Lost {
+        /// Since when it has been gone.
+        since: Duration,
+        /// What happened last: a line, and nothing in it that a terminal obeys.
+        why: String,
+        /// When it is tried again.
+        retry_at: Duration,
+    },
+}
+
+/// Where to move the selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// So many rows up.
+    Up(usize),
+    /// So many rows down.
+    Down(usize),
+    /// To the first row.
+    First,
+    /// To the last row.
+    Last,
+}
+
+/// The picture that stands still while the quotes go on.
+#[derive(Debug)]
+struct Frozen {
+    rows: Rows,
+    since: Duration,
+    updates: u64,
+}
+
+/// Something to be said for a while.
+#[derive(Debug)]
+struct Notice {
+    text: String,
+    until: Duration,
+}
+
+/// All that the screen shows. See the module.
+#[derive(Debug)]
+pub struct Watchlist {
+    live: Rows,
+    frozen: Option<Frozen>,
+    sort: Sort,
+    /// Places in the shown rows, in the order of the screen; sorted anew only when it is looked at.
+    order: Vec<usize>,
+    order_is_old: bool,
+    /// `None`: the screen stays at its top, whatever comes there.
+    selected: Option<Symbol>,
+    /// The first visible row's place in the order.
+    top: usize,
+    link: Link,
+    updates: u64,
+    /// Until when a symbol is highlighted.
+    alarms: HashMap<Symbol, Duration>,
+    bell: bool,
+    notice: Option<Notice>,
+}
+
+impl Watchlist {
+    /// A list of symbols that nothing is known of yet, each once.
+    pub fn new(symbols: impl IntoIterator<Item = Symbol>, sort: Sort) -> Self {
+        let mut live = Rows::default();
+        for symbol in symbols {
+            live.add(symbol);
+        }
+        Self {
+            live,
+            frozen: None,
+            sort,
+            order: Vec::new(),
+            order_is_old: true,
+            selected: None,
+            top: 0,
+            link: Link::Connecting,
+            updates: 0,
+            alarms: HashMap::new(),
+            bell: false,
+            notice: None,
+        }
+    }
+
+    /// Takes in what happened on the way to the server.
+    pub fn take(&mut self, event: FeedEvent, now: Moment) {
+        match event {
+            FeedEvent::Connected => {
+                if let Link::Lost { .. } = self.link {
+                    self.say("connected again".to_owned(), now);
+                }
+                self.link = Link::Connected;
+            }
+            FeedEvent::Update(update) => self.update(*update, now),
+            FeedEvent::Refused { symbol, why } => {
+                self.remove(&symbol);
+                let why = words(&why);
+                self.say(format!("{symbol} was refused: {why}"), now);
+            }
+            FeedEvent::Lost { why, retry_in } => {
+                let why = words(&why);
+                let since = match self.link {
+                    Link::Lost { since, .. } => since,
+                    Link::Connecting | Link::Connected => {
+                        self.say(format!("connection lost: {why}"), now);
+                        now.since_start
+                    }
+                };
+                self.link = Link::Lost {
+                    since,
+                    why,
+                    retry_at: now.since_start.saturating_add(retry_in),
+                };
+                self.live.out_of_date();
+                if let Some(frozen) = &mut self.frozen {
+                    frozen.rows.out_of_date();
+                }
+            }
+        }
+    }
+
+    fn update(&mut self, update: StockUpdate, now: Moment) {
+        // What was dropped may still be on its way.
+        let Some(row) = self.live.row_mut(&update.ticker_symbol) else {
+            return;
+        };
+        row.take(update, now);
+        self.updates += 1;
+        match &mut self.frozen {
+            Some(frozen) => frozen.updates += 1,
+            None => self.order_is_old = true,
+        }
+    }
+
+    /// Puts a symbol on the list and selects it. One that is there already is only selected.
+    pub fn add(&mut self, symbol: Symbol, now: Moment) -> Option<Change> {
+        let is_new = self.live.add(symbol.clone());
+        if let Some(frozen) = &mut self.frozen {
+            frozen.rows.add(symbol.clone());
+        }
+        self.order_is_old = true;
+        self.selected = Some(symbol.clone());
+        if is_new {
+            return Some(Change::Add(symbol));
+        }
+        self.say(format!("{symbol} is on the list already"), now);
+        None
+    }
+
+    /// Takes the selected symbol off the list; the next one is then selected.
+    pub fn drop_selected(&mut self, now: Moment) -> Option<Change> {
+        let Some(symbol) = self.selected.clone() else {
+            self.say("select a row first, with the arrow keys".to_owned(), now);
+            return None;
+        };
+        self.remove(&symbol);
+        Some(Change::Drop(symbol))
+    }
+
+    fn remove(&mut self, symbol: &Symbol) {
+        let place = self.place(symbol);
+        self.live.remove(symbol);
+        if let Some(frozen) = &mut self.frozen {
+            frozen.rows.remove(symbol);
+        }
+        self.alarms.remove(symbol);
+        self.order_is_old = true;
+        if self.selected.as_ref() == Some(symbol) {
+            self.arrange();
+            let last = self.order.len().saturating_sub(1);
+            let next = place.map(|place| place.min(last));
+            self.selected = next.and_then(|place| self.symbol_at(place));
+        }
+    }
+
+    /// Moves the selection; the first move selects the first row, or the last.
+    pub fn select(&mut self, to: Move) {
+        let selected = self.selected.clone();
+        let at = selected.and_then(|symbol| self.place(&symbol));
+        self.arrange();
+        let last = self.order.len().saturating_sub(1);
+        let place = match (to, at) {
+            (Move::First, _) => 0,
+            (Move::Last, _) => last,
+            (Move::Up(_) | Move::Down(_), None) => self.top.min(last),
+            (Move::Up(rows), Some(at)) => at.saturating_sub(rows),
+            (Move::Down(rows), Some(at)) => at.saturating_add(rows).min(last),
+        };
+        self.selected = self.symbol_at(place);
+    }
+
+    /// Selects nothing, and goes back to the top.
+    pub fn unselect(&mut self) {
+        self.selected = None;
+        self.top = 0;
+    }
+
+    /// Another order, said by the mark over its column.
+    pub fn sort_by(&mut self, sort: Sort) {
+        self.sort = sort;
+        self.order_is_old = true;
+    }
+
+    /// The picture stands still from now on, or goes on.
+    pub fn toggle_freeze(&mut self, now: Moment) {
+        self.order_is_old = true;
+        self.frozen = match self.frozen.take() {
+            Some(_) => None,
+            None => Some(Frozen {
+                rows: self.live.clone(),
+                since: now.since_start,
+                updates: 0,
+            }),
+        };
+    }
+
+    /// An alert has fired: its row is highlighted for a while, its words are shown, and the bell is
+    /// due.
+    pub fn raise_alarm(&mut self, symbol: &Symbol, text: &str, now: Moment) {
+        let until = now.since_start + HIGHLIGHT;
+        self.alarms.insert(symbol.clone(), until);
+        self.bell = true;
+        self.say(words(text), now);
+    }
+
+    /// Whether the bell is due; it is rung once.
+    pub fn take_bell(&mut self) -> bool {
+        std::mem::take(&mut self.bell)
+    }
+
+    fn say(&mut self, text: String, now: Moment) {
+        let until = now.since_start + NOTICE;
+        self.notice = Some(Notice { text, until });
+    }
+
+    /// What has to be said now: a line, and nothing in it that a terminal obeys.
+    pub fn notice(&self, now: Moment) -> Option<&str> {
+        let notice = self.notice.as_ref()?;
+        (now.since_start < notice.until).then_some(&notice.text)
+    }
+
+    /// Whether the symbol's alert has just fired.
+    pub fn is_alarmed(&self, symbol: &Symbol, now: Moment) -> bool {
+        let until = self.alarms.get(symbol);
+        until.is_some_and(|&until| now.since_start < until)
+    }
+
+    /// Whether this row is the selected one.
+    pub fn is_selected(&self, row: &Row) -> bool {
+        self.selected.as_ref() == Some(row.symbol())
+    }
+
+    /// How the connection is.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The order of the rows.
+    pub fn sort(&self) -> Sort {
+        self.sort
+    }
+
+    /// How many updates came until now.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Since when the picture has stood still, and how many updates came since.
+    pub fn frozen(&self) -> Option<(Duration, u64)> {
+        let frozen = self.frozen.as_ref()?;
+        Some((frozen.since, frozen.updates))
+    }
+
+    /// How many symbols are on the list.
+    pub fn len(&self) -> usize {
+        self.live.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.live.rows.is_empty()
+    }
+
+    /// The longest symbol's length, in characters.
+    pub fn longest_symbol(&self) -> usize {
+        let lengths = self.live.rows.iter().map(|row| row.symbol().as_str().len());
+        lengths.max().unwrap_or(0)
+    }
+
+    /// The places of the rows that a screen of `lines` lines shows, scrolled so that the selected
+    /// one is among them.
+    pub fn scroll(&mut self, lines: usize) -> Range<usize> {
+        let selected = self.selected.clone();
+        let at = selected.and_then(|symbol| self.place(&symbol));
+        self.arrange();
+        let rows = self.order.len();
+        if let Some(at) = at {
+            let lowest_top = (at + 1).saturating_sub(lines).min(at);
+            self.top = self.top.clamp(lowest_top, at);
+        }
+        self.top = self.top.min(rows.saturating_sub(lines));
+        self.top..rows.min(self.top.saturating_add(lines))
+    }
+
+    /// The rows at places that [`scroll`](Self::scroll) gave.
+    pub fn rows(&self, places: Range<usize>) -> impl Iterator<Item = &Row> {
+        let rows = &self.shown().rows;
+        let order = self.order.get(places).unwrap_or_default();
+        order.iter().filter_map(|&place| rows.get(place))
+    }
+
+    fn shown(&self) -> &Rows {
+        self.frozen
+            .as_ref()
+            .map_or(&self.live, |frozen| &frozen.rows)
+    }
+
+    /// Sorts, when something has changed since the last time.
+    fn arrange(&mut self) {
+        if !std::mem::take(&mut self.order_is_old) {
+            return;
+        }
+        let mut order = std::mem::take(&mut self.order);
+        let rows = &self.shown().rows;
+        order.clear();
+        order.extend(0..rows.len());
+        order.sort_by(|&a, &b| self.sort.compare(&rows[a], &rows[b]));
+        if self.sort.by == SortBy::Given && self.sort.descending {
+            order.reverse();
+        }
+        self.order = order;
+    }
+
+    /// The symbol's place on the screen.
+    fn place(&mut self, symbol: &Symbol) -> Option<usize> {
+        self.arrange();
+        let row = self.shown().places.get(symbol.as_str())?;
+        self.order.iter().position(|at| at == row)
+    }
+
+    fn symbol_at(&self, place: usize) -> Option<Symbol> {
+        let row = self.order.get(place)?;
+        Some(self.shown().rows.get(*row)?.symbol().clone())
+    }
+}
+
+/// Somebody else's words as part of a line.
+fn words(text: &str) -> String {
+    let start: String = text.chars().take(MAX_WORDS).collect();
+    one_line(&start)
+}
+
+/// The rows as they were given.
+#[derive(Debug, Clone, Default)]
+struct Rows {
+    rows: Vec<Row>,
+    /// By the symbol's text, as updates have it.
+    places: HashMap<String, usize>,
+}
+
+impl Rows {
+    /// Whether it was not there.
+    fn add(&mut self, symbol: Symbol) -> bool {
+        if self.places.contains_key(symbol.as_str()) {
+            return false;
+        }
+        self.places
+            .insert(symbol.as_str().to_owned(), self.rows.len());
+        self.rows.push(Row::new(symbol));
+        true
+    }
+
+    fn remove(&mut self, symbol: &Symbol) {
+        let Some(place) = self.places.remove(symbol.as_str()) else {
+            return;
+        };
+        self.rows.remove(place);
+        for behind in self.places.values_mut().filter(|behind| **behind > place) {
+            *behind -= 1;
+        }
+    }
+
+    fn row_mut(&mut self, symbol: &str) -> Option<&mut Row> {
+        let place = *self.places.get(symbol)?;
+        self.rows.get_mut(place)
+    }
+
+    fn out_of_date(&mut self) {
+        for row in &mut self.rows {
+            row.out_of_date();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

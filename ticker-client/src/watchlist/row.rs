@@ -1,0 +1,277 @@
+//! One symbol's row: its newest quote, how old that is, and where the price was before.
+
+use std::{collections::VecDeque, time::Duration};
+
+use proto::{Symbol, fin::StockUpdate};
+
+/// How far back the price is remembered, in points of [`POINT_EVERY`].
+pub const HISTORY_POINTS: usize = 30;
+
+/// The time that one point of the history stands for: its last price.
+const POINT_EVERY: Duration = Duration::from_secs(5);
+
+/// A point in time, on the two clocks that a quote's age needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// Since the program started; never falls.
+    pub since_start: Duration,
+    /// Microseconds since 1970-01-01 00:00 UTC, by this machine's clock.
+    pub unix_us: i64,
+}
+
+/// A symbol, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    symbol: Symbol,
+    quote: Option<Quote>,
+    history: History,
+}
+
+impl Row {
+    pub(super) fn new(symbol: Symbol) -> Self {
+        Self {
+            symbol,
+            quote: None,
+            history: History::default(),
+        }
+    }
+
+    /// Whose row it is.
+    pub fn symbol(&self) -> &Symbol {
+        &self.symbol
+    }
+
+    /// The newest quote, once there is one.
+    pub fn quote(&self) -> Option<&Quote> {
+        self.quote.as_ref()
+    }
+
+    /// The last price of each of the last five-second intervals in which there was one, oldest first.
+    pub fn history(&self) -> impl DoubleEndedIterator<Item = f64> + ExactSizeIterator {
+        self.history.points.iter().copied()
+    }
+
+    pub(super) fn take(&mut self, update: StockUpdate, now: Moment) {
+        self.history.take(update.current_price, now.since_start);
+        self.quote = Some(Quote::new(update, now));
+    }
+
+    pub(super) fn out_of_date(&mut self) {
+        if let Some(quote) = &mut self.quote {
+            quote.current = false;
+        }
+    }
+}
+
+/// An update, and when it came.
+#[derive(Debug, Clone)]
+pub struct Quote {
+    update: StockUpdate,
+    received: Moment,
+    current: bool,
+}
+
+impl Quote {
+    fn new(update: StockUpdate, received: Moment) -> Self {
+        Self {
+            update,
+            received,
+            current: true,
+        }
+    }
+
+    /// What the server said.
+    pub fn update(&self) -> &StockUpdate {
+        &self.update
+    }
+
+    /// Whether the connection it came over is still there.
+    pub fn is_current(&self) -> bool {
+        self.current
+    }
+
+    /// Shares traded in this day, or in the last trade where the day's are not known.
+    pub fn volume(&self) -> u64 {
+        match (self.update.sequence, self.update.day_volume) {
+            (0, _) | (_, 0) => u64::try_from(self.update.volume).unwrap_or(0),
+            (_, day_volume) => day_volume,
+        }
+    }
+
+    /// The best bid and the best offer, where they are known.
+    pub fn bid(&self) -> Option<f64> {
+        (self.update.sequence > 0 && self.update.bid_price != 0.0).then_some(self.update.bid_price)
+    }
+
+    /// See [`bid`](Self::bid).
+    pub fn ask(&self) -> Option<f64> {
+        (self.update.sequence > 0 && self.update.ask_price != 0.0).then_some(self.update.ask_price)
+    }
+
+    /// How long ago the trade was: never negative, and always growing at least as fast as time
+    /// passes here, whatever becomes of either machine's clock.
+    pub fn age(&self, now: Moment) -> Duration {
+        let by_clock = |at: Moment| {
+            let age_us = at.unix_us.saturating_sub(self.trade_time_us());
+            Duration::from_micros(u64::try_from(age_us).unwrap_or(0))
+        };
+        let here = now.since_start.saturating_sub(self.received.since_start);
+        (by_clock(self.received) + here).max(by_clock(now))
+    }
+
+    fn trade_time_us(&self) -> i64 {
+        match (self.update.sequence, self.update.trade_time_us) {
+            (0, _) | (_, 0) => self.update.timestamp.saturating_mul(1_000_000),
+            (_, trade_time_us) => trade_time_us,
+        }
+    }
+}
+
+/// Where the price was: one point for each five seconds in which there was a quote.
+#[derive(Debug, Clone, Default)]
+struct History {
+    points: VecDeque<f64>,
+    /// When the newest point began.
+    began: Duration,
+}
+
+impl History {
+    fn take(&mut self, price: f64, now: Duration) {
+        if !price.is_finite() {
+            return;
+        }
+        let same_point = now.saturating_sub(self.began) < POINT_EVERY;
+        match self.points.back_mut() {
+            Some(newest) if same_point => *newest = price,
+            _ => {
+                if self.points.len() == HISTORY_POINTS {
+                    self.points.pop_front();
+                }
+                self.points.push_back(price);
+                self.began = now;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_700_000_000_000_000;
+
+    fn at(ms: u64) -> Moment {
+        Moment {
+            since_start: Duration::from_millis(ms),
+            unix_us: START + 1_000 * ms as i64,
+        }
+    }
+
+    fn traded(trade_time_us: i64) -> StockUpdate {
+        StockUpdate {
+            sequence: 1,
+            trade_time_us,
+            ..StockUpdate::default()
+        }
+    }
+
+    #[test]
+    fn age_is_the_time_since_the_trade() {
+        let quote = Quote::new(traded(START - 400_000), at(0));
+        assert_eq!(quote.age(at(0)), Duration::from_millis(400));
+        assert_eq!(quote.age(at(2_000)), Duration::from_millis(2_400));
+    }
+
+    #[test]
+    fn an_original_servers_age_is_by_its_whole_seconds() {
+        let update = StockUpdate {
+            timestamp: START / 1_000_000 - 3,
+            trade_time_us: 5, // means nothing without a sequence
+            ..StockUpdate::default()
+        };
+        assert_eq!(Quote::new(update, at(0)).age(at(0)), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_server_whose_clock_is_ahead_begins_at_nothing_and_ages_all_the_same() {
+        let quote = Quote::new(traded(START + 60_000_000), at(0));
+        assert_eq!(quote.age(at(0)), Duration::ZERO);
+        assert_eq!(quote.age(at(5_000)), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_makes_nothing_younger_and_a_sleep_is_counted() {
+        let quote = Quote::new(traded(START), at(0));
+        let put_back = Moment {
+            unix_us: START - 3_600_000_000,
+            ..at(1_000)
+        };
+        assert_eq!(quote.age(put_back), Duration::from_secs(1));
+        let slept = Moment {
+            unix_us: START + 3_600_000_000,
+            ..at(1_000)
+        };
+        assert_eq!(quote.age(slept), Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn times_from_the_ends_of_the_scale_do_no_harm() {
+        for strange in [i64::MIN, i64::MAX, 0, -1] {
+            let update = StockUpdate {
+                timestamp: strange,
+                ..traded(strange)
+            };
+            let quote = Quote::new(update, at(0));
+            assert!(quote.age(at(10)) >= quote.age(at(0)));
+        }
+    }
+
+    #[test]
+    fn an_interval_has_one_point_and_so_many_are_remembered() {
+        let mut row = Row::new("AAPL".parse().expect("a symbol"));
+        for ms in (0..200_000).step_by(100) {
+            let update = StockUpdate {
+                current_price: ms as f64,
+                ..StockUpdate::default()
+            };
+            row.take(update, at(ms));
+        }
+        assert_eq!(row.history().len(), HISTORY_POINTS);
+        let newest: Vec<_> = row.history().rev().take(3).collect();
+        assert_eq!(newest, [199_900.0, 194_900.0, 189_900.0]);
+    }
+
+    #[test]
+    fn what_is_no_number_leaves_no_point() {
+        let mut row = Row::new("AAPL".parse().expect("a symbol"));
+        for price in [f64::NAN, f64::INFINITY] {
+            let update = StockUpdate {
+                current_price: price,
+                ..StockUpdate::default()
+            };
+            row.take(update, at(0));
+        }
+        assert_eq!(row.history().len(), 0);
+    }
+
+    #[test]
+    fn the_book_and_the_day_mean_nothing_from_an_original_server() {
+        let update = StockUpdate {
+            volume: 12,
+            day_volume: 99,
+            bid_price: 1.0,
+            ask_price: 2.0,
+            ..StockUpdate::default()
+        };
+        let original = Quote::new(update.clone(), at(0));
+        let known = (original.volume(), original.bid(), original.ask());
+        assert_eq!(known, (12, None, None));
+        let extended = StockUpdate {
+            sequence: 1,
+            ..update
+        };
+        let extended = Quote::new(extended, at(0));
+        let known = (extended.volume(), extended.bid(), extended.ask());
+        assert_eq!(known, (99, Some(1.0), Some(2.0)));
+    }
+}
