@@ -125,15 +125,20 @@ impl Subscriber {
     ///
     /// # Panics
     ///
-    /// When it ends with OK, and as [`next`](Self::next).
+    /// When it ends with OK, or not within a minute, and as [`next`](Self::next).
     pub async fn refusal(&mut self) -> Status {
-        loop {
-            match self.next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => panic!("the stream ended without an error"),
-                Err(status) => return status,
+        let ending = async {
+            loop {
+                match self.next().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("the stream ended without an error"),
+                    Err(status) => return status,
+                }
             }
-        }
+        };
+        timeout(LIMIT, ending)
+            .await
+            .expect("the stream does not end")
     }
 
     /// What came until now.

@@ -199,10 +199,29 @@ fn a_server_of_those_days_serves_our_client() {
     assert_eq!(cents("current_price"), 10_000 + tick, "{update}");
     assert_eq!(cents("change_percent"), tick, "{update}");
     assert_eq!(update["volume"], 100 * tick, "{update}");
+    assert!(
+        update.get("sequence").is_none(),
+        "it was not said: {update}"
+    );
+
+    // It cannot unsubscribe, and must not be asked to: it would subscribe. What it goes on sending
+    // is not shown.
+    client.write("-tsla\nmsft\n");
+    client.wait_for_stdout("\"MSFT\"", LIMIT);
+    // Before the first of these it sends all others once more.
+    client.write("f\n");
+    client.wait_for_stdout("\"F\"", LIMIT);
     client.signal("INT");
-    assert_eq!(client.wait(LIMIT).code, Some(0));
-    server.wait_for_stdout("asked for TSLA", LIMIT);
-    assert_eq!(server.stdout().matches("asked for").count(), 2);
+    let ended = client.wait(LIMIT);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (_, after) = ended.stdout.split_once("\"MSFT\"").expect("seen above");
+    assert!(after.contains("\"AAPL\""), "{after}");
+    assert!(!after.contains("\"TSLA\""), "{after}");
+    let asked: Vec<_> = server.stdout().lines().skip(1).map(str::to_owned).collect();
+    assert_eq!(
+        asked,
+        ["AAPL", "TSLA", "MSFT", "F"].map(|symbol| format!("asked for {symbol}"))
+    );
 }
 
 /// The message as the contract first had it.

@@ -274,12 +274,17 @@ async fn symbols_that_were_unsubscribed_are_forgotten() {
 
 /// Reads until the stream is told that it has these symbols, and nothing was refused.
 async fn told(subscriber: &mut Subscriber, wanted: impl Fn(&[String]) -> bool) {
-    loop {
-        if let Some(answer) = subscriber.update().await.subscriptions {
-            assert_eq!(answer.refusals, []);
-            if wanted(&answer.ticker_symbols) {
-                return;
+    let answered = async {
+        loop {
+            if let Some(answer) = subscriber.update().await.subscriptions {
+                assert_eq!(answer.refusals, []);
+                if wanted(&answer.ticker_symbols) {
+                    return;
+                }
             }
         }
-    }
+    };
+    timeout(LIMIT, answered)
+        .await
+        .expect("the answer never comes");
 }
