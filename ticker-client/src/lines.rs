@@ -115,6 +115,8 @@ impl<O: AsyncWrite + Unpin> View<O> {
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut input_open = true;
+        // Never waited for alone: a server that is slow to take requests must not hold its quotes up.
+        let mut typed = None;
         loop {
             if !self.write().await? || self.left == Some(0) {
                 return Ok(());
@@ -131,13 +133,18 @@ impl<O: AsyncWrite + Unpin> View<O> {
                         return result;
                     }
                 }
-                typed = typed_rx.recv(), if input_open => match typed {
-                    Some(change) => {
-                        self.remember(&change);
-                        // When nobody takes it, the events say why.
-                        let _ = feed.changes.send(change).await;
+                place = feed.changes.reserve(), if typed.is_some() => {
+                    // When nobody takes it, the events say why.
+                    if let (Some(change), Ok(place)) = (typed.take(), place) {
+                        place.send(change);
                     }
-                    None => input_open = false,
+                }
+                change = typed_rx.recv(), if input_open && typed.is_none() => {
+                    input_open = change.is_some();
+                    if let Some(change) = &change {
+                        self.remember(change);
+                    }
+                    typed = change;
                 }
             }
         }
