@@ -289,7 +289,10 @@ fn a_server_that_is_not_there_is_said_on_the_usual_screen() {
 #[test]
 fn enough_updates_or_enough_time_end_it() {
     for limit in [["--count", "1"], ["--duration", "1s"]] {
-        let (_server, _stream, terminal) = client(&[&["AAPL"][..], &limit].concat());
+        let server = ScriptedTicker::start();
+        let terminal = start(&server, &[&["AAPL"][..], &limit].concat(), &[]);
+        let stream = server.stream();
+        stream.send(quote("AAPL", 225.54, 223.49));
         ends_well(terminal, 0);
     }
 }
@@ -399,7 +402,7 @@ fn no_colour_means_none_and_attributes_stay() {
         terminal.wait_for_text("is below 300", LIMIT);
         terminal.send(DOWN);
         terminal.wait_for_text("> AAPL", LIMIT);
-        stream.end(Status::unavailable("stops"));
+        drop(server);
         terminal.wait_for_text("LOST", LIMIT);
         terminal.send("q");
         terminal.wait(LIMIT);
