@@ -209,6 +209,7 @@ fn any_size_of_window_shows_something_sensible() {
     terminal.wait_for_text("30 updates", LIMIT);
     terminal.wait_for_text("1-21/30", LIMIT);
     terminal.send(END);
+    terminal.wait_for_text("10-30/30", LIMIT);
     for ((cols, rows), place, titles) in [
         (
             (60, 15),
@@ -462,7 +463,9 @@ fn control_z_gives_the_shell_its_terminal_until_it_is_brought_back() {
     stream.send(quote("AAPL", 226.0, 223.49));
     terminal.wait_for_text("226.00", LIMIT);
     terminal.send("q");
-    terminal.wait_for_no_text("226.00", LIMIT);
+    terminal.wait_for("the shell's turn", LIMIT, |screen| {
+        text(screen).trim_end().ends_with("AAPL\nready>")
+    });
     terminal.send("exit\r");
     ends_well(terminal, 0);
 }
