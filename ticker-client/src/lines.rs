@@ -290,16 +290,19 @@ mod tests {
         let input: &[u8] = b"A B C D E F";
         let lines = lines(Feed { events, changes }, Limit::default());
         let shown = tokio::spawn(lines.run(input, writer));
-        while changes_rx.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..10 {
-            assert!(events_tx.send(quote("AAPL")).await.is_ok());
-        }
-        drop(events_tx);
         let mut text = String::new();
-        let read = reader.read_to_string(&mut text).await;
-        assert!(read.is_ok(), "{read:?}");
+        let quoted = async {
+            while changes_rx.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                assert!(events_tx.send(quote("AAPL")).await.is_ok());
+            }
+            drop(events_tx);
+            reader.read_to_string(&mut text).await
+        };
+        let read = timeout(Duration::from_secs(20), quoted).await;
+        assert!(matches!(read, Ok(Ok(_))), "{read:?}");
         assert_eq!(text.lines().count(), 1 + 10, "{text}");
         shown.await.expect("no panic").expect("a good end");
         assert!(changes_rx.recv().await.is_some());
