@@ -209,6 +209,7 @@ fn any_size_of_window_shows_something_sensible() {
     terminal.wait_for_text("30 updates", LIMIT);
     terminal.wait_for_text("1-21/30", LIMIT);
     terminal.send(END);
+    terminal.wait_for_text("10-30/30", LIMIT);
     for ((cols, rows), place, titles) in [
         (
             (60, 15),
@@ -289,7 +290,10 @@ fn a_server_that_is_not_there_is_said_on_the_usual_screen() {
 #[test]
 fn enough_updates_or_enough_time_end_it() {
     for limit in [["--count", "1"], ["--duration", "1s"]] {
-        let (_server, _stream, terminal) = client(&[&["AAPL"][..], &limit].concat());
+        let server = ScriptedTicker::start();
+        let terminal = start(&server, &[&["AAPL"][..], &limit].concat(), &[]);
+        let stream = server.stream();
+        stream.send(quote("AAPL", 225.54, 223.49));
         ends_well(terminal, 0);
     }
 }
@@ -399,7 +403,7 @@ fn no_colour_means_none_and_attributes_stay() {
         terminal.wait_for_text("is below 300", LIMIT);
         terminal.send(DOWN);
         terminal.wait_for_text("> AAPL", LIMIT);
-        stream.end(Status::unavailable("stops"));
+        drop(server);
         terminal.wait_for_text("LOST", LIMIT);
         terminal.send("q");
         terminal.wait(LIMIT);
@@ -459,7 +463,9 @@ fn control_z_gives_the_shell_its_terminal_until_it_is_brought_back() {
     stream.send(quote("AAPL", 226.0, 223.49));
     terminal.wait_for_text("226.00", LIMIT);
     terminal.send("q");
-    terminal.wait_for_no_text("226.00", LIMIT);
+    terminal.wait_for("the shell's turn", LIMIT, |screen| {
+        text(screen).trim_end().ends_with("AAPL\nready>")
+    });
     terminal.send("exit\r");
     ends_well(terminal, 0);
 }

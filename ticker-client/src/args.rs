@@ -16,7 +16,7 @@ Examples:
   ticker-client --json --count 10 TSLA | jq .       ten updates, for a program
 
 Modes:
-  tui    a live table over the whole screen; the default on a terminal
+  tui    a live table over the whole screen, ? shows its keys; the default on a terminal
   plain  a line for each update; the default where there is no terminal. Times are UTC
   json   an object for each update: ticker_symbol, current_price, price_change (both in dollars),
          change_percent, timestamp (seconds since 1970) and volume (shares). A newer server gives
