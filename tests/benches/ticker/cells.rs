@@ -23,8 +23,8 @@ const SHORTEST_TICK: Duration = Duration::from_millis(20);
 const LONGEST_TICK: Duration = Duration::from_secs(1);
 
 /// Rounds of each, in turns.
-const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(2);
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -123,7 +123,7 @@ fn measure_both(
     rounds: usize,
     round: Duration,
 ) -> [Cell; 2] {
-    let ticks = (round.as_secs_f64() / tick.as_secs_f64()).ceil().max(3.0);
+    let ticks = (round.as_secs_f64() / tick.as_secs_f64()).ceil().max(2.0);
     let window = tick.mul_f64(ticks);
     let server = Server::start(&[
         "--tick",
