@@ -9,19 +9,22 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status, Streaming};
 
+/// A configuration file that sets nothing, in place of the one that whoever runs the tests may have.
+const NO_SETTINGS: &str = "/dev/null";
+
 /// Far more than anything here needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs `ticker-client` against a server, to its end, with its stdin ended from the start.
 fn client(server: impl ToString, args: &[&str]) -> Output {
     let server = server.to_string();
-    let args = [&["--server", &server], args].concat();
+    let args = [&["--server", &server, "--config", NO_SETTINGS], args].concat();
     run(bin("ticker-client"), &args, None, LIMIT)
 }
 
 fn start_client(server: impl ToString, args: &[&str]) -> Process {
     let server = server.to_string();
-    let args = [&["--server", &server], args].concat();
+    let args = [&["--server", &server, "--config", NO_SETTINGS], args].concat();
     Process::start(bin("ticker-client"), &args, &[])
 }
 
