@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Updates a second that a cell aims at.
-const PACE: u64 = 25_000;
+const PACE: u64 = 10_000;
 
 /// A reader that does not get to run for so long misses nothing. On a machine with other work, less
 /// would not do.
@@ -28,7 +28,8 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Subscribers, connections, symbols. Real users have a connection each; those of the last one
+/// Subscribers, connections, symbols. The server has a market to move on besides, a step for each
+/// symbol and tick: a lone subscriber pays for it alone, many share it. Real users have a connection each; those of the last one
 /// come through programs that serve fifty of them.
 const SHAPES: [(usize, usize, usize); 7] = [
     (1, 1, 1),
