@@ -15,7 +15,6 @@ pub mod network;
 pub mod playout_line;
 pub mod proxy;
 pub mod python;
-pub mod quote_board;
 pub mod rig;
 pub mod scripted_ticker;
 pub mod signals;

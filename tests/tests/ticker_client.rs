@@ -3,11 +3,18 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::{Output, Process, Server, bin, run, scripted_ticker::ScriptedTicker};
@@ -73,11 +80,9 @@ fn after_an_outage_the_current_set_is_asked_for() {
     assert_eq!(stream.requests(1), ["+NVDA"], "no word of AAPL yet");
     stream.quote("TSLA", 1.0);
     client.wait_for_stdout("TSLA", LIMIT);
-    stream.end(Status::unavailable("closing for the night"));
     drop(server);
-    let lost = client.wait_for_stderr("is lost", LIMIT);
-    assert!(lost.contains("closing for the night"), "{lost}");
-    client.wait_for_stderr("refused", LIMIT);
+    client.wait_for_stderr("is lost", LIMIT);
+    client.wait_for_stderr("no connection to", LIMIT);
     // What is typed while nobody is there holds as well.
     client.write("-TSLA +F\n");
     let server = ScriptedTicker::start_on(addr);
@@ -89,6 +94,18 @@ fn after_an_outage_the_current_set_is_asked_for() {
     client.wait_for_stdout("F  ", LIMIT);
     let output = interrupted(client);
     assert_eq!(output.stdout.lines().count(), 2, "{}", output.stdout);
+}
+
+#[test]
+fn a_server_that_says_why_it_goes_is_quoted_and_asked_again() {
+    let server = ScriptedTicker::start();
+    let client = start(&server, &["AAPL"]);
+    let stream = server.stream();
+    stream.end(Status::unavailable("closing for\u{7} the night"));
+    let lost = client.wait_for_stderr("is lost", LIMIT);
+    assert!(lost.contains("the night") && !lost.contains('\u{7}'));
+    assert_eq!(server.stream().requests(1), ["+AAPL"]);
+    client.wait_for_stderr("again", LIMIT);
 }
 
 #[test]
@@ -207,6 +224,45 @@ fn a_time_limit_is_a_good_end_whatever_comes() {
         assert_eq!(output.code, Some(0), "{output:?}");
         assert_eq!((&*output.stdout, &*output.stderr), ("", ""));
     }
+}
+
+#[test]
+fn a_reader_that_stops_holds_the_server_back() {
+    const UPDATES: usize = 20_000;
+    let server = ScriptedTicker::start();
+    let script = "exec 3<&0; \"$0\" --server \"$1\" AAPL --json </dev/null | { read go <&3; cat; }";
+    let (program, addr) = (bin("ticker-client"), server.addr().to_string());
+    let program = program.to_str().expect("a path in UTF-8");
+    let mut client = Process::start("/bin/sh", &["-c", script, program, &addr], &[]);
+    let stream = server.stream();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sender = thread::spawn({
+        let sent = Arc::clone(&sent);
+        move || {
+            for number in 1..=UPDATES {
+                stream.quote("AAPL", number as f64);
+                sent.store(number, Ordering::Relaxed);
+            }
+        }
+    });
+    // Until nothing more has gone out for a second, or everything has.
+    let deadline = Instant::now() + LIMIT;
+    let mut before = 0;
+    let held = loop {
+        assert!(Instant::now() < deadline, "it never stops");
+        thread::sleep(Duration::from_secs(1));
+        let now = sent.load(Ordering::Relaxed);
+        if now > 0 && now == before {
+            break now;
+        }
+        before = now;
+    };
+    println!("{held} updates are on the way to a reader who does not read");
+    // The pipe alone holds 64 KiB, some five hundred lines.
+    assert!(held < 3_000, "{held} old updates wait somewhere");
+    client.write("go\n");
+    client.wait_for_stdout(&format!("{UPDATES}.0"), LIMIT);
+    sender.join().expect("all was sent");
 }
 
 #[test]
@@ -392,4 +448,49 @@ fn completes_in_bash(script: &str, program: &str, before: &str, begun: &str, exp
     let output = run("/bin/bash", &args, None, LIMIT);
     assert_eq!(output.code, Some(0), "{program}: {output:?}");
     assert_eq!((output.stdout.trim(), &*output.stderr), (expected, ""));
+}
+
+/// Starts `ticker-client` with a terminal for all three streams, and sends on what it writes.
+fn start_on_a_terminal(args: &[&str]) -> (Box<dyn MasterPty + Send>, mpsc::Receiver<Vec<u8>>) {
+    let pty = native_pty_system().openpty(PtySize::default());
+    let pty = pty.expect("the system has a pseudo terminal");
+    let mut command = CommandBuilder::new(bin("ticker-client"));
+    command.args(args);
+    command.env("XDG_CONFIG_HOME", "/nowhere");
+    command.env("TERM", "xterm");
+    pty.slave.spawn_command(command).expect("it starts");
+    let mut output = pty.master.try_clone_reader().expect("it can be read");
+    let (pieces_tx, pieces_rx) = mpsc::channel();
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = output.read(&mut piece) {
+            if pieces_tx.send(piece[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    (pty.master, pieces_rx)
+}
+
+#[test]
+fn on_a_terminal_nothing_need_be_asked_for_at_first_and_an_alert_rings_the_bell() {
+    let server = ScriptedTicker::start();
+    let addr = server.addr().to_string();
+    let args = ["--server", &addr, "--mode", "plain"];
+    let (terminal, _pieces_rx) = start_on_a_terminal(&args);
+    let stream = server.stream();
+    let mut keys = terminal.take_writer().expect("it can be written to");
+    keys.write_all(b"tsla\n").expect("it is read");
+    assert_eq!(stream.requests(1), ["+TSLA"]);
+
+    let (_terminal, pieces_rx) = start_on_a_terminal(&[&args[..], &["--alert", "F>1"]].concat());
+    let stream = server.stream();
+    assert_eq!(stream.requests(1), ["+F"]);
+    stream.quote("F", 2.0);
+    let mut seen = Vec::new();
+    let rung = "F 2.00 is above 1\u{7}";
+    while !String::from_utf8_lossy(&seen).contains(rung) {
+        let piece = pieces_rx.recv_timeout(LIMIT);
+        seen.extend(piece.unwrap_or_else(|_| panic!("{:?}", String::from_utf8_lossy(&seen))));
+    }
 }

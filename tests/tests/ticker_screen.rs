@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use proto::fin::StockUpdate;
 use tests::{
     bin,
-    quote_board::QuoteBoard,
+    scripted_ticker::{ScriptedTicker, TickerStream},
     terminal::{Screen, Terminal, line_of, text},
 };
 use tonic::Status;
@@ -24,20 +24,27 @@ const CONTROL_Z: &str = "\u{1a}";
 const USUAL: (u16, u16) = (80, 24);
 
 /// Starts `ticker-client --mode tui` with the settings of nobody.
-fn client(server: &QuoteBoard, args: &[&str]) -> Terminal {
-    client_with(server, args, &[], USUAL)
-}
-
-fn client_with(
-    server: &QuoteBoard,
-    args: &[&str],
-    env: &[(&str, &str)],
-    size: (u16, u16),
-) -> Terminal {
+fn start(server: &ScriptedTicker, args: &[&str], env: &[(&str, &str)]) -> Terminal {
     let server = server.addr().to_string();
     let args = [&["--mode", "tui", "--server", &server], args].concat();
     let env = [&NO_SETTINGS[..], env].concat();
-    Terminal::start(bin("ticker-client"), &args, &env, size)
+    Terminal::start(bin("ticker-client"), &args, &env, USUAL)
+}
+
+/// The same with a server of its own, whose stream the test plays on after the first quotes.
+fn client(args: &[&str]) -> (ScriptedTicker, TickerStream, Terminal) {
+    let server = ScriptedTicker::start();
+    let terminal = start(&server, args, &[]);
+    let stream = server.stream();
+    open(&stream);
+    (server, stream, terminal)
+}
+
+/// A quote of each symbol; what was not asked for is not shown.
+fn open(stream: &TickerStream) {
+    stream.send(quote("AAPL", 225.54, 223.49));
+    stream.send(quote("TSLA", 240.0, 248.5));
+    stream.send(quote("F", 11.2, 11.2));
 }
 
 const NO_SETTINGS: [(&str, &str); 6] = [
@@ -64,14 +71,6 @@ fn quote(symbol: &str, price: f64, close: f64) -> StockUpdate {
         trade_time_us: 1_700_000_000_000_000,
         ..StockUpdate::default()
     }
-}
-
-fn board() -> QuoteBoard {
-    QuoteBoard::start([
-        quote("AAPL", 225.54, 223.49),
-        quote("TSLA", 240.0, 248.5),
-        quote("F", 11.2, 11.2),
-    ])
 }
 
 /// Waits until these stand one under the other, at the left of the table.
@@ -101,8 +100,7 @@ fn ends_well(mut terminal: Terminal, code: u32) -> String {
 
 #[test]
 fn the_table_shows_each_quote_in_its_row() {
-    let board = board();
-    let mut terminal = client(&board, &["F", "AAPL", "TSLA"]);
+    let (_server, _stream, mut terminal) = client(&["F", "AAPL", "TSLA"]);
     terminal.wait_for_text("3 updates", LIMIT);
     let text = terminal.text();
     let row = |symbol: &str| {
@@ -123,40 +121,41 @@ fn the_table_shows_each_quote_in_its_row() {
 
 #[test]
 fn symbols_are_added_and_dropped_by_keys() {
-    let board = board();
-    board.refuse("NOPE", "no\u{1b}[2J\u{7}thing");
-    let mut terminal = client(&board, &["AAPL"]);
+    let (_server, stream, mut terminal) = client(&["AAPL"]);
+    assert_eq!(stream.requests(1), ["+AAPL"]);
     terminal.wait_for_text("225.54", LIMIT);
     // A mistake is said and stays to be mended; `q` is a letter here.
     terminal.send("atsla q$\r");
+    assert_eq!(stream.requests(1), ["+TSLA"]);
     terminal.wait_for_text("cannot have '$'", LIMIT);
     terminal.wait_for_text("Add: q$", LIMIT);
+    stream.send(quote("TSLA", 240.0, 248.5));
     terminal.wait_for_text("240.00", LIMIT);
     terminal.send("\u{7f}\u{7f}nope\r");
+    assert_eq!(stream.requests(1), ["+NOPE"]);
     // The server's words are shown, and not obeyed.
+    stream.answer(&["NOPE"], "no\u{1b}[2J\u{7}thing");
     terminal.wait_for_text("NOPE was refused: no\\u{1b}[2J\\u{7}thing", LIMIT);
     assert_eq!(terminal.bells(), 0);
     // What was added last was selected, and is gone: its neighbour is.
     terminal.wait_for_text("> TSLA", LIMIT);
     terminal.send("d");
+    assert_eq!(stream.requests(1), ["-TSLA"]);
     terminal.wait_for_no_text("TSLA", LIMIT);
     terminal.send(DELETE);
+    assert_eq!(stream.requests(1), ["-AAPL"]);
     terminal.wait_for_text("No symbols", LIMIT);
     terminal.send("aF\r");
+    assert_eq!(stream.requests(1), ["+F"]);
+    stream.send(quote("F", 11.2, 11.2));
     terminal.wait_for_text("11.20", LIMIT);
     terminal.send(CONTROL_C);
     ends_well(terminal, 0);
-    let requests = board.requests();
-    assert_eq!(
-        requests,
-        ["+AAPL", "+TSLA", "+NOPE", "-TSLA", "-AAPL", "+F"]
-    );
 }
 
 #[test]
 fn keys_change_the_order_and_the_selection_keeps_its_symbol() {
-    let board = board();
-    let mut terminal = client(&board, &["TSLA", "F", "AAPL", "--sort", "last"]);
+    let (_server, stream, mut terminal) = client(&["TSLA", "F", "AAPL", "--sort", "last"]);
     wait_for_order(&terminal, ["TSLA", "AAPL", "F"]);
     terminal.send(DOWN);
     terminal.wait_for_text("> TSLA", LIMIT);
@@ -168,19 +167,18 @@ fn keys_change_the_order_and_the_selection_keeps_its_symbol() {
     terminal.wait_for_text("Change↓", LIMIT);
     wait_for_order(&terminal, ["AAPL", "F", "TSLA"]);
     // A quote that comes changes it too.
-    board.set(quote("F", 20.0, 11.2));
+    stream.send(quote("F", 20.0, 11.2));
     wait_for_order(&terminal, ["F", "AAPL", "TSLA"]);
 }
 
 #[test]
 fn a_frozen_picture_stands_still_and_says_what_it_leaves_out() {
-    let board = board();
-    let mut terminal = client(&board, &["AAPL", "F"]);
+    let (_server, stream, mut terminal) = client(&["AAPL", "F"]);
     terminal.wait_for_text("2 updates", LIMIT);
     terminal.send("f");
     terminal.wait_for_text("FROZEN", LIMIT);
-    board.set(quote("AAPL", 300.0, 223.49));
-    board.set(quote("AAPL", 301.0, 223.49));
+    stream.send(quote("AAPL", 300.0, 223.49));
+    stream.send(quote("AAPL", 301.0, 223.49));
     terminal.wait_for_text("2 updates since", LIMIT);
     assert!(terminal.text().contains("225.54"), "{terminal}");
     terminal.send(" ");
@@ -190,8 +188,7 @@ fn a_frozen_picture_stands_still_and_says_what_it_leaves_out() {
 
 #[test]
 fn the_help_opens_and_any_key_closes_it() {
-    let board = board();
-    let mut terminal = client(&board, &["AAPL"]);
+    let (_server, _stream, mut terminal) = client(&["AAPL"]);
     terminal.wait_for_text("225.54", LIMIT);
     terminal.send("?");
     terminal.wait_for_text("freeze the picture", LIMIT);
@@ -204,12 +201,15 @@ fn the_help_opens_and_any_key_closes_it() {
 #[test]
 fn any_size_of_window_shows_something_sensible() {
     let many: Vec<_> = (10..40).map(|n| format!("S{n}")).collect();
-    let quotes = many.iter().map(|symbol| quote(symbol, 100.0, 99.0));
-    let board = QuoteBoard::start(quotes);
     let symbols: Vec<_> = many.iter().map(String::as_str).collect();
-    let mut terminal = client(&board, &symbols);
+    let (_server, stream, mut terminal) = client(&symbols);
+    for symbol in symbols {
+        stream.send(quote(symbol, 100.0, 99.0));
+    }
+    terminal.wait_for_text("30 updates", LIMIT);
     terminal.wait_for_text("1-21/30", LIMIT);
     terminal.send(END);
+    terminal.wait_for_text("10-30/30", LIMIT);
     for ((cols, rows), place, titles) in [
         (
             (60, 15),
@@ -233,7 +233,7 @@ fn any_size_of_window_shows_something_sensible() {
     // Sizes that are over before a picture is drawn; the last is the first again.
     for (cols, rows) in [(1, 1), (2, 2), (10, 3), (80, 1)] {
         terminal.resize(cols, rows);
-        board.set(quote("S39", 101.0, 99.0));
+        stream.send(quote("S39", 101.0, 99.0));
     }
     terminal.resize(80, 24);
     terminal.wait_for_text("101.00", LIMIT);
@@ -243,13 +243,15 @@ fn any_size_of_window_shows_something_sensible() {
 
 #[test]
 fn the_shells_screen_is_back_after_the_end() {
-    let board = board();
+    let server = ScriptedTicker::start();
     let script = format!(
         "echo before; '{}' --mode tui --server {} AAPL; echo \"after $?\"",
         bin("ticker-client").display(),
-        board.addr()
+        server.addr()
     );
     let mut terminal = Terminal::start("/bin/sh", &["-c", &script], &NO_SETTINGS, USUAL);
+    let stream = server.stream();
+    open(&stream);
     terminal.wait_for_text("225.54", LIMIT);
     assert!(!terminal.text().contains("before"), "{terminal}");
     terminal.send("q");
@@ -260,8 +262,7 @@ fn the_shells_screen_is_back_after_the_end() {
 #[test]
 fn signals_end_it_and_give_the_terminal_back() {
     for signal in ["TERM", "HUP", "INT"] {
-        let board = board();
-        let terminal = client(&board, &["AAPL"]);
+        let (_server, _stream, terminal) = client(&["AAPL"]);
         terminal.wait_for_text("225.54", LIMIT);
         terminal.signal(signal);
         ends_well(terminal, 0);
@@ -270,18 +271,17 @@ fn signals_end_it_and_give_the_terminal_back() {
 
 #[test]
 fn a_rejection_gives_the_terminal_back_and_then_says_why() {
-    let board = board();
-    let terminal = client(&board, &["AAPL"]);
+    let (_server, stream, terminal) = client(&["AAPL"]);
     terminal.wait_for_text("225.54", LIMIT);
-    board.end(Status::permission_denied("you have not paid"));
+    stream.end(Status::permission_denied("you have not paid"));
     let text = ends_well(terminal, 4);
     assert!(text.contains("you have not paid"), "{text}");
 }
 
 #[test]
 fn a_server_that_is_not_there_is_said_on_the_usual_screen() {
-    let addr = board().addr(); // gone again
-    let args = ["--mode", "tui", "--server", &addr.to_string(), "AAPL"];
+    let addr = format!("127.0.0.1:{}", tests::free_port());
+    let args = ["--mode", "tui", "--server", &addr, "AAPL"];
     let terminal = Terminal::start(bin("ticker-client"), &args, &NO_SETTINGS, USUAL);
     let text = ends_well(terminal, 3);
     assert!(text.contains("cannot reach a server"), "{text}");
@@ -289,11 +289,22 @@ fn a_server_that_is_not_there_is_said_on_the_usual_screen() {
 
 #[test]
 fn enough_updates_or_enough_time_end_it() {
-    let board = board();
-    for limit in [["--count", "1"], ["--duration", "10ms"]] {
-        let terminal = client(&board, &[&["AAPL"][..], &limit].concat());
+    for limit in [["--count", "1"], ["--duration", "1s"]] {
+        let server = ScriptedTicker::start();
+        let terminal = start(&server, &[&["AAPL"][..], &limit].concat(), &[]);
+        let stream = server.stream();
+        stream.send(quote("AAPL", 225.54, 223.49));
         ends_well(terminal, 0);
     }
+}
+
+#[test]
+fn a_server_that_has_no_more_ends_it() {
+    let (_server, stream, terminal) = client(&["AAPL"]);
+    terminal.wait_for_text("225.54", LIMIT);
+    drop(stream);
+    let text = ends_well(terminal, 0);
+    assert!(text.contains("has no more quotes to send"), "{text}");
 }
 
 /// Runs itself in a terminal of its own, where it panics with the full screen open.
@@ -329,25 +340,26 @@ fn a_panic_gives_the_terminal_back_and_is_read_on_it() {
 
 #[test]
 fn a_lost_connection_is_said_and_its_prices_are_dim_until_it_is_back() {
-    let board = board();
-    let addr = board.addr();
-    let mut terminal = client(&board, &["AAPL", "F"]);
+    let (server, stream, mut terminal) = client(&["AAPL", "F"]);
     terminal.wait_for_text("2 updates", LIMIT);
     terminal.wait_for("bright prices", LIMIT, |screen| !is_dim(screen, "AAPL"));
-    drop(board);
+    let addr = server.addr();
+    drop(server);
     terminal.wait_for_text("LOST", LIMIT);
     terminal.wait_for_text("connection lost: ", LIMIT);
     terminal.wait_for("dim prices", LIMIT, |screen| {
         is_dim(screen, "AAPL") && text(screen).contains("225.54")
     });
+    drop(stream);
     // The set can be changed meanwhile.
     terminal.send("aTSLA\r");
     terminal.wait_for_text("> TSLA", LIMIT);
-    let back = QuoteBoard::start_on(
-        addr,
-        [quote("AAPL", 226.0, 223.49), quote("TSLA", 240.0, 248.5)],
-    );
-    terminal.wait_for_text("connected", LIMIT);
+    let back = ScriptedTicker::start_on(addr);
+    let stream = back.stream();
+    assert_eq!(stream.requests(3), ["+AAPL", "+F", "+TSLA"]);
+    terminal.wait_for_text("connected again", LIMIT);
+    stream.send(quote("AAPL", 226.0, 223.49));
+    stream.send(quote("TSLA", 240.0, 248.5));
     terminal.wait_for("a bright new price", LIMIT, |screen| {
         text(screen).contains("226.00") && !is_dim(screen, "AAPL")
     });
@@ -355,11 +367,10 @@ fn a_lost_connection_is_said_and_its_prices_are_dim_until_it_is_back() {
     // What has no new price is what it was.
     assert!(terminal.text().contains("11.20"), "{terminal}");
     terminal.wait_for("the old one dim", LIMIT, |screen| is_dim(screen, "F  "));
-    back.set(quote("F", 12.0, 11.2));
+    stream.send(quote("F", 12.0, 11.2));
     terminal.wait_for("and bright", LIMIT, |screen| {
         text(screen).contains("12.00") && !is_dim(screen, "F  ")
     });
-    assert_eq!(back.requests(), ["+AAPL", "+F", "+TSLA"]);
     terminal.send("q");
     ends_well(terminal, 0);
 }
@@ -383,14 +394,16 @@ fn attributes(bytes: &[u8]) -> Vec<u32> {
 #[test]
 fn no_colour_means_none_and_attributes_stay() {
     let written = |env: &[(&str, &str)]| {
-        let board = board();
+        let server = ScriptedTicker::start();
         let args = ["AAPL", "TSLA", "--alert", "TSLA<300"];
-        let mut terminal = client_with(&board, &args, env, USUAL);
+        let mut terminal = start(&server, &args, env);
+        let stream = server.stream();
+        open(&stream);
         terminal.wait_for_text("225.54", LIMIT);
         terminal.wait_for_text("is below 300", LIMIT);
         terminal.send(DOWN);
         terminal.wait_for_text("> AAPL", LIMIT);
-        board.end(Status::unavailable("stops"));
+        drop(server);
         terminal.wait_for_text("LOST", LIMIT);
         terminal.send("q");
         terminal.wait(LIMIT);
@@ -412,33 +425,34 @@ fn no_colour_means_none_and_attributes_stay() {
 
 #[test]
 fn an_alert_rings_once_and_marks_its_row() {
-    let board = board();
-    let terminal = client(&board, &["AAPL", "--alert", "TSLA>250"]);
+    let (_server, stream, terminal) = client(&["AAPL", "--alert", "TSLA>250"]);
     terminal.wait_for_text("240.00", LIMIT);
     assert_eq!(terminal.bells(), 0);
-    board.set(quote("TSLA", 250.31, 248.5));
+    stream.send(quote("TSLA", 250.31, 248.5));
     terminal.wait_for_text("! TSLA", LIMIT);
     terminal.wait_for_text("TSLA 250.31 is above 250", LIMIT);
     terminal.wait_for("a bold row", LIMIT, |screen| {
         let line = line_of(screen, "! TSLA").expect("it is there");
         screen.cell(line, 2).is_some_and(vt100::Cell::bold)
     });
-    board.set(quote("TSLA", 251.0, 248.5));
+    stream.send(quote("TSLA", 251.0, 248.5));
     terminal.wait_for_text("251.00", LIMIT);
     assert_eq!(terminal.bells(), 1);
 }
 
 #[test]
 fn control_z_gives_the_shell_its_terminal_until_it_is_brought_back() {
-    let board = board();
+    let server = ScriptedTicker::start();
     // A shell with job control, which alone can stop and continue a program.
     let args = ["--norc", "--noprofile", "-i"];
     let env = [&NO_SETTINGS[..], &[("PS1", "ready> ")]].concat();
     let mut terminal = Terminal::start("/bin/bash", &args, &env, USUAL);
     terminal.wait_for_text("ready>", LIMIT);
     let client = bin("ticker-client");
-    let command = format!("{} --server {} AAPL\r", client.display(), board.addr());
+    let command = format!("{} --server {} AAPL\r", client.display(), server.addr());
     terminal.send(&command);
+    let stream = server.stream();
+    open(&stream);
     terminal.wait_for_text("225.54", LIMIT);
     terminal.send(CONTROL_Z);
     terminal.wait_for_text("Stopped", LIMIT);
@@ -446,10 +460,12 @@ fn control_z_gives_the_shell_its_terminal_until_it_is_brought_back() {
     terminal.wait_for_text("\ntyped here\n", LIMIT);
     terminal.send("fg\r");
     terminal.wait_for_text("225.54", LIMIT);
-    board.set(quote("AAPL", 226.0, 223.49));
+    stream.send(quote("AAPL", 226.0, 223.49));
     terminal.wait_for_text("226.00", LIMIT);
     terminal.send("q");
-    terminal.wait_for_no_text("226.00", LIMIT);
+    terminal.wait_for("the shell's turn", LIMIT, |screen| {
+        text(screen).trim_end().ends_with("AAPL\nready>")
+    });
     terminal.send("exit\r");
     ends_well(terminal, 0);
 }

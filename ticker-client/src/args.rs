@@ -16,11 +16,11 @@ Examples:
   ticker-client --json --count 10 TSLA | jq .       ten updates, for a program
 
 Modes:
-  tui    a live table over the whole screen; the default on a terminal
+  tui    a live table over the whole screen, ? shows its keys; the default on a terminal
   plain  a line for each update; the default where there is no terminal. Times are UTC
   json   an object for each update: ticker_symbol, current_price, price_change (both in dollars),
-         change_percent, timestamp (seconds since 1970) and volume (shares). A newer server's
-         have more: sequence, conflated, snapshot, bid_price, ask_price, day_open, day_high, day_low,
+         change_percent, timestamp (seconds since 1970) and volume (shares). A newer server gives
+         more: sequence, conflated, snapshot, bid_price, ask_price, day_open, day_high, day_low,
          day_volume, trade_time_us. An update that raises an alert lists it under \"alerts\"
   csv    the same as columns under a header; `server --replay FILE` plays such a file
 Connections lost and found, refused symbols and alerts are said on the standard error, but for tui.
@@ -75,7 +75,7 @@ pub struct Args {
     /// Say when this becomes true, and ring the terminal's bell; may be given several times. SYMBOL
     /// OP PRICE, where OP is one of > >= < <=, or SYMBOL% OP PERCENT for the day's change. The
     /// symbol is subscribed to.
-    #[arg(long = "alert", value_name = "ALERT", allow_hyphen_values = true)]
+    #[arg(long = "alert", value_name = "ALERT")]
     pub alerts: Vec<String>,
 
     /// The order of the table: given, symbol, last, change, percent or volume, with :asc or :desc

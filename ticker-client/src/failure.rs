@@ -102,6 +102,7 @@ impl Failure {
             | Code::Internal
             | Code::Cancelled
             | Code::Aborted
+            | Code::DeadlineExceeded
             | Code::DataLoss => Self::Lost { server, why },
             code @ Code::Unimplemented => Self::Rejected {
                 server,

@@ -115,6 +115,8 @@ impl<O: AsyncWrite + Unpin> View<O> {
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut input_open = true;
+        // Never waited for alone: a server that is slow to take requests must not hold its quotes up.
+        let mut typed = None;
         loop {
             if !self.write().await? || self.left == Some(0) {
                 return Ok(());
@@ -131,13 +133,18 @@ impl<O: AsyncWrite + Unpin> View<O> {
                         return result;
                     }
                 }
-                typed = typed_rx.recv(), if input_open => match typed {
-                    Some(change) => {
-                        self.remember(&change);
-                        // When nobody takes it, the events say why.
-                        let _ = feed.changes.send(change).await;
+                place = feed.changes.reserve(), if typed.is_some() => {
+                    // When nobody takes it, the events say why.
+                    if let (Some(change), Ok(place)) = (typed.take(), place) {
+                        place.send(change);
                     }
-                    None => input_open = false,
+                }
+                change = typed_rx.recv(), if input_open && typed.is_none() => {
+                    input_open = change.is_some();
+                    if let Some(change) = &change {
+                        self.remember(change);
+                    }
+                    typed = change;
                 }
             }
         }
@@ -213,5 +220,91 @@ impl<O: AsyncWrite + Unpin> View<O> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Failure::Output(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::fin::StockUpdate;
+    use tokio::io::{AsyncReadExt, BufReader, duplex, empty};
+
+    use super::*;
+
+    fn quote(symbol: &str) -> Result<FeedEvent, Failure> {
+        Ok(FeedEvent::Update(Box::new(StockUpdate {
+            ticker_symbol: symbol.to_owned(),
+            ..StockUpdate::default()
+        })))
+    }
+
+    fn lines(feed: Feed, limit: Limit) -> Lines {
+        Lines {
+            feed,
+            symbols: Vec::new(),
+            server: "quotes.lan".parse().expect("an address"),
+            style: Style::Csv,
+            alerts: Alerts::default(),
+            bell: false,
+            limit,
+        }
+    }
+
+    #[tokio::test]
+    async fn exactly_as_many_are_shown_as_were_asked_for() {
+        let (events_tx, events) = mpsc::channel(100);
+        let (changes, _changes_rx) = mpsc::channel(1);
+        for _ in 0..100 {
+            assert!(events_tx.try_send(quote("AAPL")).is_ok());
+        }
+        let limit = Limit {
+            count: Some(70),
+            duration: None,
+        };
+        let mut output = Vec::new();
+        let lines = lines(Feed { events, changes }, limit);
+        let shown = lines.run(BufReader::new(empty()), &mut output).await;
+        assert!(shown.is_ok(), "{shown:?}");
+        let text = String::from_utf8(output).expect("text");
+        assert_eq!(text.lines().count(), 1 + 70, "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_was_shown_stays_shown_when_it_ends_badly() {
+        let (events_tx, events) = mpsc::channel(2);
+        let (changes, _changes_rx) = mpsc::channel(1);
+        assert!(events_tx.try_send(quote("AAPL")).is_ok());
+        assert!(events_tx.try_send(Err(Failure::PingsUnwanted)).is_ok());
+        let mut output = Vec::new();
+        let lines = lines(Feed { events, changes }, Limit::default());
+        let shown = lines.run(BufReader::new(empty()), &mut output).await;
+        assert!(matches!(shown, Err(Failure::PingsUnwanted)), "{shown:?}");
+        assert!(output.starts_with(b"ticker_symbol,"));
+        assert_eq!(output.split(|byte| *byte == b'\n').count(), 3);
+    }
+
+    #[tokio::test]
+    async fn quotes_go_on_while_nobody_takes_what_is_typed() {
+        let (events_tx, events) = mpsc::channel(1);
+        let (changes, mut changes_rx) = mpsc::channel(1);
+        let (mut reader, writer) = duplex(4_096);
+        let input: &[u8] = b"A B C D E F";
+        let lines = lines(Feed { events, changes }, Limit::default());
+        let shown = tokio::spawn(lines.run(input, writer));
+        let mut text = String::new();
+        let quoted = async {
+            while changes_rx.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..10 {
+                assert!(events_tx.send(quote("AAPL")).await.is_ok());
+            }
+            drop(events_tx);
+            reader.read_to_string(&mut text).await
+        };
+        let read = timeout(Duration::from_secs(20), quoted).await;
+        assert!(matches!(read, Ok(Ok(_))), "{read:?}");
+        assert_eq!(text.lines().count(), 1 + 10, "{text}");
+        shown.await.expect("no panic").expect("a good end");
+        assert!(changes_rx.recv().await.is_some());
     }
 }

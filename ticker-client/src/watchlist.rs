@@ -4,6 +4,7 @@
 //! Pure: events and wishes go in, with the time; what has to be asked of the server comes out.
 
 mod row;
+mod rows;
 mod sort;
 
 use std::{collections::HashMap, ops::Range, time::Duration};
@@ -14,6 +15,7 @@ pub use row::{HISTORY_POINTS, Moment, Quote, Row};
 pub use sort::{BadSort, Sort, SortBy};
 
 use crate::feed::{Change, FeedEvent};
+use rows::Rows;
 
 /// How long a row stays highlighted after its alert.
 const HIGHLIGHT: Duration = Duration::from_secs(10);
@@ -305,17 +307,21 @@ impl Watchlist {
 
     /// How many symbols are on the list.
     pub fn len(&self) -> usize {
-        self.live.rows.len()
+        self.live.as_slice().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.live.rows.is_empty()
+        self.live.as_slice().is_empty()
     }
 
     /// The longest symbol's length, in characters.
     pub fn longest_symbol(&self) -> usize {
-        let lengths = self.live.rows.iter().map(|row| row.symbol().as_str().len());
+        let lengths = self
+            .live
+            .as_slice()
+            .iter()
+            .map(|row| row.symbol().as_str().len());
         lengths.max().unwrap_or(0)
     }
 
@@ -336,7 +342,7 @@ impl Watchlist {
 
     /// The rows at places that [`scroll`](Self::scroll) gave.
     pub fn rows(&self, places: Range<usize>) -> impl Iterator<Item = &Row> {
-        let rows = &self.shown().rows;
+        let rows = self.shown().as_slice();
         let order = self.order.get(places).unwrap_or_default();
         order.iter().filter_map(|&place| rows.get(place))
     }
@@ -353,7 +359,7 @@ impl Watchlist {
             return;
         }
         let mut order = std::mem::take(&mut self.order);
-        let rows = &self.shown().rows;
+        let rows = self.shown().as_slice();
         order.clear();
         order.extend(0..rows.len());
         order.sort_by(|&a, &b| self.sort.compare(&rows[a], &rows[b]));
@@ -366,13 +372,13 @@ impl Watchlist {
     /// The symbol's place on the screen.
     fn place(&mut self, symbol: &Symbol) -> Option<usize> {
         self.arrange();
-        let row = self.shown().places.get(symbol.as_str())?;
-        self.order.iter().position(|at| at == row)
+        let row = self.shown().place(symbol)?;
+        self.order.iter().position(|&at| at == row)
     }
 
     fn symbol_at(&self, place: usize) -> Option<Symbol> {
         let row = self.order.get(place)?;
-        Some(self.shown().rows.get(*row)?.symbol().clone())
+        Some(self.shown().as_slice().get(*row)?.symbol().clone())
     }
 }
 
@@ -380,48 +386,6 @@ impl Watchlist {
 fn words(text: &str) -> String {
     let start: String = text.chars().take(MAX_WORDS).collect();
     one_line(&start)
-}
-
-/// The rows as they were given.
-#[derive(Debug, Clone, Default)]
-struct Rows {
-    rows: Vec<Row>,
-    /// By the symbol's text, as updates have it.
-    places: HashMap<String, usize>,
-}
-
-impl Rows {
-    /// Whether it was not there.
-    fn add(&mut self, symbol: Symbol) -> bool {
-        if self.places.contains_key(symbol.as_str()) {
-            return false;
-        }
-        self.places
-            .insert(symbol.as_str().to_owned(), self.rows.len());
-        self.rows.push(Row::new(symbol));
-        true
-    }
-
-    fn remove(&mut self, symbol: &Symbol) {
-        let Some(place) = self.places.remove(symbol.as_str()) else {
-            return;
-        };
-        self.rows.remove(place);
-        for behind in self.places.values_mut().filter(|behind| **behind > place) {
-            *behind -= 1;
-        }
-    }
-
-    fn row_mut(&mut self, symbol: &str) -> Option<&mut Row> {
-        let place = *self.places.get(symbol)?;
-        self.rows.get_mut(place)
-    }
-
-    fn out_of_date(&mut self) {
-        for row in &mut self.rows {
-            row.out_of_date();
-        }
-    }
 }
 
 #[cfg(test)]

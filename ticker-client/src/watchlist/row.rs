@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use proto::{Symbol, fin::StockUpdate};
 
-/// How far back the price is remembered, in points of [`POINT_EVERY`].
+/// How far back the price is remembered, in intervals of five seconds.
 pub const HISTORY_POINTS: usize = 30;
 
 /// The time that one point of the history stands for: its last price.

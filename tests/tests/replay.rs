@@ -1,0 +1,120 @@
+//! Recorded quotes, played again: `ticker-client --mode csv` writes what `server --replay` reads.
+
+use std::{collections::HashMap, fs, path::Path, time::Duration};
+
+use tests::{Server, bin, run};
+
+/// Far more than anything here needs; a hang becomes a failure.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a client wrote: of each symbol, the prices and volumes by sequence.
+type Told = HashMap<String, Vec<(u64, String, String)>>;
+
+fn record(server: &Server, count: &str) -> (String, Told) {
+    let addr = server.addr().to_string();
+    let args = [
+        "--server", &addr, "--mode", "csv", "--count", count, "AAPL", "TSLA", "S3",
+    ];
+    let output = run(bin("ticker-client"), &args, None, LIMIT);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let mut lines = output.stdout.lines();
+    let names: Vec<_> = lines.next().expect("a header").split(',').collect();
+    let place = |wanted| names.iter().position(|name| *name == wanted).expect(wanted);
+    let places = ["ticker_symbol", "sequence", "current_price", "volume"].map(place);
+    let mut told = Told::new();
+    for line in lines {
+        let values: Vec<_> = line.split(',').collect();
+        let [symbol, sequence, price, volume] = places.map(|place| values[place].to_owned());
+        let sequence = sequence.parse().expect("a number");
+        told.entry(symbol)
+            .or_default()
+            .push((sequence, price, volume));
+    }
+    (output.stdout, told)
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn what_a_client_recorded_is_played_again_to_the_cent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tape = folder.path().join("tape.csv");
+    let (text, recorded) = record(&Server::start(&["--tick", "20ms", "--seed", "5"]), "150");
+    fs::write(&tape, text).expect("it can be written");
+
+    // Slowly, so that most of it is still to come when the client is there.
+    let server = Server::start(&["--replay", path(&tape), "--replay-speed", "0.2x"]);
+    let (_, played) = record(&server, "60");
+    assert_eq!(played.len(), 3, "{played:?}");
+    for (symbol, trades) in played {
+        // Sequence n is the n-th line of the symbol.
+        let recorded = &recorded[&symbol];
+        assert!(trades.len() >= 10, "{symbol}: {trades:?}");
+        for (sequence, price, volume) in trades {
+            let (_, price_then, volume_then) = &recorded[sequence as usize - 1];
+            assert_eq!(
+                (&price, &volume),
+                (price_then, volume_then),
+                "{symbol}, trade {sequence}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_bad_line_is_named_before_anybody_can_connect() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tape = folder.path().join("tape.csv");
+    let rows = "timestamp,ticker_symbol,current_price,volume\n1,AAPL,225.5,100\n2,AAPL,dear,100\n";
+    fs::write(&tape, rows).expect("it can be written");
+    let output = run(bin("server"), &["--replay", path(&tape)], None, LIMIT);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    let expected = "tape.csv, line 3: the current_price \"dear\" is not a price";
+    assert!(output.stderr.contains(expected), "{output:?}");
+    assert!(!output.stdout.contains("listening"), "{output:?}");
+
+    let missing = folder.path().join("missing.csv");
+    let output = run(bin("server"), &["--replay", path(&missing)], None, LIMIT);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("cannot read"), "{output:?}");
+}
+
+#[test]
+fn a_tape_excludes_what_makes_a_market() {
+    for args in [
+        ["--replay", "tape.csv", "--seed", "2"],
+        ["--replay", "tape.csv", "--tick", "1s"],
+        ["--replay", "tape.csv", "--replay-speed", "0"],
+        ["--replay", "tape.csv", "--replay-speed", "fast"],
+    ] {
+        let output = run(bin("server"), &args, None, LIMIT);
+        assert_eq!(output.code, Some(2), "{args:?}: {output:?}");
+        assert!(output.stderr.contains(args[2]), "{args:?}: {output:?}");
+    }
+    let output = run(bin("server"), &["--replay-speed", "2"], None, LIMIT);
+    assert!(
+        output.code == Some(2) && output.stderr.contains("--replay"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_symbol_that_is_not_on_the_tape_is_said_with_those_that_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tape = folder.path().join("tape.csv");
+    let rows = "timestamp,ticker_symbol,current_price,volume\n1,AAPL,225.5,100\n2,KO,70,100\n";
+    fs::write(&tape, rows).expect("it can be written");
+    let server = Server::start(&["--replay", path(&tape)]);
+    let addr = server.addr().to_string();
+    let args = [
+        "--server", &addr, "--mode", "csv", "--count", "1", "MSFT", "AAPL",
+    ];
+    let output = run(bin("ticker-client"), &args, None, LIMIT);
+    // The other symbol goes on.
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("AAPL,225.5"), "{output:?}");
+    let expected = "MSFT is not on the tape that is played here; there is AAPL, KO";
+    assert!(output.stderr.contains(expected), "{output:?}");
+}
