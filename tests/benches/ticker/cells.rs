@@ -28,9 +28,11 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Subscribers, connections, symbols. The server has a market to move on besides, a step for each
-/// symbol and tick: a lone subscriber pays for it alone, many share it. Real users have a connection each; those of the last one
-/// come through programs that serve fifty of them.
+/// Subscribers, connections, symbols. Real users have a connection each; those of the last one come
+/// through programs that serve fifty of them.
+///
+/// The server also moves a market on, one step for each symbol and tick. A lone subscriber bears all
+/// of that; many share it.
 const SHAPES: [(usize, usize, usize); 7] = [
     (1, 1, 1),
     (1, 1, 50),
