@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Updates a second that a cell aims at.
-const PACE: u64 = 25_000;
+const PACE: u64 = 10_000;
 
 /// A reader that does not get to run for so long misses nothing. On a machine with other work, less
 /// would not do.
@@ -28,8 +28,11 @@ const ROUND: Duration = Duration::from_secs(2);
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Subscribers, connections, symbols. Real users have a connection each; those of the last one
-/// come through programs that serve fifty of them.
+/// Subscribers, connections, symbols. Real users have a connection each; those of the last one come
+/// through programs that serve fifty of them.
+///
+/// The server also moves a market on, one step for each symbol and tick. A lone subscriber bears all
+/// of that; many share it.
 const SHAPES: [(usize, usize, usize); 7] = [
     (1, 1, 1),
     (1, 1, 50),
