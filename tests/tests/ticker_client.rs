@@ -3,21 +3,20 @@
 
 use std::{
     fs,
-    io::{Read, Write},
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
 };
 
-use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::{Output, Process, Server, bin, run, scripted_ticker::ScriptedTicker};
+use tests::{
+    Output, Process, Server, bin, run, scripted_ticker::ScriptedTicker, terminal::Terminal,
+};
 use tonic::Status;
 
 /// Far more than anything here needs; a hang becomes a failure.
@@ -450,47 +449,30 @@ fn completes_in_bash(script: &str, program: &str, before: &str, begun: &str, exp
     assert_eq!((output.stdout.trim(), &*output.stderr), (expected, ""));
 }
 
-/// Starts `ticker-client` with a terminal for all three streams, and sends on what it writes.
-fn start_on_a_terminal(args: &[&str]) -> (Box<dyn MasterPty + Send>, mpsc::Receiver<Vec<u8>>) {
-    let pty = native_pty_system().openpty(PtySize::default());
-    let pty = pty.expect("the system has a pseudo terminal");
-    let mut command = CommandBuilder::new(bin("ticker-client"));
-    command.args(args);
-    command.env("XDG_CONFIG_HOME", "/nowhere");
-    command.env("TERM", "xterm");
-    pty.slave.spawn_command(command).expect("it starts");
-    let mut output = pty.master.try_clone_reader().expect("it can be read");
-    let (pieces_tx, pieces_rx) = mpsc::channel();
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = output.read(&mut piece) {
-            if pieces_tx.send(piece[..count].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    (pty.master, pieces_rx)
-}
-
 #[test]
 fn on_a_terminal_nothing_need_be_asked_for_at_first_and_an_alert_rings_the_bell() {
     let server = ScriptedTicker::start();
     let addr = server.addr().to_string();
     let args = ["--server", &addr, "--mode", "plain"];
-    let (terminal, _pieces_rx) = start_on_a_terminal(&args);
+    let start = |args: &[&str]| {
+        let env = [("XDG_CONFIG_HOME", "/nowhere")];
+        Terminal::start(bin("ticker-client"), args, &env, (80, 24))
+    };
+    let mut terminal = start(&args);
     let stream = server.stream();
-    let mut keys = terminal.take_writer().expect("it can be written to");
-    keys.write_all(b"tsla\n").expect("it is read");
+    terminal.send("tsla\n");
     assert_eq!(stream.requests(1), ["+TSLA"]);
+    drop(terminal);
 
-    let (_terminal, pieces_rx) = start_on_a_terminal(&[&args[..], &["--alert", "F>1"]].concat());
+    let mut terminal = start(&[&args[..], &["--alert", "F>1", "--count", "1"]].concat());
     let stream = server.stream();
     assert_eq!(stream.requests(1), ["+F"]);
     stream.quote("F", 2.0);
-    let mut seen = Vec::new();
-    let rung = "F 2.00 is above 1\u{7}";
-    while !String::from_utf8_lossy(&seen).contains(rung) {
-        let piece = pieces_rx.recv_timeout(LIMIT);
-        seen.extend(piece.unwrap_or_else(|_| panic!("{:?}", String::from_utf8_lossy(&seen))));
-    }
+    assert_eq!(terminal.wait(LIMIT), 0);
+    assert!(
+        terminal.text().contains("F 2.00 is above 1"),
+        "{}",
+        terminal.text()
+    );
+    assert_eq!(terminal.bells(), 1);
 }

@@ -1,6 +1,7 @@
 //! `ticker-client`: see `ticker-client --help`.
 
 use std::{
+    env,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
@@ -22,6 +23,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let terminals = Terminals {
         input: io::stdin().is_terminal(),
         output: io::stdout().is_terminal(),
+        dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
     };
     let settings = Settings::load(&args, terminals).unwrap_or_else(|error| {
         let kind = ErrorKind::ValueValidation;

@@ -78,6 +78,8 @@ pub struct Terminals {
     pub input: bool,
     /// Whether a screen can be drawn on.
     pub output: bool,
+    /// Whether the terminal can do no more than write line after line (`TERM=dumb`).
+    pub dumb: bool,
 }
 
 impl Terminals {
@@ -134,7 +136,7 @@ impl Settings {
         let layer = layers.into_iter().fold(Layer::default(), Layer::or);
         let mode = match layer.mode {
             Some(mode) => on_a_screen(mode, terminals)?,
-            None if terminals.screen() => default(Mode::Tui),
+            None if terminals.screen() && !terminals.dumb => default(Mode::Tui),
             None => default(Mode::Plain),
         };
         let settings = Self {

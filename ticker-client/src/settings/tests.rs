@@ -9,10 +9,12 @@ use super::*;
 const SCREEN: Terminals = Terminals {
     input: true,
     output: true,
+    dumb: false,
 };
 const PIPES: Terminals = Terminals {
     input: false,
     output: false,
+    dumb: false,
 };
 
 const FILE: &str = "/home/me/config.toml";
@@ -140,7 +142,11 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 #[test]
 fn the_screen_is_for_terminals() {
     let mode = |args: &[&str], file: &str, input, output| {
-        let terminals = Terminals { input, output };
+        let terminals = Terminals {
+            input,
+            output,
+            dumb: false,
+        };
         merged(args, &[], file, terminals).map(|settings| settings.mode.value)
     };
     let tui = "mode = \"tui\"";
@@ -155,6 +161,17 @@ fn the_screen_is_for_terminals() {
     ] {
         let mode = mode(&["A"], file, input, output).expect("a mode");
         assert_eq!(mode, expected, "{file}, {input}, {output}");
+    }
+    let dumb = Terminals {
+        dumb: true,
+        ..SCREEN
+    };
+    for (args, expected) in [
+        (&["A"][..], Mode::Plain),
+        (&["A", "--mode", "tui"], Mode::Tui),
+    ] {
+        let settings = merged(args, &[], "", dumb).expect("settings");
+        assert_eq!(settings.mode.value, expected, "{args:?}");
     }
     let demanded = mode(&["A", "--mode", "tui"], "", true, false);
     assert!(matches!(demanded, Err(SettingsError::NoTerminal)));
