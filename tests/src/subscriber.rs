@@ -38,7 +38,7 @@ pub async fn connect(uri: &str, window: Option<u32>) -> Channel {
 
 /// One stream, and the count of what came over it.
 pub struct Subscriber {
-    requests_tx: Option<mpsc::UnboundedSender<TickerRequest>>,
+    requests_tx: mpsc::UnboundedSender<TickerRequest>,
     updates: Streaming<StockUpdate>,
     tally: Tally,
 }
@@ -65,7 +65,7 @@ impl Subscriber {
         let response = timeout(LIMIT, client.subscribe_to_stock_updates(requests));
         let response = response.await.expect("the stream is not answered");
         Self {
-            requests_tx: Some(requests_tx),
+            requests_tx,
             updates: response.expect("the stream is taken").into_inner(),
             tally: Tally::default(),
         }
@@ -78,17 +78,10 @@ impl Subscriber {
 
     /// Sends a request, without waiting for anything. A stream that is over takes no notice.
     pub fn send(&self, symbol: &str, action: TickerAction) {
-        if let Some(requests_tx) = &self.requests_tx {
-            let _ = requests_tx.send(TickerRequest {
-                ticker_symbol: symbol.to_owned(),
-                action: action.into(),
-            });
-        }
-    }
-
-    /// Ends the requests; the updates go on.
-    pub fn half_close(&mut self) {
-        self.requests_tx = None;
+        let _ = self.requests_tx.send(TickerRequest {
+            ticker_symbol: symbol.to_owned(),
+            action: action.into(),
+        });
     }
 
     /// The next message, counted; `None` after an end with OK.
