@@ -208,19 +208,23 @@ impl Listing {
 
     /// What is to be told at a moment to one who was told the trade `told`, or nothing yet (0): the
     /// newest trade, or of a recorded tape the next, unless that is old.
-    pub fn update_after(&self, told: u64, now: Duration) -> Option<StockUpdate> {
-        match &self.source {
+    pub fn update_after(self: &Arc<Self>, told: u64, now: Duration) -> Option<StockUpdate> {
+        let update = match &self.source {
             Source::Walk { tick, walk, newest } => {
                 let tick_now = tick_at(*tick, now);
                 let known = newest.load();
                 match known.as_deref() {
-                    Some(update) if update.sequence > tick_now => as_told(update, told),
+                    Some(update) if update.sequence > tick_now => {
+                        (update.sequence > told).then(|| update.clone())
+                    }
                     _ => {
                         let mut walk = walk.lock().unwrap_or_else(PoisonError::into_inner);
                         let update = self.update(&walk.trade_at(tick_now, *tick));
-                        let update = Arc::new(update);
-                        newest.store(Some(Arc::clone(&update)));
-                        as_told(&update, told)
+                        // Where nobody else listens, nobody else will ask for it.
+                        if Arc::strong_count(self) > 1 {
+                            newest.store(Some(Arc::new(update.clone())));
+                        }
+                        (update.sequence > told).then_some(update)
                     }
                 }
             }
@@ -232,9 +236,17 @@ impl Listing {
                     true => track.trade(newest)?,
                     false => next,
                 };
-                as_told(&self.update(trade), told)
+                (trade.sequence > told).then(|| self.update(trade))
             }
-        }
+        };
+        update.map(|update| StockUpdate {
+            snapshot: told == 0,
+            conflated: match told {
+                0 => 0,
+                told => u32::try_from(update.sequence - told - 1).unwrap_or(u32::MAX),
+            },
+            ..update
+        })
     }
 
     fn update(&self, trade: &Trade) -> StockUpdate {
@@ -257,17 +269,6 @@ impl Listing {
             ..StockUpdate::default()
         }
     }
-}
-
-/// The same for one who was told the trade `told` last; nothing if it is no newer.
-fn as_told(update: &StockUpdate, told: u64) -> Option<StockUpdate> {
-    let missed = update.sequence.checked_sub(told)?.checked_sub(1)?;
-    let mut update = update.clone();
-    update.snapshot = told == 0;
-    if told > 0 {
-        update.conflated = u32::try_from(missed).unwrap_or(u32::MAX);
-    }
-    Some(update)
 }
 
 fn tick_at(tick: Duration, now: Duration) -> u64 {
@@ -300,7 +301,9 @@ impl Clock {
 }
 
 fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let micros = i64::from(duration.subsec_micros());
+    seconds.saturating_mul(1_000_000).saturating_add(micros)
 }
 
 impl NotTraded {

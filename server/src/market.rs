@@ -139,12 +139,13 @@ struct Today {
     own: Session,
     /// For all but the price.
     random: Xoshiro256PlusPlus,
-    close_before: f64,
+    previous_close: Price,
     /// Trades made.
     ticks: u64,
-    open: f64,
-    high: f64,
-    low: f64,
+    open: Price,
+    /// The session's highest and lowest point, each with its height.
+    high: (f64, Price),
+    low: (f64, Price),
     last: f64,
     day_volume: u64,
     volume: i32,
@@ -213,16 +214,17 @@ impl Today {
         let factor = market.factor(day);
         let own_close = days.close_before(day);
         let close_before = motion.height(factor.close_before, own_close, day as f64);
+        let previous_close = price(close_before);
         let mut today = Self {
             day,
             factor,
             own: days.session(day),
             random: Xoshiro256PlusPlus::seed_from_u64(scramble(key ^ scramble(!day))),
-            close_before,
+            previous_close,
             ticks: 0,
-            open: close_before,
-            high: f64::NEG_INFINITY,
-            low: f64::INFINITY,
+            open: previous_close,
+            high: (f64::NEG_INFINITY, previous_close),
+            low: (f64::INFINITY, previous_close),
             last: close_before,
             day_volume: 0,
             volume: 0,
@@ -230,7 +232,7 @@ impl Today {
             took_ask: false,
         };
         today.step(motion);
-        today.open = today.last;
+        today.open = price(today.last);
         today
     }
 
@@ -241,8 +243,12 @@ impl Today {
         let height = motion.height(factor, self.own.step(), days);
         let moved = ((height - self.last) / motion.tick).clamp(-LARGEST_MOVE, LARGEST_MOVE);
         self.last = height;
-        self.high = self.high.max(height);
-        self.low = self.low.min(height);
+        if height > self.high.0 {
+            self.high = (height, price(height));
+        }
+        if height < self.low.0 {
+            self.low = (height, price(height));
+        }
 
         // Log-normal, and larger by the square of the move.
         let noise: f64 = self.random.sample(StandardNormal);
@@ -255,7 +261,6 @@ impl Today {
 
     /// The newest trade.
     fn trade(&self, motion: &Motion, tick_time: Duration) -> Trade {
-        let price = |height| Price::nearest(libm::exp(height));
         let sequence = self.day * DAY_TICKS + self.ticks;
         let last = price(self.last);
         let (bid, ask) = self.book(motion, last);
@@ -266,28 +271,33 @@ impl Today {
             volume: self.volume,
             bid,
             ask: Some(ask),
-            previous_close: price(self.close_before),
+            previous_close: self.previous_close,
             day: Day {
-                open: price(self.open),
-                high: price(self.high),
-                low: price(self.low),
+                open: self.open,
+                high: self.high.1,
+                low: self.low.1,
                 volume: self.day_volume,
             },
         }
     }
 
     /// The trade took the best offer, from whichever side; the other side is a spread away.
-    fn book(&self, motion: &Motion, price: Price) -> (Option<Price>, Price) {
+    fn book(&self, motion: &Motion, last: Price) -> (Option<Price>, Price) {
         let noise = libm::exp(SPREAD_DEVIATION * self.spread_noise);
-        let spread = price.dollars() * motion.spread * noise;
+        let spread = last.dollars() * motion.spread * noise;
         if self.took_ask {
-            let bid = Price::nearest(price.dollars() - spread);
-            (price.below().map(|below| bid.min(below)), price)
+            let bid = Price::nearest(last.dollars() - spread);
+            (last.below().map(|below| bid.min(below)), last)
         } else {
-            let ask = Price::nearest(price.dollars() + spread).max(price.above());
-            (Some(price), ask)
+            let ask = Price::nearest(last.dollars() + spread).max(last.above());
+            (Some(last), ask)
         }
     }
+}
+
+/// The price at a height.
+fn price(height: f64) -> Price {
+    Price::nearest(libm::exp(height))
 }
 
 /// A moment so far away that it cannot be told is the last that can.
