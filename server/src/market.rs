@@ -2,7 +2,7 @@
 //!
 //! Prices are geometric Brownian motion. The logarithm of a symbol's price is moved by the whole
 //! market as far as its beta says and by a motion of its own (the single-index model, Sharpe 1963),
-//! and the price is expected to grow by [`RETURN`] a year. Seed, symbol and tick decide every trade:
+//! and the price is expected to grow by 6 % a year. Seed, symbol and tick decide every trade:
 //! no clock, no task, and a symbol that nobody asks for costs nothing.
 
 use std::{
@@ -112,7 +112,8 @@ pub struct Walk {
     motion: Motion,
     key: u64,
     days: Days,
-    today: Today,
+    /// Nothing before the first trade that is asked for: to begin a day costs the whole market's.
+    today: Option<Today>,
 }
 
 /// How a symbol moves and is traded; heights are logarithms of prices that are not rounded yet.
@@ -157,15 +158,12 @@ impl Walk {
     /// Before the symbol's first trade.
     pub fn new(market: &Arc<Market>, symbol: &Symbol) -> Self {
         let key = scramble(market.seed ^ scramble(fingerprint(symbol)));
-        let motion = Motion::of(&Instrument::of(symbol));
-        let mut days = Days::new(key);
-        let today = Today::begin(market, &motion, key, &mut days, 0);
         Self {
             market: Arc::clone(market),
-            motion,
+            motion: Motion::of(&Instrument::of(symbol)),
             key,
-            days,
-            today,
+            days: Days::new(key),
+            today: None,
         }
     }
 
@@ -174,16 +172,17 @@ impl Walk {
     /// with the newest trade.
     pub fn trade_at(&mut self, tick: u64, tick_time: Duration) -> Trade {
         let day = tick / DAY_TICKS;
-        if day > self.today.day {
-            let (motion, days) = (&self.motion, &mut self.days);
-            self.today = Today::begin(&self.market, motion, self.key, days, day);
-        }
-        if day == self.today.day {
-            while self.today.ticks <= tick % DAY_TICKS {
-                self.today.step(&self.motion);
+        let (motion, days) = (&self.motion, &mut self.days);
+        let today = match &mut self.today {
+            Some(today) if today.day >= day => today,
+            today => today.insert(Today::begin(&self.market, motion, self.key, days, day)),
+        };
+        if today.day == day {
+            while today.ticks <= tick % DAY_TICKS {
+                today.step(motion);
             }
         }
-        self.today.trade(&self.motion, tick_time)
+        today.trade(motion, tick_time)
     }
 }
 

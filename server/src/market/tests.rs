@@ -108,6 +108,24 @@ fn one_market_moves_for_those_who_are_a_day_apart() {
 }
 
 #[test]
+fn all_symbols_share_one_copy_of_the_days_factor() {
+    let market = Arc::new(Market::new(1));
+    let day = 3;
+    let walks: Vec<_> = (0..100)
+        .map(|n| {
+            let mut walk = Walk::new(&market, &symbol(&format!("S{n}")));
+            walk.trade_at(day * DAY_TICKS + n, SECOND);
+            walk
+        })
+        .collect();
+    let shared = market.factor(day);
+    for walk in &walks {
+        let today = walk.today.as_ref().expect("a day was begun");
+        assert!(Arc::ptr_eq(&today.factor, &shared));
+    }
+}
+
+#[test]
 fn another_seed_or_symbol_is_another_walk() {
     let prices = |seed, name| -> Vec<_> { day_of(seed, name, 0).iter().map(|t| t.price).collect() };
     assert_eq!(prices(1, "AAPL"), prices(1, "AAPL"));
