@@ -7,6 +7,8 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
+use crate::exchange::MIN_TICK;
+
 /// The call centre's server: LiveCall and the stock ticker on one port.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -42,8 +44,10 @@ pub struct Args {
     #[arg(long)]
     pub lab: bool,
 
-    /// Time between two prices of the ticker. With --lab: what its prices move by, not when they come.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_duration)]
+    /// Time between two trades of a symbol, at least 1ms; below some 5ms a client cannot be told of
+    /// each. A trading day is 23,400 of these, six and a half hours at 1s, from the server's start on.
+    /// With --lab: what its prices move by, not when they come.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = tick)]
     pub tick: Duration,
 
     /// Seed of the ticker's market: the same seed gives the same prices, tick by tick.
@@ -53,7 +57,8 @@ pub struct Args {
     /// Play recorded trades instead of the simulated market. The first line names the columns, in any
     /// order: ticker_symbol, current_price (dollars), volume (shares) and timestamp (seconds) or
     /// trade_time_us (microseconds), of any zero; if there, also price_change, bid_price, ask_price.
-    /// `ticker-client --mode csv` writes such files. When the tape is over, the last prices stay.
+    /// `ticker-client --mode csv` writes such files. Trades are played in the order of their times;
+    /// when the tape is over, the last prices stay.
     #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["seed", "tick", "lab"])]
     pub replay: Option<PathBuf>,
 
@@ -108,6 +113,13 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
+fn tick(text: &str) -> Result<Duration, String> {
+    match positive_duration(text)? {
+        tick if tick < MIN_TICK => Err("must be at least 1ms".to_owned()),
+        tick => Ok(tick),
+    }
+}
+
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
@@ -137,7 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_of_nothing_is_refused() {
-        assert!(Args::try_parse_from(["server", "--tick", "0s"]).is_err());
+    fn a_tick_of_next_to_nothing_is_refused() {
+        for tick in ["0s", "1ns", "999us"] {
+            assert!(Args::try_parse_from(["server", "--tick", tick]).is_err());
+        }
+        assert!(Args::try_parse_from(["server", "--tick", "1ms"]).is_ok());
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The shortest tick; a shorter one is made this long.
-const MIN_TICK: Duration = Duration::from_millis(1);
+pub const MIN_TICK: Duration = Duration::from_millis(1);
 
 /// A recorded trade that is older than this is told only if it is the newest of its symbol.
 const LATE: Duration = Duration::from_millis(250);

@@ -30,6 +30,13 @@ impl Price {
         Self((units / CENT as f64).round() as i64 * CENT)
     }
 
+    /// The price that was recorded somewhere, whose grid may have been another: to $0.0001. `None` if
+    /// it is none that we can tell.
+    pub fn recorded(dollars: f64) -> Option<Self> {
+        let is_told = (1.0 / UNITS..=HIGHEST).contains(&dollars);
+        is_told.then(|| Self((dollars * UNITS).round() as i64))
+    }
+
     /// In dollars: the number that prints with at most four decimals.
     pub fn dollars(self) -> f64 {
         self.0 as f64 / UNITS
@@ -92,6 +99,17 @@ mod tests {
         for _ in 0..20_000 {
             assert_eq!(price.above().below(), Some(price));
             price = price.above();
+        }
+    }
+
+    #[test]
+    fn a_recorded_price_is_told_as_it_was() {
+        let told = |dollars| Price::recorded(dollars).map(Price::dollars);
+        assert_eq!(told(230.555), Some(230.555));
+        assert_eq!(told(0.000_1), Some(0.000_1));
+        assert_eq!(told(1e7), Some(1e7));
+        for none in [0.0, -1.0, 0.000_01, 1e7 + 1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(told(none), None, "{none}");
         }
     }
 

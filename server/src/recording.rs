@@ -189,11 +189,18 @@ fn fields(line: &[u8]) -> Result<Option<StringRecord>, String> {
         .trim(Trim::All)
         .buffer_capacity(text.len())
         .from_reader(text.as_bytes());
+    // A quote within a value is doubled, so that a line that holds its values holds an even number.
+    if text.matches('"').count() % 2 == 1 {
+        return Err("a quoted value does not end; a trade is one line".to_owned());
+    }
     let mut record = StringRecord::new();
     csv.read_record(&mut record)
         .map_err(|error| error.to_string())?;
     Ok(Some(record))
 }
+
+/// Some three thousand years from 1970, either way.
+const MAX_SECONDS: f64 = 1e11;
 
 const COLUMNS: &str = "the first line names the columns, and ticker_symbol, current_price, volume and \
                        one of trade_time_us or timestamp must be among them";
@@ -207,6 +214,8 @@ struct Columns {
     change: Option<usize>,
     bid: Option<usize>,
     ask: Option<usize>,
+    /// All columns, also those that mean nothing to us.
+    count: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -228,65 +237,92 @@ struct Row {
 impl Columns {
     fn find(names: &StringRecord) -> Result<Self, String> {
         let find = |wanted: &str| {
-            names
-                .iter()
-                .position(|name| name.eq_ignore_ascii_case(wanted))
+            let named = |name: &str| name.eq_ignore_ascii_case(wanted);
+            let mut places = names.iter().enumerate().filter(|(_, name)| named(name));
+            match (places.next(), places.next()) {
+                (_, Some(_)) => Err(format!("there are two columns {wanted}; leave one")),
+                (first, None) => Ok(first.map(|(place, _)| place)),
+            }
         };
         let need = |wanted: &str| {
-            find(wanted).ok_or_else(|| format!("there is no column {wanted}; {COLUMNS}"))
+            find(wanted)?.ok_or_else(|| format!("there is no column {wanted}; {COLUMNS}"))
         };
         Ok(Self {
             symbol: need("ticker_symbol")?,
             price: need("current_price")?,
             volume: need("volume")?,
-            time: match find("trade_time_us") {
+            time: match find("trade_time_us")? {
                 Some(place) => Time::Micros(place),
                 None => Time::Seconds(need("timestamp")?),
             },
-            change: find("price_change"),
-            bid: find("bid_price"),
-            ask: find("ask_price"),
+            change: find("price_change")?,
+            bid: find("bid_price")?,
+            ask: find("ask_price")?,
+            count: names.len(),
         })
     }
 
     fn row(&self, record: &StringRecord) -> Result<Row, String> {
+        if record.len() != self.count {
+            return Err(format!(
+                "it has {} values, and the line of the columns names {}",
+                record.len(),
+                self.count
+            ));
+        }
         let field = |place: usize| record.get(place).unwrap_or_default();
         let symbol = field(self.symbol)
             .parse()
             .map_err(|error: proto::SymbolError| error.to_string())?;
         let price = price(field(self.price), "current_price")?;
         let volume = field(self.volume);
-        let volume = volume
-            .parse()
-            .ok()
-            .filter(|shares| *shares > 0)
-            .ok_or_else(|| {
-                format!(
-                    "the volume {} is not a number of shares: write a whole number from 1 up",
-                    excerpt(volume)
-                )
-            })?;
-        let seconds = match self.time {
-            Time::Seconds(place) => number(field(place)),
-            Time::Micros(place) => number(field(place)).map(|micros| micros / 1e6),
+        let volume = volume.parse().ok().filter(|shares| *shares > 0);
+        let volume = volume.ok_or_else(|| {
+            format!(
+                "the volume {} is not a number of shares: write a whole number from 1 to {}",
+                excerpt(field(self.volume)),
+                i32::MAX
+            )
+        })?;
+        let (time, name, unit) = match self.time {
+            Time::Seconds(place) => (field(place), "timestamp", 1.0),
+            Time::Micros(place) => (field(place), "trade_time_us", 1e6),
         };
+        let seconds = number(time).map(|time| time / unit);
+        let seconds = seconds.filter(|seconds| seconds.abs() <= MAX_SECONDS);
         let seconds = seconds.ok_or_else(|| {
-            "the time is not a number: write seconds in timestamp, microseconds in trade_time_us"
-                .to_owned()
+            format!(
+                "the {name} {} is not a time: write seconds in timestamp, or microseconds in \
+                 trade_time_us, such as 1700000000.25",
+                excerpt(time)
+            )
         })?;
         // An original server's line has no book: 0 or nothing there.
         let offer = |place: Option<usize>, name: &str| match place.map(field) {
             None | Some("" | "0" | "0.0") => Ok(None),
             Some(text) => self::price(text, name).map(Some),
         };
+        let change = match self.change.map(field) {
+            None | Some("") => None,
+            Some(text) => Some(number(text).ok_or_else(|| {
+                format!(
+                    "the price_change {} is not a number of dollars",
+                    excerpt(text)
+                )
+            })?),
+        };
+        let (bid, ask) = (offer(self.bid, "bid_price")?, offer(self.ask, "ask_price")?);
+        if bid.zip(ask).is_some_and(|(bid, ask)| bid > ask) {
+            return Err("the bid_price is above the ask_price".to_owned());
+        }
         Ok(Row {
             seconds,
             symbol,
             price,
             volume,
-            change: self.change.and_then(|place| number(field(place))),
-            bid: offer(self.bid, "bid_price")?,
-            ask: offer(self.ask, "ask_price")?,
+            change,
+            bid,
+            ask,
         })
     }
 }
@@ -303,8 +339,8 @@ impl Row {
             at,
             price: self.price,
             volume: self.volume,
-            bid: self.bid.map(|bid| bid.min(self.price)),
-            ask: self.ask.map(|ask| ask.max(self.price)),
+            bid: self.bid,
+            ask: self.ask,
             previous_close,
             day: match before {
                 Some(before) => before.day.and(self.price, self.volume),
@@ -319,13 +355,12 @@ fn number(text: &str) -> Option<f64> {
 }
 
 fn price(text: &str, name: &str) -> Result<Price, String> {
-    match number(text) {
-        Some(dollars) if dollars > 0.0 => Ok(Price::nearest(dollars)),
-        _ => Err(format!(
-            "the {name} {} is not a price: write dollars, such as 225.54",
+    number(text).and_then(Price::recorded).ok_or_else(|| {
+        format!(
+            "the {name} {} is not a price: write dollars from 0.0001 to 10000000, such as 225.54",
             excerpt(text)
-        )),
-    }
+        )
+    })
 }
 
 #[cfg(test)]

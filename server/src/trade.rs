@@ -15,9 +15,9 @@ pub struct Trade {
     pub price: Price,
     /// Shares, at least 1.
     pub volume: i32,
-    /// The best offer to buy after it, if there is one; at most the price.
+    /// The best offer to buy after it, if there is one. In a simulated market at most the price.
     pub bid: Option<Price>,
-    /// The best offer to sell after it, if there is one; at least the price.
+    /// The best offer to sell after it, if there is one. In a simulated market at least the price.
     pub ask: Option<Price>,
     /// What the trading day before ended with.
     pub previous_close: Price,

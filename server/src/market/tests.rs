@@ -114,6 +114,8 @@ fn all_symbols_share_one_copy_of_the_days_factor() {
     let walks: Vec<_> = (0..100)
         .map(|n| {
             let mut walk = Walk::new(&market, &symbol(&format!("S{n}")));
+            // Not the first day, which would be another copy for each.
+            assert!(walk.today.is_none());
             walk.trade_at(day * DAY_TICKS + n, SECOND);
             walk
         })

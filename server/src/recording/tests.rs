@@ -124,10 +124,19 @@ fn a_bad_line_is_named_by_its_number() {
         ("2,AAPL,1,99999999999,", "volume \"99999999999\""),
         ("2,A B,1,1,", "'A B'"),
         ("2,,1,1,", "the symbol is empty"),
-        ("soon,AAPL,1,1,", "the time is not a number"),
+        ("2,AAPL,1e300,1,", "from 0.0001 to 10000000"),
+        ("2,AAPL,0.00001,1,", "from 0.0001 to 10000000"),
+        ("soon,AAPL,1,1,", "the timestamp 'soon' is not a time"),
+        ("9223372036854775807,AAPL,1,1,", "is not a time"),
         ("2,AAPL,1,1,x", "bid_price \"x\""),
-        ("2,AAPL", "current_price \"\""),
+        (
+            "2,AAPL",
+            "it has 2 values, and the line of the columns names 5",
+        ),
+        ("2,AAPL,1,1,1,1", "it has 6 values"),
+        ("2,AAPL,1,1,'1", "a quoted value does not end"),
     ] {
+        let line = line.replace('\'', "\"");
         let (number, what) = error(format!("{head}{line}\n").as_bytes());
         assert_eq!(number, 4, "{line}: {what}");
         let expected = expected.replace('\'', "\"");
@@ -156,6 +165,20 @@ fn a_file_without_the_columns_or_without_trades_says_so() {
     let (_, what) = error(b"ticker_symbol,current_price,volume\nAAPL,1,1\n");
     assert!(what.contains("trade_time_us or timestamp"), "{what}");
     assert_eq!(error(b"").0, 1);
+    let (line, what) = error(b"ticker_symbol,current_price,volume,timestamp,volume\n");
+    assert_eq!(
+        (line, what.as_str()),
+        (1, "there are two columns volume; leave one")
+    );
+    let head = "ticker_symbol,current_price,volume,timestamp,price_change,bid_price,ask_price";
+    for (row, expected) in [
+        ("A,1,1,1,x,1,1", "price_change \"x\""),
+        ("A,1,1,1,0,1.2,1.1", "bid_price is above the ask_price"),
+    ] {
+        let (line, what) = error(format!("{head}\n{row}\n").as_bytes());
+        assert_eq!(line, 2);
+        assert!(what.contains(expected), "{what}");
+    }
     let (line, what) = error(b"ticker_symbol,current_price,volume,timestamp\n");
     assert_eq!((line, what.as_str()), (2, "there are no trades"));
     let missing = Recording::open(Path::new("/nowhere/tape.csv"), 1.0).expect_err("no file");
