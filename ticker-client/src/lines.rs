@@ -189,7 +189,16 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 }
                 self.lost = Some(why);
             }
-            FeedEvent::Refused { symbol, why } => {
+            FeedEvent::Refused {
+                symbol,
+                why,
+                stays: true,
+            } => {
+                say(format_args!(
+                    "{symbol} is refused: {why}; the next connection is asked for it again"
+                ));
+            }
+            FeedEvent::Refused { symbol, why, .. } => {
                 say(format_args!("{symbol} is refused: {why}"));
                 self.set.remove(&symbol);
                 if self.set.is_empty() {

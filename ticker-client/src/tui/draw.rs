@@ -230,7 +230,7 @@ fn draw_footer(
     };
     if let Some(notice) = list.notice(now) {
         let width = if place.is_empty() { area } else { left }.width;
-        let notice = cut(notice, width.into());
+        let notice = cut(&notice, width.into());
         Line::styled(notice, Theme::notice()).render(area, buffer);
     } else {
         let key = |rank: u8, key: &str, does: &str| {
