@@ -8,6 +8,7 @@ mod backoff;
 mod connection;
 pub mod failure;
 pub mod feed;
+mod format;
 pub mod lines;
 mod link;
 pub mod mode;

@@ -14,14 +14,16 @@ use ratatui::{
 };
 
 use super::{
-    format::{age, grouped},
     keys,
     prompt::Prompt,
     screen::{Open, Screen},
     table,
     theme::Theme,
 };
-use crate::watchlist::{Link, Moment, Watchlist};
+use crate::{
+    format::{age, grouped},
+    watchlist::{Link, Moment, Watchlist},
+};
 
 /// The most lines that an error under the prompt takes.
 const MAX_ERROR_LINES: u16 = 4;
