@@ -25,8 +25,9 @@ Modes:
   csv    the same as columns under a header; `server --replay FILE` plays such a file
 Connections lost and found, refused symbols and alerts are said on the standard error, but for tui.
 
-While it runs in the other modes, symbols typed on the standard input are added: TSLA or +TSLA; and
-dropped: -TSLA.
+While it runs in the other modes, symbols on the standard input are added: TSLA or +TSLA; and
+dropped: -TSLA. A line that begins with # is ignored. So symbols can also come from a file:
+  ticker-client --mode csv < symbols.txt
 
 Each setting is taken from the first of these that has it:
   1. the command line
