@@ -472,6 +472,12 @@ fn a_shell_completes_all_programs() {
         ("server", "", "--lis", "--listen"),
         ("softphone", "", "doc", "doctor"),
         ("ticker-client", "--mode", "", "tui plain json csv"),
+        (
+            "ticker-client",
+            "--sort",
+            "vol",
+            "volume volume:asc volume:desc",
+        ),
     ] {
         for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
             let output = run(bin(program), &["--completions", shell], None, LIMIT);
