@@ -381,6 +381,61 @@ fn a_setting_comes_from_the_first_that_has_it() {
 }
 
 #[test]
+fn the_defaults_can_be_printed_without_a_symbol() {
+    let printed = Home::new().run(&["--print-config"], &[]);
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    for line in ["symbols = [] # default", "mode = \"plain\" # default"] {
+        assert!(printed.stdout.contains(line), "{}", printed.stdout);
+    }
+}
+
+#[test]
+fn symbols_can_come_from_a_file_alone() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["--count", "1"]);
+    client.write("# mine\naapl\n");
+    client.close_stdin();
+    let stream = server.stream();
+    assert_eq!(stream.requests(1), ["+AAPL"]);
+    stream.quote("AAPL", 1.0);
+    let output = client.wait(LIMIT);
+    assert_eq!((output.code, &*output.stderr), (Some(0), ""), "{output:?}");
+
+    // The last one is dropped, and nobody can name another.
+    let mut client = start(&server, &[]);
+    client.write("aapl\n-zzz -aapl\n");
+    client.wait_for_stderr("ZZZ is none of", LIMIT);
+    client.close_stdin();
+    let output = client.wait(LIMIT);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("standard input"), "{output:?}");
+}
+
+#[test]
+fn a_symbol_that_had_quotes_outlives_a_refusal() {
+    let server = ScriptedTicker::start();
+    let addr = server.addr();
+    let client = start(&server, &["AAPL", "NVDA"]);
+    let stream = server.stream();
+    stream.quote("AAPL", 1.0);
+    stream.quote("NVDA", 1.0);
+    client.wait_for_stdout("NVDA", LIMIT);
+    drop(server);
+    client.wait_for_stderr("no connection to", LIMIT);
+    // Another server for a while, which knows neither.
+    let server = ScriptedTicker::start_on(addr);
+    let stream = server.stream();
+    stream.answer(&["AAPL", "NVDA"], "not traded here");
+    client.wait_for_stderr("NVDA is refused", LIMIT);
+    stream.end(Status::unavailable("closing"));
+    let stream = server.stream();
+    assert_eq!(stream.requests(2), ["+AAPL", "+NVDA"]);
+    stream.quote("NVDA", 2.0);
+    client.wait_for_stdout("2.00", LIMIT);
+    interrupted(client);
+}
+
+#[test]
 fn wrong_settings_are_told_before_anything_is_connected_to() {
     let home = Home::new();
     let wrong = |args: &[&str], variables: &[(&str, &str)], words: &[&str]| {
@@ -417,6 +472,12 @@ fn a_shell_completes_all_programs() {
         ("server", "", "--lis", "--listen"),
         ("softphone", "", "doc", "doctor"),
         ("ticker-client", "--mode", "", "tui plain json csv"),
+        (
+            "ticker-client",
+            "--sort",
+            "vol",
+            "volume volume:asc volume:desc",
+        ),
     ] {
         for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
             let output = run(bin(program), &["--completions", shell], None, LIMIT);

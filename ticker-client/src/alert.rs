@@ -178,9 +178,15 @@ fn cents(figure: f64) -> String {
 pub struct Alerts(Vec<(Alert, bool)>);
 
 impl Alerts {
-    /// None of them holds yet.
+    /// None of them holds yet. Those that mean the same are one.
     pub fn new(alerts: Vec<Alert>) -> Self {
-        Self(alerts.into_iter().map(|alert| (alert, false)).collect())
+        let mut each_once: Vec<(Alert, bool)> = Vec::with_capacity(alerts.len());
+        for alert in alerts {
+            if each_once.iter().all(|(there, _)| *there != alert) {
+                each_once.push((alert, false));
+            }
+        }
+        Self(each_once)
     }
 
     /// The alerts that this quote made true, the first quote of all included. One whose condition
@@ -309,6 +315,15 @@ mod tests {
             said("AAPL%<-2", &[-1.0, -2.5]),
             ["", "AAPL changed by -2.50%, which is below -2%"]
         );
+    }
+
+    #[test]
+    fn alerts_that_mean_the_same_are_told_once() {
+        let same = ["AAPL>1", "aapl > 1.0", "AAPL>=1", "AAPL%>1"];
+        let mut alerts = Alerts::new(same.map(alert).to_vec());
+        let alarms = alerts.check(&quote("AAPL", 2.0, 0.0));
+        let said: Vec<_> = alarms.iter().map(|alarm| alarm.alert.to_string()).collect();
+        assert_eq!(said, ["AAPL>1", "AAPL>=1"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, builder::PossibleValuesParser};
 use clap_complete::Shell;
 
 use crate::mode::Mode;
@@ -25,8 +25,9 @@ Modes:
   csv    the same as columns under a header; `server --replay FILE` plays such a file
 Connections lost and found, refused symbols and alerts are said on the standard error, but for tui.
 
-While it runs in the other modes, symbols typed on the standard input are added: TSLA or +TSLA; and
-dropped: -TSLA.
+While it runs in the other modes, symbols on the standard input are added: TSLA or +TSLA; and
+dropped: -TSLA. A line that begins with # is ignored. So symbols can also come from a file:
+  ticker-client --mode csv < symbols.txt
 
 Each setting is taken from the first of these that has it:
   1. the command line
@@ -80,7 +81,13 @@ pub struct Args {
 
     /// The order of the table: given, symbol, last, change, percent or volume, with :asc or :desc
     /// after it for a direction [default: given]
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        ignore_case = true,
+        hide_possible_values = true
+    )]
+    #[arg(value_parser = PossibleValuesParser::new(SORTS))]
     pub sort: Option<String>,
 
     /// Read this configuration file.
@@ -105,6 +112,28 @@ impl Args {
     }
 }
 
+/// Every order as it may be written, for shells to complete.
+const SORTS: [&str; 18] = [
+    "given",
+    "given:asc",
+    "given:desc",
+    "symbol",
+    "symbol:asc",
+    "symbol:desc",
+    "last",
+    "last:asc",
+    "last:desc",
+    "change",
+    "change:asc",
+    "change:desc",
+    "percent",
+    "percent:asc",
+    "percent:desc",
+    "volume",
+    "volume:asc",
+    "volume:desc",
+];
+
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
@@ -116,6 +145,7 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watchlist::Sort;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -126,6 +156,19 @@ mod tests {
     fn one_mode_can_be_asked_for() {
         let modes = ["ticker-client", "--json", "--mode", "csv", "AAPL"];
         assert!(Args::try_parse_from(modes).is_err());
+    }
+
+    #[test]
+    fn every_order_that_can_be_completed_is_one() {
+        for name in SORTS {
+            let args = Args::try_parse_from(["ticker-client", "--sort", name]);
+            let sort = args.expect(name).sort.expect(name);
+            assert!(sort.parse::<Sort>().is_ok(), "{name}");
+        }
+        for (text, accepted) in [("Percent:ASC", true), ("price", false)] {
+            let args = Args::try_parse_from(["ticker-client", "--sort", text]);
+            assert_eq!(args.is_ok(), accepted, "{text}");
+        }
     }
 
     #[test]

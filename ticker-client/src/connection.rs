@@ -79,7 +79,7 @@ impl Dial for ServerAddress {
             .map_err(|status| match status.source() {
                 // Something took the connection, and then did not speak gRPC or did not speak at
                 // all.
-                Some(source) => Failure::not_reached(self, source),
+                Some(_) => Failure::not_answered(self),
                 None => Failure::from_status(self, &status),
             })?;
         Ok(response.into_inner())

@@ -73,11 +73,22 @@ impl Failure {
         }
     }
 
-    /// No connection, or one on which nobody answered.
+    /// No connection.
     pub fn not_reached(server: &ServerAddress, error: &(dyn Error + 'static)) -> Self {
+        let why = match io_error(error) {
+            Some(error) => words_of(error),
+            None => root_cause(error),
+        };
+        let server = server.clone();
+        Self::NotReached { server, why }
+    }
+
+    /// There was a connection, and on it nobody answered, or nobody who speaks gRPC.
+    pub fn not_answered(server: &ServerAddress) -> Self {
         Self::NotReached {
             server: server.clone(),
-            why: root_cause(error),
+            why: "what is there took the connection, but did not answer as a ticker does"
+                .to_owned(),
         }
     }
 
@@ -88,11 +99,9 @@ impl Failure {
         }
         let server = server.clone();
         let why = match status.source() {
-            // The transport says the same of a dead server and of a dead network.
-            Some(source) => format!(
-                "the server or the network went away ({})",
-                root_cause(source)
-            ),
+            // The transport says the same of a dead server and of a dead network, in words that are
+            // its own.
+            Some(_) => WENT_AWAY.to_owned(),
             None if status.message().is_empty() => status.code().to_string(),
             None => one_line(status.message()),
         };
@@ -123,6 +132,33 @@ fn pings_unwanted(status: &Status) -> bool {
         || happened.is_some_and(|error| error.contains("ENHANCE_YOUR_CALM"))
 }
 
+const WENT_AWAY: &str = "the server or the network went away";
+
+/// What the system said of a connection, if it said anything.
+fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut found = None;
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        found = error.downcast_ref().or(found);
+        cause = error.source();
+    }
+    found
+}
+
+fn words_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::TimedOut => "there was no answer in time".to_owned(),
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => WENT_AWAY.to_owned(),
+        // A name that nobody knows, a network that is not there.
+        _ => root_cause(error),
+    }
+}
+
 /// The innermost error, which is what happened; those around it are our libraries' layers.
 fn root_cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
@@ -149,6 +185,30 @@ mod tests {
         let rejected = failure(&Status::resource_exhausted("at most 1000 symbols"));
         assert_eq!(rejected.exit_code(), 4);
         assert!(rejected.to_string().contains("at most 1000"), "{rejected}");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("transport error")]
+    struct Transport(#[source] io::Error);
+
+    #[test]
+    fn a_connections_end_is_said_in_our_words_and_not_a_librarys() {
+        let server = "localhost".parse().expect("an address");
+        for (kind, words) in [
+            (io::ErrorKind::ConnectionRefused, "connection refused"),
+            (io::ErrorKind::BrokenPipe, WENT_AWAY),
+            (io::ErrorKind::ConnectionReset, WENT_AWAY),
+            (io::ErrorKind::TimedOut, "no answer in time"),
+            (io::ErrorKind::HostUnreachable, "a library's words"),
+        ] {
+            let error = Transport(io::Error::new(kind, "a library's words"));
+            let said = Failure::not_reached(&server, &error).to_string();
+            assert!(said.contains(words), "{kind}: {said}");
+        }
+        let broken = Status::from_error(Box::new(io::Error::other("stream closed because")));
+        let said = failure(&broken).to_string();
+        assert!(said.contains(WENT_AWAY), "{said}");
+        assert!(!said.contains("stream closed"), "{said}");
     }
 
     #[test]

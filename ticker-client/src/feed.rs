@@ -54,12 +54,15 @@ pub enum FeedEvent {
     Connected,
     /// A quote of a symbol that is in the set.
     Update(Box<StockUpdate>),
-    /// The server did not take a symbol on, which thereby is out of the set. The others go on.
+    /// The server did not take a symbol on. The others go on.
     Refused {
         /// Which.
         symbol: Symbol,
         /// The server's words, fit for a line on a terminal.
         why: String,
+        /// Whether it has had a quote before, and so stays in the set: what is old is old until the
+        /// next connection, which is asked for it again. If not, it is out.
+        stays: bool,
     },
     /// The connection is gone. The last prices are old from now on; a new attempt follows.
     Lost {

@@ -8,6 +8,7 @@ mod backoff;
 mod connection;
 pub mod failure;
 pub mod feed;
+mod format;
 pub mod lines;
 mod link;
 pub mod mode;
@@ -68,6 +69,7 @@ pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
         feed,
         symbols,
         server,
+        input_is_terminal: io::stdin().is_terminal(),
         style,
         alerts,
         bell: io::stderr().is_terminal(),

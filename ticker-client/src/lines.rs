@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
     say::say,
+    settings::SettingsError,
     show::Style,
     typed,
 };
@@ -42,6 +43,8 @@ pub struct Lines {
     pub symbols: Vec<Symbol>,
     /// The feed's server, to be named.
     pub server: ServerAddress,
+    /// Whether a person types the input, who has to be told at once what the server says.
+    pub input_is_terminal: bool,
     /// What each update is made into.
     pub style: Style,
     /// What to say when it happens.
@@ -58,7 +61,7 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// [`Failure`], also when every symbol was refused.
+    /// [`Failure`], also when every symbol was refused, or when there is none and `input` has ended.
     pub async fn run<I, O>(self, input: I, output: O) -> Result<(), Failure>
     where
         I: AsyncBufRead + Send + Unpin + 'static,
@@ -70,6 +73,7 @@ impl Lines {
         let view = View {
             server: self.server,
             set: self.symbols.into_iter().collect(),
+            input_is_terminal: self.input_is_terminal,
             style: self.style,
             alerts: self.alerts,
             bell: self.bell,
@@ -92,6 +96,7 @@ struct View<O> {
     server: ServerAddress,
     /// What is subscribed to, as far as is known.
     set: HashSet<Symbol>,
+    input_is_terminal: bool,
     style: Style,
     alerts: Alerts,
     bell: bool,
@@ -117,6 +122,13 @@ impl<O: AsyncWrite + Unpin> View<O> {
         let mut input_open = true;
         // Never waited for alone: a server that is slow to take requests must not hold its quotes up.
         let mut typed = None;
+        // Whether anything is to be asked for, an input that is no terminal knows best: what a server
+        // says does not matter before.
+        while self.set.is_empty() && !self.input_is_terminal {
+            let change = typed_rx.recv().await;
+            let change = change.ok_or(SettingsError::NoSymbols)?;
+            typed = self.follow(&change).then_some(change);
+        }
         loop {
             if !self.write().await? || self.left == Some(0) {
                 return Ok(());
@@ -141,20 +153,32 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 }
                 change = typed_rx.recv(), if input_open && typed.is_none() => {
                     input_open = change.is_some();
-                    if let Some(change) = &change {
-                        self.remember(change);
+                    typed = change.filter(|change| self.follow(change));
+                    if !input_open && self.set.is_empty() {
+                        return Err(SettingsError::NoSymbols.into());
                     }
-                    typed = change;
                 }
             }
         }
     }
 
-    fn remember(&mut self, change: &Change) {
+    /// Whether the change is one.
+    fn follow(&mut self, change: &Change) -> bool {
         match change {
-            Change::Add(symbol) => self.set.insert(symbol.clone()),
-            Change::Drop(symbol) => self.set.remove(symbol),
-        };
+            Change::Add(symbol) => {
+                self.set.insert(symbol.clone());
+                true
+            }
+            Change::Drop(symbol) => {
+                let was_there = self.set.remove(symbol);
+                if !was_there {
+                    say(format_args!(
+                        "not dropped: {symbol} is none of the symbols asked for"
+                    ));
+                }
+                was_there
+            }
+        }
     }
 
     fn take(&mut self, event: FeedEvent) -> Result<(), Failure> {
@@ -189,7 +213,16 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 }
                 self.lost = Some(why);
             }
-            FeedEvent::Refused { symbol, why } => {
+            FeedEvent::Refused {
+                symbol,
+                why,
+                stays: true,
+            } => {
+                say(format_args!(
+                    "{symbol} is refused: {why}; the next connection is asked for it again"
+                ));
+            }
+            FeedEvent::Refused { symbol, why, .. } => {
                 say(format_args!("{symbol} is refused: {why}"));
                 self.set.remove(&symbol);
                 if self.set.is_empty() {
@@ -240,7 +273,8 @@ mod tests {
     fn lines(feed: Feed, limit: Limit) -> Lines {
         Lines {
             feed,
-            symbols: Vec::new(),
+            symbols: vec!["AAPL".parse().expect("a symbol")],
+            input_is_terminal: false,
             server: "quotes.lan".parse().expect("an address"),
             style: Style::Csv,
             alerts: Alerts::default(),
@@ -280,6 +314,26 @@ mod tests {
         assert!(matches!(shown, Err(Failure::PingsUnwanted)), "{shown:?}");
         assert!(output.starts_with(b"ticker_symbol,"));
         assert_eq!(output.split(|byte| *byte == b'\n').count(), 3);
+    }
+
+    #[tokio::test]
+    async fn without_symbols_it_ends_with_its_input_whatever_the_server_says() {
+        for (symbols, input) in [("", ""), ("", "-F $$$\n# F"), ("", "F\n-F"), ("F", "-f")] {
+            let (events_tx, events) = mpsc::channel(1);
+            let (changes, mut changes_rx) = mpsc::channel(4);
+            let taken = tokio::spawn(async move { while changes_rx.recv().await.is_some() {} });
+            if symbols.is_empty() && !input.starts_with('F') {
+                assert!(events_tx.try_send(Err(Failure::PingsUnwanted)).is_ok());
+            }
+            let lines = Lines {
+                symbols: symbols.parse().into_iter().collect(),
+                ..lines(Feed { events, changes }, Limit::default())
+            };
+            let shown = lines.run(input.as_bytes(), Vec::new()).await;
+            let no_symbols = matches!(shown, Err(Failure::Usage(SettingsError::NoSymbols)));
+            assert!(no_symbols, "{symbols} {input}: {shown:?}");
+            taken.await.expect("no panic");
+        }
     }
 
     #[tokio::test]

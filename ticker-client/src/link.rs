@@ -138,6 +138,7 @@ impl Link {
                 let refused = blamed.into_iter().map(|symbol| FeedEvent::Refused {
                     symbol,
                     why: why.clone(),
+                    stays: false,
                 });
                 self.events.extend(refused);
                 "the server ended the stream over a symbol that it refused".to_owned()

@@ -58,10 +58,11 @@ pub enum SettingsError {
     /// The configuration file is none.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Nobody named a symbol, and there is no terminal on which one could be added.
+    /// Nobody named a symbol, and there is nothing more to read one from.
     #[error(
-        "no symbol to show; name some as arguments (ticker-client AAPL TSLA), in \
-         TICKER_CLIENT_SYMBOLS, or as symbols = [\"AAPL\", \"TSLA\"] in the configuration file"
+        "no symbol to show; name some as arguments (ticker-client AAPL TSLA), on the standard \
+         input, in TICKER_CLIENT_SYMBOLS, or as symbols = [\"AAPL\", \"TSLA\"] in the \
+         configuration file"
     )]
     NoSymbols,
     /// The full-screen view was asked for where there is no screen.
@@ -121,7 +122,7 @@ impl Settings {
     /// [`SettingsError`], for the person who said something wrong.
     pub fn load(args: &Args, terminals: Terminals) -> Result<Self, SettingsError> {
         let flags = Layer::of_args(args)?;
-        let environment = Layer::of_environment(|name| env::var_os(name))?;
+        let environment = Layer::of_environment(|name| env::var_os(name), &flags)?;
         let named = args.config.clone().or_else(|| {
             let path = env::var_os("TICKER_CLIENT_CONFIG").filter(|path| !path.is_empty())?;
             Some(path.into())
@@ -139,7 +140,7 @@ impl Settings {
             None if terminals.screen() && !terminals.dumb => default(Mode::Tui),
             None => default(Mode::Plain),
         };
-        let settings = Self {
+        Ok(Self {
             server: layer.server.unwrap_or_else(|| {
                 default(DEFAULT_SERVER.parse().expect("the default is an address"))
             }),
@@ -147,11 +148,7 @@ impl Settings {
             mode,
             alerts: layer.alerts.unwrap_or_else(|| default(Vec::new())),
             sort: layer.sort.unwrap_or_else(|| default(Sort::default())),
-        };
-        if settings.subscriptions().is_empty() && !terminals.input {
-            return Err(SettingsError::NoSymbols);
-        }
-        Ok(settings)
+        })
     }
 
     /// What to subscribe to at the start: the symbols, then those that only an alert names.
@@ -223,11 +220,15 @@ impl Layer {
         })
     }
 
-    /// A variable that is empty says nothing.
-    fn of_environment(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
-        let text = |name: &'static str| {
+    /// A variable that is empty says nothing; one that `flags` go before is not even read.
+    fn of_environment(
+        get: impl Fn(&str) -> Option<OsString>,
+        flags: &Self,
+    ) -> Result<Self, SettingsError> {
+        let text = |name: &'static str, is_decided: bool| {
             let origin = Origin::Environment(name);
-            match get(name).filter(|value| !value.is_empty()) {
+            let value = if is_decided { None } else { get(name) };
+            match value.filter(|value| !value.is_empty()) {
                 None => Ok((origin, None)),
                 Some(value) => match value.into_string() {
                     Ok(text) => Ok((origin, Some(text))),
@@ -239,18 +240,18 @@ impl Layer {
             }
         };
         let (server, mode, sort) = (
-            text("TICKER_CLIENT_SERVER")?,
-            text("TICKER_CLIENT_MODE")?,
-            text("TICKER_CLIENT_SORT")?,
+            text("TICKER_CLIENT_SERVER", flags.server.is_some())?,
+            text("TICKER_CLIENT_MODE", flags.mode.is_some())?,
+            text("TICKER_CLIENT_SORT", flags.sort.is_some())?,
         );
         Ok(Self {
             server: parsed(server.0, server.1.as_deref())?,
-            symbols: match text("TICKER_CLIENT_SYMBOLS")? {
+            symbols: match text("TICKER_CLIENT_SYMBOLS", flags.symbols.is_some())? {
                 (_, None) => None,
                 (origin, Some(text)) => Some(symbols(origin, &[text])?),
             },
             mode: parsed(mode.0, mode.1.as_deref())?,
-            alerts: match text("TICKER_CLIENT_ALERTS")? {
+            alerts: match text("TICKER_CLIENT_ALERTS", flags.alerts.is_some())? {
                 (_, None) => None,
                 (origin, Some(text)) => Some(all_parsed(origin, text.split(','))?),
             },

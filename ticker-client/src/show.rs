@@ -4,7 +4,10 @@
 use proto::{fin::StockUpdate, text::one_line};
 use serde::Serialize;
 
-use crate::alert::Alarm;
+use crate::{
+    alert::Alarm,
+    format::{self, Direction, grouped, price},
+};
 
 const GREEN: &str = "\u{1b}[32m";
 const RED: &str = "\u{1b}[31m";
@@ -40,36 +43,41 @@ impl Style {
     }
 }
 
+/// The widths of the columns of prices, of changes in dollars and in percent.
+const PRICE_WIDTH: usize = 10;
+const CHANGE_WIDTH: usize = 9;
+const PERCENT_WIDTH: usize = 9;
+
 fn columns(update: &StockUpdate, colour: bool) -> String {
-    // Judged by what is printed: a change that rounds to nothing is none.
-    let cents = (update.price_change * 100.0).round();
-    let (arrow, code) = match cents {
-        cents if cents > 0.0 => ('▲', GREEN),
-        cents if cents < 0.0 => ('▼', RED),
-        _ => ('=', ""),
-    };
+    let direction = Direction::of(update.price_change, update.current_price);
     let change = format!(
-        "{arrow} {:>+9.2} {:>+8.2}%",
-        update.price_change, update.change_percent
+        "{} {:>CHANGE_WIDTH$} {:>PERCENT_WIDTH$}",
+        direction.mark(),
+        format::change(update.price_change, update.current_price, CHANGE_WIDTH),
+        format::percent(update.change_percent, PERCENT_WIDTH),
     );
-    let change = match code {
-        "" => change,
-        _ if !colour => change,
-        code => format!("{code}{change}{RESET}"),
+    let change = match direction {
+        Direction::Up if colour => format!("{GREEN}{change}{RESET}"),
+        Direction::Down if colour => format!("{RED}{change}{RESET}"),
+        _ => change,
     };
+    let volume = grouped(update.volume.unsigned_abs().into());
     let mut line = format!(
-        "{}  {:<12} {:>10}  {change}  {:>9} shares",
+        "{}  {:<12} {:>PRICE_WIDTH$}  {change}  {:>9} shares",
         time_of_day(update.timestamp),
         one_line(&update.ticker_symbol),
-        price(update.current_price),
-        grouped(update.volume),
+        price(update.current_price, PRICE_WIDTH),
+        match update.volume {
+            ..0 => format!("-{volume}"),
+            _ => volume,
+        },
     );
     if knows_the_book(update) {
         let [bid, ask] = [update.bid_price, update.ask_price].map(|side| match side {
             0.0 => "none".to_owned(),
-            side => price(side),
+            side => price(side, PRICE_WIDTH),
         });
-        line += &format!("  bid {bid:>10}  ask {ask:>10}");
+        line += &format!("  bid {bid:>PRICE_WIDTH$}  ask {ask:>PRICE_WIDTH$}");
     }
     line
 }
@@ -77,28 +85,6 @@ fn columns(update: &StockUpdate, colour: bool) -> String {
 /// Whether the fields after the original contract's mean anything.
 fn knows_the_book(update: &StockUpdate) -> bool {
     update.sequence > 0
-}
-
-/// Dollars, to the cent, and below one dollar to the hundredth of a cent.
-fn price(dollars: f64) -> String {
-    if dollars.abs() < 1.0 && dollars != 0.0 {
-        format!("{dollars:.4}")
-    } else {
-        format!("{dollars:.2}")
-    }
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(number: i32) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "-" } else { "" });
-    for (place, digit) in digits.char_indices() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Seconds since 1970 as a UTC time of day.
@@ -245,6 +231,17 @@ mod tests {
         let expected = width(update("F", 1.0, -0.5));
         assert_eq!(expected, width(update("ABCDEFGHIJKL", 123_456.78, 1_234.5)));
         assert_eq!(expected, width(update("BRK.B", 490.0, 0.0)));
+    }
+
+    #[test]
+    fn below_a_dollar_a_move_of_less_than_a_cent_is_one() {
+        let cheap = PLAIN.line(&update("PENNY", 0.1234, 0.0012), &[]);
+        assert!(cheap.contains("  0.1234  ▲   +0.0012    +0.98%"), "{cheap}");
+        let fell = PLAIN.line(&update("PENNY", 0.1234, -0.0012), &[]);
+        assert!(fell.contains("▼   -0.0012"), "{fell}");
+        let width = |line: &str| line.chars().count();
+        let dear = PLAIN.line(&update("AAPL", 225.54, 2.05), &[]);
+        assert_eq!(width(&cheap), width(&dear));
     }
 
     #[test]

@@ -35,6 +35,11 @@ struct Subscription {
     /// Added while it ran, and not seen since. A server of the original contract that does not take
     /// it on ends the whole stream, and may mean only this one.
     on_trial: bool,
+    /// There was a quote of it, from this server or one before: what refuses it now may be another
+    /// server, for a while.
+    seen: bool,
+    /// This connection's server does not have it.
+    refused: bool,
 }
 
 impl Subscriptions {
@@ -58,7 +63,13 @@ impl Subscriptions {
         }
         let place = self.next_place;
         self.next_place += 1;
-        self.set.insert(symbol, Subscription { place, on_trial });
+        let subscription = Subscription {
+            place,
+            on_trial,
+            seen: false,
+            refused: false,
+        };
+        self.set.insert(symbol, subscription);
         true
     }
 
@@ -67,6 +78,9 @@ impl Subscriptions {
     pub(crate) fn requests_of_a_new_connection(&mut self) -> Vec<TickerRequest> {
         self.answers = false;
         self.dropped_unsaid.clear();
+        for subscription in self.set.values_mut() {
+            subscription.refused = false;
+        }
         let mut ordered: Vec<_> = self.set.iter().collect();
         ordered.sort_by_key(|(_, subscription)| subscription.place);
         ordered
@@ -80,10 +94,17 @@ impl Subscriptions {
         match change {
             Change::Add(symbol) => {
                 let request = request(&symbol, TickerAction::Subscribe);
-                self.insert(symbol, true).then_some(request)
+                if let Some(there) = self.set.get_mut(&symbol) {
+                    // One that was refused can be asked for by hand.
+                    return mem::take(&mut there.refused).then_some(request);
+                }
+                self.insert(symbol, true);
+                Some(request)
             }
             Change::Drop(symbol) => {
-                self.set.remove(&symbol)?;
+                if self.set.remove(&symbol)?.refused {
+                    return None;
+                }
                 if self.answers {
                     return Some(request(&symbol, TickerAction::Unsubscribe));
                 }
@@ -93,7 +114,8 @@ impl Subscriptions {
         }
     }
 
-    /// The server has said what came of requests: what it refused is out of the set, and told.
+    /// The server has said what came of requests. What it refused is told; it is out of the set,
+    /// unless there were quotes of it before.
     /// Returns also what it can be asked for, now that it is known to understand.
     pub(crate) fn answered(&mut self, answer: Answer) -> (Vec<FeedEvent>, Vec<TickerRequest>) {
         self.answers = true;
@@ -103,11 +125,20 @@ impl Subscriptions {
             let Ok(symbol) = refusal.ticker_symbol.parse() else {
                 continue;
             };
-            if self.set.remove(&symbol).is_some() {
-                let why: String = refusal.reason.chars().take(MAX_REASON_CHARS).collect();
-                let why = one_line(&why);
-                refused.push(FeedEvent::Refused { symbol, why });
+            let stays = match self.set.get_mut(&symbol) {
+                None => continue,
+                Some(subscription) if subscription.refused => continue,
+                Some(subscription) => {
+                    subscription.refused = true;
+                    subscription.seen
+                }
+            };
+            if !stays {
+                self.set.remove(&symbol);
             }
+            let why: String = refusal.reason.chars().take(MAX_REASON_CHARS).collect();
+            let why = one_line(&why);
+            refused.push(FeedEvent::Refused { symbol, why, stays });
         }
         let requests = mem::take(&mut self.dropped_unsaid)
             .iter()
@@ -126,6 +157,8 @@ impl Subscriptions {
             return false;
         };
         subscription.on_trial = false;
+        subscription.seen = true;
+        subscription.refused = false;
         if update.ticker_symbol != symbol.as_str() {
             update.ticker_symbol = symbol.to_string();
         }
@@ -265,10 +298,46 @@ mod tests {
         let expected = FeedEvent::Refused {
             symbol: symbol("BAD"),
             why: format!("unknown\\n{}", "x".repeat(MAX_REASON_CHARS - 8)),
+            stays: false,
         };
         assert_eq!(events, [expected]);
         let requests = subscriptions.requests_of_a_new_connection();
         assert_eq!(said(requests), ["+AAPL"]);
+    }
+
+    #[test]
+    fn a_refused_symbol_that_was_seen_stays_and_can_be_asked_for_or_dropped() {
+        let mut subscriptions = subscriptions(&["AAPL", "F"]);
+        assert!(accepts(&mut subscriptions, "AAPL") && accepts(&mut subscriptions, "F"));
+        let refused = |subscriptions: &mut Subscriptions| {
+            let refusals = ["AAPL", "F", "F"].map(|symbol| Refusal {
+                ticker_symbol: symbol.to_owned(),
+                reason: String::new(),
+            });
+            let answer = Answer {
+                refusals: refusals.to_vec(),
+                ..Answer::default()
+            };
+            subscriptions.answered(answer).0
+        };
+        let events = refused(&mut subscriptions);
+        let stays = |event: &FeedEvent| matches!(event, FeedEvent::Refused { stays: true, .. });
+        assert!(events.len() == 2 && events.iter().all(stays), "{events:?}");
+        assert_eq!(said(subscriptions.change(add("AAPL"))), ["+AAPL"]);
+        assert_eq!(said(subscriptions.change(add("AAPL"))), [""; 0]);
+        assert_eq!(refused(&mut subscriptions).len(), 1, "AAPL, again");
+        assert_eq!(
+            said(subscriptions.change(remove("F"))),
+            [""; 0],
+            "it has none"
+        );
+        let requests = subscriptions.requests_of_a_new_connection();
+        assert_eq!(said(requests), ["+AAPL"]);
+        assert_eq!(
+            said(subscriptions.change(add("AAPL"))),
+            [""; 0],
+            "asked already"
+        );
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! keys. What is shown is decided by [`Watchlist`], which knows no terminal.
 
 mod draw;
-mod format;
 mod keys;
 mod prompt;
 mod screen;

@@ -1,6 +1,8 @@
 //! Symbols as people type them: several on a line, with commas or blanks, in any case; while it
 //! runs, with `+` or nothing before one that is added, and `-` before one that is dropped.
 //!
+//! A line of the standard input that begins with `#` says nothing.
+//!
 //! A mistake on the command line ends the program before it connects; one on the standard input is
 //! said and forgotten, because quotes that run must not stop for a typo.
 
@@ -41,12 +43,20 @@ where
     I: AsyncBufRead + Unpin,
 {
     let mut line = Vec::new();
+    let mut is_comment = false;
     loop {
+        let is_new_line = line.last().is_none_or(|&byte| byte == b'\n');
         line.clear();
         let mut piece = (&mut input).take(MAX_LINE_BYTES);
         // An input that cannot be read has no more symbols than one that has ended.
         if piece.read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
             return;
+        }
+        if is_new_line {
+            is_comment = line.trim_ascii_start().starts_with(b"#");
+        }
+        if is_comment {
+            continue;
         }
         for word in words(&String::from_utf8_lossy(&line)) {
             match change(word) {
@@ -126,6 +136,14 @@ mod tests {
         let mut text = vec![b' '; 3 * MAX_LINE_BYTES as usize];
         text.extend_from_slice(b" AAPL");
         assert_eq!(typed(&text).await, ["+AAPL"]);
+    }
+
+    #[tokio::test]
+    async fn a_comment_is_no_symbol_however_long() {
+        assert_eq!(typed(b"# comment\nF\n #AAPL\n\nT").await, ["+F", "+T"]);
+        let mut text = b"# ".repeat(MAX_LINE_BYTES as usize);
+        text.extend_from_slice(b" AAPL\nTSLA\n");
+        assert_eq!(typed(&text).await, ["+TSLA"]);
     }
 
     #[tokio::test]

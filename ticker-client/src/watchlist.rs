@@ -3,11 +3,12 @@
 //!
 //! Pure: events and wishes go in, with the time; what has to be asked of the server comes out.
 
+mod notices;
 mod row;
 mod rows;
 mod sort;
 
-use std::{collections::HashMap, ops::Range, time::Duration};
+use std::{collections::HashMap, iter, ops::Range, time::Duration};
 
 use proto::{Symbol, fin::StockUpdate, text::one_line};
 
@@ -15,13 +16,11 @@ pub use row::{HISTORY_POINTS, Moment, Quote, Row};
 pub use sort::{BadSort, Sort, SortBy};
 
 use crate::feed::{Change, FeedEvent};
+use notices::{Notice, Notices};
 use rows::Rows;
 
 /// How long a row stays highlighted after its alert.
 const HIGHLIGHT: Duration = Duration::from_secs(10);
-
-/// How long something said stays on the screen.
-const NOTICE: Duration = Duration::from_secs(10);
 
 /// The most of somebody else's words that is kept, in characters.
 const MAX_WORDS: usize = 300;
@@ -65,13 +64,6 @@ struct Frozen {
     updates: u64,
 }
 
-/// Something to be said for a while.
-#[derive(Debug)]
-struct Notice {
-    text: String,
-    until: Duration,
-}
-
 /// All that the screen shows. See the module.
 #[derive(Debug)]
 pub struct Watchlist {
@@ -90,7 +82,7 @@ pub struct Watchlist {
     /// Until when a symbol is highlighted.
     alarms: HashMap<Symbol, Duration>,
     bell: bool,
-    notice: Option<Notice>,
+    notices: Notices,
 }
 
 impl Watchlist {
@@ -112,7 +104,7 @@ impl Watchlist {
             updates: 0,
             alarms: HashMap::new(),
             bell: false,
-            notice: None,
+            notices: Notices::default(),
         }
     }
 
@@ -121,22 +113,25 @@ impl Watchlist {
         match event {
             FeedEvent::Connected => {
                 if let Link::Lost { .. } = self.link {
-                    self.say("connected again".to_owned(), now);
+                    self.news("connected again".to_owned(), now);
                 }
                 self.link = Link::Connected;
             }
             FeedEvent::Update(update) => self.update(*update, now),
-            FeedEvent::Refused { symbol, why } => {
-                self.remove(&symbol);
+            FeedEvent::Refused { symbol, why, stays } => {
+                match stays {
+                    true => self.out_of_date(|rows| rows.row_mut(symbol.as_str())),
+                    false => self.remove(&symbol),
+                }
                 let why = words(&why);
-                self.say(format!("{symbol} was refused: {why}"), now);
+                self.say(Notice::Refused { symbol, why }, now);
             }
             FeedEvent::Lost { why, retry_in } => {
                 let why = words(&why);
                 let since = match self.link {
                     Link::Lost { since, .. } => since,
                     Link::Connecting | Link::Connected => {
-                        self.say(format!("connection lost: {why}"), now);
+                        self.news(format!("connection lost: {why}"), now);
                         now.since_start
                     }
                 };
@@ -145,11 +140,19 @@ impl Watchlist {
                     why,
                     retry_at: now.since_start.saturating_add(retry_in),
                 };
-                self.live.out_of_date();
-                if let Some(frozen) = &mut self.frozen {
-                    frozen.rows.out_of_date();
-                }
+                self.out_of_date(Rows::all_mut);
             }
+        }
+    }
+
+    /// Marks rows as old, in the picture that stands still too.
+    fn out_of_date<'a, I>(&'a mut self, which: impl Fn(&'a mut Rows) -> I)
+    where
+        I: IntoIterator<Item = &'a mut Row>,
+    {
+        let frozen = self.frozen.as_mut().map(|frozen| &mut frozen.rows);
+        for rows in iter::once(&mut self.live).chain(frozen) {
+            which(rows).into_iter().for_each(Row::out_of_date);
         }
     }
 
@@ -174,17 +177,18 @@ impl Watchlist {
         }
         self.order_is_old = true;
         self.selected = Some(symbol.clone());
+        self.notices.selected();
         if is_new {
             return Some(Change::Add(symbol));
         }
-        self.say(format!("{symbol} is on the list already"), now);
+        self.news(format!("{symbol} is on the list already"), now);
         None
     }
 
     /// Takes the selected symbol off the list; the next one is then selected.
     pub fn drop_selected(&mut self, now: Moment) -> Option<Change> {
         let Some(symbol) = self.selected.clone() else {
-            self.say("select a row first, with the arrow keys".to_owned(), now);
+            self.say(Notice::SelectFirst, now);
             return None;
         };
         self.remove(&symbol);
@@ -221,6 +225,7 @@ impl Watchlist {
             (Move::Down(rows), Some(at)) => at.saturating_add(rows).min(last),
         };
         self.selected = self.symbol_at(place);
+        self.notices.selected();
     }
 
     /// Selects nothing, and goes back to the top.
@@ -254,7 +259,7 @@ impl Watchlist {
         let until = now.since_start + HIGHLIGHT;
         self.alarms.insert(symbol.clone(), until);
         self.bell = true;
-        self.say(words(text), now);
+        self.say(Notice::Alert(words(text)), now);
     }
 
     /// Whether the bell is due; it is rung once.
@@ -262,15 +267,22 @@ impl Watchlist {
         std::mem::take(&mut self.bell)
     }
 
-    fn say(&mut self, text: String, now: Moment) {
-        let until = now.since_start + NOTICE;
-        self.notice = Some(Notice { text, until });
+    fn say(&mut self, notice: Notice, now: Moment) {
+        self.notices.say(notice, now.since_start);
+    }
+
+    fn news(&mut self, text: String, now: Moment) {
+        self.say(Notice::News(text), now);
+    }
+
+    /// A key was pressed, whatever it does.
+    pub fn key_pressed(&mut self, now: Moment) {
+        self.notices.key_pressed(now.since_start);
     }
 
     /// What has to be said now: a line, and nothing in it that a terminal obeys.
-    pub fn notice(&self, now: Moment) -> Option<&str> {
-        let notice = self.notice.as_ref()?;
-        (now.since_start < notice.until).then_some(&notice.text)
+    pub fn notice(&self, now: Moment) -> Option<String> {
+        self.notices.text(now.since_start)
     }
 
     /// Whether the symbol's alert has just fired.

@@ -327,6 +327,7 @@ async fn a_refused_symbol_is_told_and_not_asked_for_again() {
     let refused = FeedEvent::Refused {
         symbol: symbol("NONE"),
         why: "not traded here".to_owned(),
+        stays: false,
     };
     assert_eq!(rig.event().await, refused);
     peer.end(Status::unavailable("")).await;
@@ -334,6 +335,27 @@ async fn a_refused_symbol_is_told_and_not_asked_for_again() {
     let mut peer = rig.connected().await;
     rig.add("LAST").await;
     assert_eq!(peer.requests(2).await, ["+AAPL", "+LAST"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_symbol_that_had_quotes_is_asked_for_again_by_the_next_connection() {
+    let mut rig = Rig::start(&["AAPL", "TSLA"]);
+    let peer = rig.connected().await;
+    peer.quote("TSLA", 1.0).await;
+    rig.price().await;
+    peer.answer(&["TSLA"]).await;
+    match rig.event().await {
+        FeedEvent::Refused { symbol, stays, .. } => {
+            assert_eq!((symbol.as_str(), stays), ("TSLA", true));
+        }
+        event => panic!("not refused, but {event:?}"),
+    }
+    peer.end(Status::unavailable("")).await;
+    rig.lost().await;
+    let mut peer = rig.connected().await;
+    assert_eq!(peer.requests(2).await, ["+AAPL", "+TSLA"]);
+    peer.quote("TSLA", 2.0).await;
+    assert_eq!(rig.price().await, ("TSLA".to_owned(), 2.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,6 +369,7 @@ async fn an_original_servers_status_costs_only_the_symbol_that_was_added() {
     let refused = FeedEvent::Refused {
         symbol: symbol("NONE"),
         why: "NONE is not traded".to_owned(),
+        stays: false,
     };
     assert_eq!(rig.event().await, refused);
     rig.lost().await;

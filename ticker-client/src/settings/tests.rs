@@ -30,12 +30,10 @@ fn merged(
         let found = variables.iter().find(|(key, _)| *key == name);
         found.map(|(_, value)| OsString::from(value))
     };
+    let flags = Layer::of_args(&args)?;
+    let environment = Layer::of_environment(value, &flags)?;
     Settings::merge(
-        [
-            Layer::of_args(&args)?,
-            Layer::of_environment(value)?,
-            file::parse(Path::new(FILE), file)?,
-        ],
+        [flags, environment, file::parse(Path::new(FILE), file)?],
         terminals,
     )
 }
@@ -178,14 +176,18 @@ fn the_screen_is_for_terminals() {
 }
 
 #[test]
-fn without_a_symbol_somebody_must_be_able_to_add_one() {
-    assert!(matches!(
-        merged(&[], &[], "", PIPES),
-        Err(SettingsError::NoSymbols)
-    ));
-    assert!(merged(&[], &[], "", SCREEN).is_ok());
-    let said = error(&[], &[], "symbols = []");
-    for way in ["arguments", "TICKER_CLIENT_SYMBOLS", "configuration file"] {
+fn symbols_need_not_be_named_at_first() {
+    for terminals in [PIPES, SCREEN] {
+        let settings = merged(&[], &[], "symbols = []", terminals).expect("settings");
+        assert!(settings.subscriptions().is_empty());
+    }
+    let said = SettingsError::NoSymbols.to_string();
+    for way in [
+        "arguments",
+        "standard input",
+        "TICKER_CLIENT_SYMBOLS",
+        "configuration file",
+    ] {
         assert!(said.contains(way), "{said}");
     }
 }
@@ -240,6 +242,17 @@ fn whoever_said_something_wrong_is_named() {
 }
 
 #[test]
+fn a_variable_that_an_argument_goes_before_is_not_even_read() {
+    let wrong = VARIABLES.map(|(name, _)| (name, "$$$"));
+    let settings = merged(&FLAGS, &wrong, "", PIPES).expect("settings");
+    assert_eq!(settings.mode.origin, Origin::CommandLine("--mode"));
+    let settings = merged(&["--json"], &[("TICKER_CLIENT_MODE", "foo")], "", PIPES);
+    assert_eq!(settings.expect("settings").mode.value, Mode::Json);
+    // A file's mistakes are its own: it is read as a whole.
+    assert!(merged(&FLAGS, &[], "mode = \"foo\"", PIPES).is_err());
+}
+
+#[test]
 fn a_mistake_in_the_file_is_named_with_its_line_and_what_may_stand_there() {
     for (file, line, words) in [
         ("\n\ncolour = true\n", 3, "unknown field `colour`"),
@@ -285,6 +298,6 @@ fn a_variable_that_is_no_text_is_named() {
     use std::os::unix::ffi::OsStringExt;
 
     let value = |name: &str| (name == "TICKER_CLIENT_SORT").then(|| OsString::from_vec(vec![0xff]));
-    let not_text = Layer::of_environment(value).expect_err("not text");
+    let not_text = Layer::of_environment(value, &Layer::default()).expect_err("not text");
     assert!(not_text.to_string().starts_with("TICKER_CLIENT_SORT: "));
 }

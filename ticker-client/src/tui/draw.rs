@@ -14,14 +14,16 @@ use ratatui::{
 };
 
 use super::{
-    format::{age, grouped},
     keys,
     prompt::Prompt,
     screen::{Open, Screen},
     table,
     theme::Theme,
 };
-use crate::watchlist::{Link, Moment, Watchlist};
+use crate::{
+    format::{age, grouped},
+    watchlist::{Link, Moment, Watchlist},
+};
 
 /// The most lines that an error under the prompt takes.
 const MAX_ERROR_LINES: u16 = 4;
@@ -230,7 +232,7 @@ fn draw_footer(
     };
     if let Some(notice) = list.notice(now) {
         let width = if place.is_empty() { area } else { left }.width;
-        let notice = cut(notice, width.into());
+        let notice = cut(&notice, width.into());
         Line::styled(notice, Theme::notice()).render(area, buffer);
     } else {
         let key = |rank: u8, key: &str, does: &str| {

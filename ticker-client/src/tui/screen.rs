@@ -68,6 +68,9 @@ impl Screen {
     }
 
     pub(super) fn key(&mut self, key: &KeyEvent, now: Moment) -> Wish {
+        if keys::is_pressed(key) {
+            self.list.key_pressed(now);
+        }
         if let Some(action) = keys::anywhere(key) {
             return self.act(action, now);
         }

@@ -10,12 +10,10 @@ use ratatui::{
     style::{Modifier, Style},
 };
 
-use super::{
-    format::{self, Direction},
-    theme::Theme,
-};
+use super::theme::Theme;
 use crate::{
     alert::Alerts,
+    format::{self, Direction},
     watchlist::{HISTORY_POINTS, Moment, Quote, Row, Sort, SortBy, Watchlist},
 };
 

@@ -50,9 +50,7 @@ impl Rows {
         self.rows.get_mut(place)
     }
 
-    pub(super) fn out_of_date(&mut self) {
-        for row in &mut self.rows {
-            row.out_of_date();
-        }
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Row> {
+        self.rows.iter_mut()
     }
 }

@@ -148,6 +148,7 @@ fn what_is_refused_is_gone_and_said_in_clean_words() {
     let refused = FeedEvent::Refused {
         symbol: symbol("A"),
         why,
+        stays: false,
     };
     list.take(refused, at(1));
     assert_eq!(shown(&mut list), "B");
@@ -155,6 +156,27 @@ fn what_is_refused_is_gone_and_said_in_clean_words() {
     assert!(notice.starts_with("A was refused: no"), "{notice}");
     assert!(notice.len() < 500 && !notice.contains('\u{1b}'), "{notice}");
     assert_eq!(list.notice(at(12)), None, "not for ever");
+}
+
+#[test]
+fn what_is_refused_and_stays_is_old_until_its_next_quote() {
+    let mut list = list(&["A", "B"]);
+    list.take(quote("A", 1.0), at(0));
+    list.take(quote("B", 1.0), at(0));
+    list.toggle_freeze(at(0));
+    let refused = FeedEvent::Refused {
+        symbol: symbol("A"),
+        why: "no".to_owned(),
+        stays: true,
+    };
+    list.take(refused, at(1));
+    assert_eq!(list.notice(at(1)).as_deref(), Some("A was refused: no"));
+    assert_eq!(current(&mut list), [false, true]);
+    list.toggle_freeze(at(2));
+    assert_eq!(shown(&mut list), "A B");
+    assert_eq!(current(&mut list), [false, true]);
+    list.take(quote("A", 2.0), at(3));
+    assert_eq!(current(&mut list), [true, true]);
 }
 
 #[test]
@@ -188,7 +210,10 @@ fn a_loss_is_one_loss_however_often_it_is_tried_again() {
     list.take(quote("A", 1.0), at(0));
     list.take(quote("B", 1.0), at(0));
     list.take(lost("gone"), at(10));
-    assert_eq!(list.notice(at(10)), Some("connection lost: gone"));
+    assert_eq!(
+        list.notice(at(10)).as_deref(),
+        Some("connection lost: gone")
+    );
     list.take(lost("refused\n"), at(14));
     let expected = Link::Lost {
         since: Duration::from_secs(10),
@@ -219,7 +244,7 @@ fn an_alarm_rings_once_and_marks_its_row_for_a_while() {
     assert!(!list.take_bell());
     assert!(list.is_alarmed(&symbol("B"), at(2)));
     assert!(!list.is_alarmed(&symbol("A"), at(2)));
-    assert_eq!(list.notice(at(2)), Some("B is above 250\\u{7}"));
+    assert_eq!(list.notice(at(2)).as_deref(), Some("B is above 250\\u{7}"));
     assert!(!list.is_alarmed(&symbol("B"), at(20)));
 }
 

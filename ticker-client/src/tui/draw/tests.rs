@@ -311,6 +311,7 @@ fn a_servers_words_cannot_play_with_the_terminal() {
     let refused = FeedEvent::Refused {
         symbol: symbol("OLD"),
         why: hostile.clone(),
+        stays: false,
     };
     screen.take(refused, at(2_000));
     let lost = FeedEvent::Lost {

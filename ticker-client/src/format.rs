@@ -9,23 +9,23 @@ const NO_NUMBER: &str = "?";
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// A price in dollars: two decimals, below a dollar four.
-pub(super) fn price(dollars: f64, width: usize) -> String {
+pub(crate) fn price(dollars: f64, width: usize) -> String {
     number(dollars, decimals_at(dollars), false, width)
 }
 
 /// A change in dollars, with its sign; as many decimals as the price has.
-pub(super) fn change(dollars: f64, price: f64, width: usize) -> String {
+pub(crate) fn change(dollars: f64, price: f64, width: usize) -> String {
     number(dollars, decimals_at(price), true, width)
 }
 
 /// A change in percent, with its sign.
-pub(super) fn percent(percent: f64, width: usize) -> String {
+pub(crate) fn percent(percent: f64, width: usize) -> String {
     number(percent, 2, true, width.saturating_sub(1)) + "%"
 }
 
 /// Which way the price went, judged by what is shown: a change that rounds to nothing is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Up,
     Down,
     Level,
@@ -33,7 +33,7 @@ pub(super) enum Direction {
 
 impl Direction {
     /// Of a change in dollars, shown beside this price.
-    pub(super) fn of(change: f64, price: f64) -> Self {
+    pub(crate) fn of(change: f64, price: f64) -> Self {
         let shown = rounded(change, decimals_at(price));
         match shown {
             _ if shown > 0.0 => Self::Up,
@@ -43,7 +43,7 @@ impl Direction {
     }
 
     /// The mark that says it without colour.
-    pub(super) fn mark(self) -> char {
+    pub(crate) fn mark(self) -> char {
         match self {
             Self::Up => '▲',
             Self::Down => '▼',
@@ -87,7 +87,7 @@ fn number(value: f64, decimals: usize, signed: bool, width: usize) -> String {
 }
 
 /// A count in at most six characters.
-pub(super) fn count(count: u64) -> String {
+pub(crate) fn count(count: u64) -> String {
     if count < 100_000 {
         return grouped(count);
     }
@@ -108,7 +108,7 @@ pub(super) fn count(count: u64) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.char_indices() {
@@ -121,7 +121,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// An age in at most four characters: `0.4s`, `12s`, `3m`, `5h`, `9d`.
-pub(super) fn age(age: Duration) -> String {
+pub(crate) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
         // Cut, not rounded: nothing is older than it is.
@@ -135,7 +135,7 @@ pub(super) fn age(age: Duration) -> String {
 }
 
 /// The newest `width` prices as a line of bars, oldest first, between their lowest and highest.
-pub(super) fn trend(
+pub(crate) fn trend(
     prices: impl DoubleEndedIterator<Item = f64> + ExactSizeIterator,
     width: usize,
 ) -> String {
