@@ -154,6 +154,23 @@ fn symbols_are_added_and_dropped_by_keys() {
 }
 
 #[test]
+fn a_refusal_makes_quotes_old_and_takes_no_symbol_away_that_had_some() {
+    let (_server, stream, mut terminal) = client(&["AAPL", "F"]);
+    terminal.wait_for_text("2 updates", LIMIT);
+    stream.answer(&["AAPL", "F"], "not traded here");
+    terminal.wait_for_text("AAPL, F were refused: not traded here", LIMIT);
+    terminal.wait_for("old prices", LIMIT, |screen| {
+        is_dim(screen, "AAPL") && is_dim(screen, "F  ") && text(screen).contains("225.54")
+    });
+    stream.send(quote("F", 12.0, 11.2));
+    terminal.wait_for("a new one", LIMIT, |screen| {
+        text(screen).contains("12.00") && !is_dim(screen, "F  ") && is_dim(screen, "AAPL")
+    });
+    terminal.send("q");
+    ends_well(terminal, 0);
+}
+
+#[test]
 fn keys_change_the_order_and_the_selection_keeps_its_symbol() {
     let (_server, stream, mut terminal) = client(&["TSLA", "F", "AAPL", "--sort", "last"]);
     wait_for_order(&terminal, ["TSLA", "AAPL", "F"]);

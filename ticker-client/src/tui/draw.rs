@@ -25,8 +25,11 @@ use crate::{
     watchlist::{Link, Moment, Watchlist},
 };
 
-/// The most lines that an error under the prompt takes.
-const MAX_ERROR_LINES: u16 = 4;
+/// The most lines that an error under the prompt takes, or what has to be said in the footer.
+const MAX_WRAPPED_LINES: u16 = 4;
+
+/// The height from which on a long notice gets more lines than one.
+const HIGH: u16 = 10;
 
 /// Draws all of it, and remembers how long a page is.
 pub(super) fn draw(
@@ -39,6 +42,10 @@ pub(super) fn draw(
     let area = frame.area();
     let bottom_lines = match &screen.open {
         Open::Prompt(prompt) => 1 + error_lines(prompt, area.width),
+        Open::Table | Open::Help if area.height >= HIGH => {
+            let notice = screen.list.notice(now);
+            notice.map_or(1, |notice| wrapped_lines(&notice, area.width))
+        }
         // Of a very low screen, the rows are the last to go.
         Open::Table | Open::Help => u16::from(area.height >= 3),
     };
@@ -231,6 +238,12 @@ fn draw_footer(
         ..area
     };
     if let Some(notice) = list.notice(now) {
+        if area.height > 1 {
+            let room = usize::from(area.width) * usize::from(area.height) * 4 / 5;
+            let notice = Paragraph::new(cut(&notice, room)).wrap(Wrap { trim: true });
+            notice.style(Theme::notice()).render(area, buffer);
+            return;
+        }
         let width = if place.is_empty() { area } else { left }.width;
         let notice = cut(&notice, width.into());
         Line::styled(notice, Theme::notice()).render(area, buffer);
@@ -264,14 +277,23 @@ fn draw_footer(
 const PROMPT: &str = "Add: ";
 
 fn error_lines(prompt: &Prompt, width: u16) -> u16 {
-    prompt.error().map_or(0, |error| {
-        // Words that do not fit break lines early: a quarter more than the text alone needs.
-        let chars = error.chars().count() * 5 / 4;
-        let lines = chars.div_ceil(usize::from(width.max(1)));
-        u16::try_from(lines)
-            .unwrap_or(u16::MAX)
-            .min(MAX_ERROR_LINES)
-    })
+    prompt
+        .error()
+        .map_or(0, |error| wrapped_lines(error, width))
+}
+
+/// How many lines a text gets.
+fn wrapped_lines(text: &str, width: u16) -> u16 {
+    let width = usize::from(width.max(1));
+    let chars = Span::raw(text).width();
+    if chars <= width {
+        return 1;
+    }
+    // Words that do not fit break lines early: a quarter more than the text alone needs.
+    let lines = (chars * 5 / 4).div_ceil(width);
+    u16::try_from(lines)
+        .unwrap_or(u16::MAX)
+        .min(MAX_WRAPPED_LINES)
 }
 
 fn draw_prompt(frame: &mut Frame, area: Rect, prompt: &Prompt) {

@@ -199,6 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_makes_room_for_the_keys_once_a_notice_was_read() {
+        let mut screen = screen(&["A"]);
+        let later = Moment {
+            since_start: std::time::Duration::from_secs(3),
+            ..Moment::default()
+        };
+        press(&mut screen, "d");
+        assert!(screen.list.notice(later).is_some());
+        let any = KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE);
+        screen.key(&any, later);
+        assert_eq!(screen.list.notice(later), None);
+        press(&mut screen, "dj");
+        assert_eq!(
+            screen.list.notice(Moment::default()),
+            None,
+            "one is selected"
+        );
+    }
+
+    #[test]
     fn what_is_pasted_is_no_command() {
         let mut screen = screen(&[]);
         screen.paste("q".to_owned());

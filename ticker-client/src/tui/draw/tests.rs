@@ -91,7 +91,7 @@ fn market() -> Screen {
 
 fn lose(screen: &mut Screen, ms: u64) {
     let event = FeedEvent::Lost {
-        why: "the server or the network went away (connection reset by peer)".to_owned(),
+        why: "the server or the network went away".to_owned(),
         retry_in: Duration::from_millis(3_500),
     };
     screen.take(event, at(ms));
@@ -349,4 +349,23 @@ fn what_is_no_number_stays_in_its_column() {
     }
     let buffer = drawn(&mut screen, (80, 8), 10_400, PLAIN);
     matches_snapshot("strange", &buffer);
+}
+
+#[test]
+fn a_notice_that_is_too_long_for_a_line_gets_more_and_a_low_screen_keeps_its_rows() {
+    let mut screen = screen_of(&["AAPL", "TSLA"], &["AAPL>250", "TSLA%<-2"]);
+    quote(&mut screen, update("AAPL", 260.0, 223.49, 0), 0);
+    quote(&mut screen, update("TSLA", 240.0, 248.5, 0), 0);
+    let text = |size: (u16, u16), screen: &mut Screen| {
+        let buffer = drawn(screen, size, 0, PLAIN);
+        let symbols = buffer.content().iter().map(ratatui::buffer::Cell::symbol);
+        symbols.collect::<String>()
+    };
+    let high = text((40, HIGH), &mut screen);
+    for words in ["AAPL 260.00 is above 250;", "which is", "below -2%"] {
+        assert!(high.contains(words), "{words}: {high}");
+    }
+    let low = text((40, 4), &mut screen);
+    assert!(low.contains("TSLA") && low.contains("AAPL 260.00 is above 250;"));
+    assert!(!low.contains("below -2%"), "{low}");
 }
