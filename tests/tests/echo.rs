@@ -55,7 +55,7 @@ fn judge(
     };
     let (mut levels, mut figures) = attempt();
     if !good(&levels) {
-        // Without a fault that the rings have seen: once, a machine that others use may do that.
+        // Seen once with no ring faults to blame; why is not known. Twice is a failure.
         println!("{delay_ms} ms, {gain_db} dB, canceller {aec}: {levels:.0?}; once more");
         (levels, figures) = attempt();
     }
