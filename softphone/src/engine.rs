@@ -17,9 +17,9 @@ use audio::{jitter_buffer::JitterBufferStats, near_end::NearEndStats};
 use tokio::sync::watch;
 
 use crate::{
+    call_stats::{CallStats, Heard},
     capture_path::{CapturePath, PathError},
     clock::Clock,
-    course::{CourseFigures, Heard},
     device::{DeviceStats, NoticeLog},
     near_end_choice::NearEndChoice,
     playout_path::{Downlink, PlayoutPath},
@@ -42,7 +42,7 @@ pub struct EngineStatus {
     /// Level of what was played, likewise.
     pub far_level: Option<audio::meter::Level>,
     /// Mouth-to-ear delay by stages, and the judgement that follows from it.
-    pub course: CourseFigures,
+    pub call_stats: CallStats,
     /// Age of the newest sent chunk's first sample when it was made, in microseconds.
     pub sent_age_us: u32,
     /// The jitter buffer.
@@ -154,7 +154,7 @@ impl Engine {
 
     /// What was heard last, if its age was known.
     pub fn heard(&self) -> Heard {
-        self.playout.course().newest()
+        self.playout.call_stats().newest()
     }
 
     /// The figures of this moment; levels since the last call.
@@ -166,7 +166,7 @@ impl Engine {
             self.device_notices.push(notice);
         }
         EngineStatus {
-            course: self.playout.course().figures(),
+            call_stats: self.playout.call_stats().stats(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
             drift_ppm: self.playout.drift_ppm(),
@@ -187,7 +187,7 @@ impl Engine {
 impl EngineStatus {
     /// Mouth-to-ear delay of the newest one to two seconds with sound, in microseconds.
     pub fn mouth_to_ear_us(&self) -> Option<u32> {
-        self.course.now.map(|stages| stages.total())
+        self.call_stats.now.map(|stages| stages.total())
     }
 }
 

@@ -5,9 +5,9 @@
 
 pub mod args;
 pub mod call;
+pub mod call_stats;
 pub mod capture_path;
 pub mod clock;
-pub mod course;
 pub mod delay;
 pub mod device;
 pub mod doctor;

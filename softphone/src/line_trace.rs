@@ -5,7 +5,7 @@ use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use audio::impairment::Impairment;
 
-use crate::course::Heard;
+use crate::call_stats::Heard;
 
 /// A line finds its delay in the beginning, and again after a stall. What is judged separately is
 /// left out of least and most.

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use proto::callcenter::Gap;
 
 use crate::{
+    call_stats::CallStatsCollector,
     capture_path::{PathError, micros},
-    course::Course,
     delay::Stages,
     device::{DeviceNotice, Speaker},
     heard_delay::HeardDelay,
@@ -60,7 +60,7 @@ pub struct PlayoutPath {
     meter: LevelMeter,
     ended: bool,
     heard_delay: HeardDelay,
-    course: Course,
+    call_stats: CallStatsCollector,
 }
 
 impl PlayoutPath {
@@ -78,7 +78,7 @@ impl PlayoutPath {
             meter: LevelMeter::new(),
             ended: false,
             heard_delay: HeardDelay::default(),
-            course: Course::default(),
+            call_stats: CallStatsCollector::default(),
         })
     }
 
@@ -111,7 +111,7 @@ impl PlayoutPath {
     /// # Errors
     /// The device came back at a rate that cannot be resampled.
     pub fn tick(&mut self, now: Duration) -> Result<(), PathError> {
-        self.course.advance(now, &self.render.stats());
+        self.call_stats.advance(now, &self.render.stats());
         self.pulled.clear();
         let wanted = self.speaker.wanted(now);
         self.render
@@ -171,8 +171,8 @@ impl PlayoutPath {
     }
 
     /// Delay and judgement so far.
-    pub fn course(&self) -> &Course {
-        &self.course
+    pub fn call_stats(&self) -> &CallStatsCollector {
+        &self.call_stats
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
@@ -211,7 +211,7 @@ impl PlayoutPath {
         {
             stages.resampler += self.render.resampler_us();
             stages.playback_device = self.speaker.latency_us();
-            self.course.hear(&stages, wanted);
+            self.call_stats.hear(&stages, wanted);
         }
     }
 }

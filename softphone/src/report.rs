@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use proto::text::one_line;
 
 use crate::{
-    course::CourseFigures,
+    call_stats::CallStats,
     delay::Stages,
     device::{DeviceState, DeviceStats, Placement},
     engine::EngineStatus,
@@ -90,7 +90,7 @@ impl Report {
                 buffer.long_concealments,
                 ms(buffer.longest_concealed_us),
             ));
-            lines.extend(delay_lines(&engine.course));
+            lines.extend(delay_lines(&engine.call_stats));
         }
         if let Some(line) = &self.virtual_line {
             lines.extend(line.summary(self.duration));
@@ -143,14 +143,14 @@ impl Report {
             "round_trip_ms": self.session.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
             "mouth_to_ear_ms": engine.mouth_to_ear_us().map(|us| ms(us.into())),
             "delay_ms": {
-                "now": engine.course.now.as_ref().map(stages_json),
-                "median": engine.course.median.as_ref().map(stages_json),
-                "p95": engine.course.p95_us.map(|us| ms(us.into())),
-                "worst": engine.course.worst_us.map(|us| ms(us.into())),
+                "now": engine.call_stats.now.as_ref().map(stages_json),
+                "median": engine.call_stats.median.as_ref().map(stages_json),
+                "p95": engine.call_stats.p95_us.map(|us| ms(us.into())),
+                "worst": engine.call_stats.worst_us.map(|us| ms(us.into())),
                 "sent_age": ms(engine.sent_age_us.into()),
                 "server_processing": self.session.processing_delay_us.map(|us| ms(us.into())),
             },
-            "mos": engine.course.mos.map(|mos| json!({
+            "mos": engine.call_stats.mos.map(|mos| json!({
                 "now": hundredths(mos.now),
                 "worst": hundredths(mos.worst),
                 "mean": hundredths(mos.mean),
@@ -197,19 +197,19 @@ impl Report {
 }
 
 /// The median second, stage by stage, and how the call was judged.
-fn delay_lines(course: &CourseFigures) -> Vec<String> {
-    let Some(median) = &course.median else {
+fn delay_lines(stats: &CallStats) -> Vec<String> {
+    let Some(median) = &stats.median else {
         return vec!["  mouth to ear unknown: the server does not tell its part".to_owned()];
     };
     let whole = |us: Option<u32>| f64::from(us.unwrap_or(0)) / 1e3;
     let mut lines = vec![format!(
         "  mouth to ear {:.0} ms in the median second (95 %: {:.0} ms, worst: {:.0} ms)",
         whole(Some(median.total())),
-        whole(course.p95_us),
-        whole(course.worst_us),
+        whole(stats.p95_us),
+        whole(stats.worst_us),
     )];
     lines.push(format!("    of which {}", median.words()));
-    if let Some(mos) = course.mos {
+    if let Some(mos) = stats.mos {
         lines.push(format!(
             "  MOS {:.1} by the E-model (worst second {:.1})",
             mos.mean, mos.worst

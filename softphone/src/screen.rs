@@ -39,7 +39,7 @@ impl Screen {
 
     /// Where the time goes: the delay of the newest second or two, stage by stage.
     pub fn delay_line(&self) -> String {
-        match &self.engine.course.now {
+        match &self.engine.call_stats.now {
             Some(stages) => format!(
                 "mouth to ear {:.1} ms: {}",
                 f64::from(stages.total()) / 1e3,
@@ -60,7 +60,7 @@ impl Screen {
         let round_trip = round_trip.map(|rtt| format!("{:5.1} ms", rtt.as_secs_f64() * 1e3));
         let mouth_to_ear = engine.mouth_to_ear_us();
         let mouth_to_ear = mouth_to_ear.map(|us| format!("{:3.0} ms", f64::from(us) / 1e3));
-        let mos = engine.course.mos.filter(|_| connected);
+        let mos = engine.call_stats.mos.filter(|_| connected);
         let mos = mos.map_or_else(|| "  ?".to_owned(), |mos| format!("{:.1}", mos.now));
         let part = |importance, text| Part { importance, text };
         let erle_db = engine.near_end.and_then(|near_end| near_end.erle_db);
@@ -137,7 +137,7 @@ mod tests {
     use audio::near_end::NearEndStats;
 
     use crate::{
-        course::{CourseFigures, MosFigures},
+        call_stats::{CallStats, MosStats},
         delay::Stages,
     };
 
@@ -149,17 +149,17 @@ mod tests {
                     rms_dbfs: -23.4,
                     peak_dbfs: -12.0,
                 }),
-                course: CourseFigures {
+                call_stats: CallStats {
                     now: Some(Stages {
                         uplink: 52_300,
                         ..Stages::default()
                     }),
-                    mos: Some(MosFigures {
+                    mos: Some(MosStats {
                         now: 4.31,
                         worst: 2.0,
                         mean: 4.2,
                     }),
-                    ..CourseFigures::default()
+                    ..CallStats::default()
                 },
                 ..EngineStatus::default()
             },
@@ -227,7 +227,7 @@ mod tests {
     fn the_stages_are_told_when_asked_for_and_xruns_when_there_are_any() {
         let mut screen = in_call();
         let line = screen.delay_line();
-        let stages = screen.engine.course.now.unwrap();
+        let stages = screen.engine.call_stats.now.unwrap();
         assert!(line.starts_with(&format!(
             "mouth to ear {:.1} ms: ",
             f64::from(stages.total()) / 1e3
@@ -244,7 +244,7 @@ mod tests {
         assert!(!screen.status_line(200).contains("xruns"));
         screen.engine.speaker.xruns = 2;
         assert!(screen.status_line(200).contains("xruns 2"));
-        screen.engine.course.now = None;
+        screen.engine.call_stats.now = None;
         assert!(screen.delay_line().contains("unknown"));
     }
 

@@ -12,11 +12,11 @@ use crate::delay::Stages;
 
 /// Seconds that are remembered one by one. When a call is longer, every other one is dropped and
 /// from then on only each second, fourth ... is added.
-const MOST_REMEMBERED: usize = 4_096;
+const MAX_REMEMBERED: usize = 4_096;
 
 /// Delay and judgement, now and over the call.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct CourseFigures {
+pub struct CallStats {
     /// Of the newest one to two seconds with sound. `None` while no peer has told its part.
     pub now: Option<Stages>,
     /// The median second: as many seconds of the call had more delay as had less. One second and not
@@ -27,12 +27,12 @@ pub struct CourseFigures {
     /// The total of the worst second, likewise.
     pub worst_us: Option<u32>,
     /// How the call was judged.
-    pub mos: Option<MosFigures>,
+    pub mos: Option<MosStats>,
 }
 
 /// Mean opinion scores by the E-model, 1 to 4.5.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MosFigures {
+pub struct MosStats {
     /// Of the newest whole second.
     pub now: f64,
     /// Of the worst one.
@@ -52,7 +52,7 @@ pub struct Heard {
 
 /// What is remembered of a call.
 #[derive(Debug, Default)]
-pub struct Course {
+pub struct CallStatsCollector {
     newest: Heard,
     /// Which second `current` is of.
     second: u64,
@@ -71,7 +71,7 @@ pub struct Course {
     concealed_us: u64,
     judged_seconds: u64,
     mos_sum: f64,
-    mos: Option<MosFigures>,
+    mos: Option<MosStats>,
 }
 
 /// Stages, weighted by how long they were heard.
@@ -105,7 +105,7 @@ impl Sum {
     }
 }
 
-impl Course {
+impl CallStatsCollector {
     /// Sound of this age is heard, `samples` of it.
     pub fn hear(&mut self, stages: &Stages, samples: usize) {
         self.newest = Heard {
@@ -130,12 +130,12 @@ impl Course {
     }
 
     /// The figures of this moment.
-    pub fn figures(&self) -> CourseFigures {
+    pub fn stats(&self) -> CallStats {
         let percentile = |percent: usize| {
             let rank = (self.remembered.len() * percent).div_ceil(100);
             self.remembered.get(rank.saturating_sub(1))
         };
-        CourseFigures {
+        CallStats {
             now: self.current.with(&self.previous).mean().or(self.last_known),
             median: percentile(50).copied(),
             p95_us: percentile(95).map(Stages::total),
@@ -164,7 +164,7 @@ impl Course {
             self.remembered.insert(place, stages);
         }
         self.known_seconds += 1;
-        if self.remembered.len() >= MOST_REMEMBERED {
+        if self.remembered.len() >= MAX_REMEMBERED {
             let mut keep = false;
             self.remembered.retain(|_| {
                 keep = !keep;
@@ -191,7 +191,7 @@ impl Course {
         let mos = e_model::rate(delay, concealed_us as f64 / heard_us as f64).mos;
         self.judged_seconds += 1;
         self.mos_sum += mos;
-        self.mos = Some(MosFigures {
+        self.mos = Some(MosStats {
             now: mos,
             worst: self.mos.map_or(mos, |before| before.worst.min(mos)),
             mean: self.mos_sum / self.judged_seconds as f64,
@@ -214,35 +214,35 @@ mod tests {
     /// A call on its virtual clock.
     #[derive(Default)]
     struct Call {
-        course: Course,
+        collector: CallStatsCollector,
         ms: u64,
         buffer: JitterBufferStats,
     }
 
     impl Call {
-        fn second(&mut self, heard: Option<u32>, concealed_ms: u64) -> CourseFigures {
+        fn second(&mut self, heard: Option<u32>, concealed_ms: u64) -> CallStats {
             for ms in 0..1_000 {
-                self.course
+                self.collector
                     .advance(Duration::from_millis(self.ms), &self.buffer);
                 self.ms += 1;
                 if ms < concealed_ms {
                     self.buffer.concealed_us += 1_000;
                 } else if let Some(total_us) = heard {
-                    self.course.hear(&stages(total_us), 48);
+                    self.collector.hear(&stages(total_us), 48);
                     self.buffer.played_us += 1_000;
                 }
             }
-            self.course
+            self.collector
                 .advance(Duration::from_millis(self.ms), &self.buffer);
-            self.course.figures()
+            self.collector.stats()
         }
     }
 
     #[test]
     fn before_anything_was_heard_nothing_is_claimed() {
         let mut call = Call::default();
-        assert_eq!(call.course.figures(), CourseFigures::default());
-        assert_eq!(call.second(None, 0), CourseFigures::default());
+        assert_eq!(call.collector.stats(), CallStats::default());
+        assert_eq!(call.second(None, 0), CallStats::default());
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         for total_us in [90_000, 50_000, 60_000, 40_000, 70_000] {
             call.second(Some(total_us), 0);
         }
-        let figures = call.course.figures();
+        let figures = call.collector.stats();
         assert_eq!(figures.median, Some(stages(60_000)));
         assert_eq!(figures.p95_us, Some(90_000));
         assert_eq!(figures.worst_us, Some(90_000));
@@ -274,14 +274,14 @@ mod tests {
 
     #[test]
     fn a_long_call_is_remembered_in_little_room() {
-        let mut course = Course::default();
+        let mut collector = CallStatsCollector::default();
         let buffer = JitterBufferStats::default();
         for second in 0..100_000u32 {
-            course.advance(Duration::from_secs(u64::from(second)), &buffer);
-            course.hear(&stages(10_000 + second), 48_000);
+            collector.advance(Duration::from_secs(u64::from(second)), &buffer);
+            collector.hear(&stages(10_000 + second), 48_000);
         }
-        assert!(course.remembered.len() <= MOST_REMEMBERED);
-        let median_us = course.figures().median.unwrap().total();
+        assert!(collector.remembered.len() <= MAX_REMEMBERED);
+        let median_us = collector.stats().median.unwrap().total();
         assert!(median_us.abs_diff(60_000) < 1_000, "{median_us}");
     }
 
