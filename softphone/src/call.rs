@@ -1,18 +1,14 @@
 //! One call from beginning to end: devices, engine, session and screen put together.
 
+mod running;
+
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicBool, mpsc},
     time::Duration,
 };
 
 use audio::{Codec, Effects, Format};
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
-
-use proto::text::one_line;
+use running::{RunningCall, Said};
 
 use crate::{
     args::{CallArgs, Sink, Source},
@@ -24,13 +20,11 @@ use crate::{
         virtual_speaker::{Ear, VirtualSpeaker},
     },
     engine::{Engine, EngineStatus, EngineThread},
-    near_end_choice::EchoChoice,
     playout_path::{Downlink, PlayoutPath},
     report::Report,
-    screen::Screen,
-    session::{Line, Session, SessionEnd, SessionOptions, SessionStatus},
+    session::{Session, SessionEnd, SessionOptions, SessionStatus},
     signals::Signals,
-    ui::{Key, Ui},
+    ui::Ui,
     uplink::Uplink,
     verdict::{ExitCode, Expected, Stalled, Verdict, judge_line, judge_tone},
 };
@@ -43,13 +37,6 @@ const SYNTHETIC_DURATION: Duration = Duration::from_secs(5);
 
 /// Ten seconds of the smallest chunks: the engine looks every few milliseconds.
 const DOWNLINK_CHUNKS: usize = 2_000;
-
-/// How often the screen is renewed, and the ends of a call are looked for.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// After hanging up: the longest we wait for what is still due, and then for it to be played.
-const LAST_ANSWERS: Duration = Duration::from_secs(6);
-const LAST_SOUND: Duration = Duration::from_secs(2);
 
 /// Makes one call as `args` say.
 ///
@@ -260,179 +247,6 @@ fn start_engine(
         .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
 }
 
-/// What has been said on the screen, so that only changes are.
-#[derive(Default)]
-struct Said {
-    line: Line,
-    /// Notices about devices.
-    notices: usize,
-    reconnects: u64,
-}
-
-struct RunningCall {
-    clock: Clock,
-    duration: Option<Duration>,
-    source_finished: Option<Arc<AtomicBool>>,
-    uplink: Arc<Uplink>,
-    engine: EngineThread,
-    session_status: watch::Receiver<SessionStatus>,
-    session: JoinHandle<SessionEnd>,
-    ui: Ui,
-    signals: Signals,
-    said: Said,
-}
-
-impl RunningCall {
-    fn greet(&mut self, args: &CallArgs, plan: &Plan) {
-        let call_id = one_line(&plan.call_id);
-        self.ui
-            .say(&format!("calling {} (call {call_id})", args.server));
-        if !self.ui.is_live() {
-            return;
-        }
-        if args.has_real_devices() && args.aec == EchoChoice::Off {
-            self.ui
-                .say("use headphones: with --aec off the microphone hears the loudspeaker");
-        }
-        self.ui
-            .say("press m to mute, d for where the time goes, q to hang up");
-    }
-
-    /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
-    async fn run(&mut self) -> SessionEnd {
-        let mut looks = tokio::time::interval(LOOK);
-        loop {
-            tokio::select! {
-                end = &mut self.session => return self.play_out(ended(end)).await,
-                () = self.signals.recv() => break,
-                key = self.ui.key() => match key {
-                    Key::HangUp => break,
-                    Key::Mute => {
-                        let muted = self.engine.control().toggle_mute();
-                        self.ui.say(if muted { "muted" } else { "unmuted" });
-                    }
-                    Key::Delay => self.ui.say(&self.screen().delay_line()),
-                },
-                _ = looks.tick() => {
-                    self.look();
-                    if self.is_over() {
-                        break;
-                    }
-                }
-            }
-        }
-        self.uplink.close();
-        let end = tokio::select! {
-            end = &mut self.session => ended(end),
-            // We hung up; that the server goes on is not our loss.
-            _ = timeout(LAST_ANSWERS, self.signals.asked_again(&mut self.ui)) => {
-                self.session.abort();
-                SessionEnd::Completed
-            }
-        };
-        self.play_out(end).await
-    }
-
-    /// Lets the engine play what it still has.
-    async fn play_out(&mut self, end: SessionEnd) -> SessionEnd {
-        let mut status = self.engine.status();
-        let played = async { while status.changed().await.is_ok() {} };
-        tokio::select! {
-            () = played => {}
-            _ = timeout(LAST_SOUND, self.signals.asked_again(&mut self.ui)) => {}
-        }
-        self.ui.close();
-        end
-    }
-
-    fn is_over(&self) -> bool {
-        let time_is_up = self.duration.is_some_and(|most| self.clock.now() >= most);
-        let source_finished = self
-            .source_finished
-            .as_ref()
-            .is_some_and(|finished| finished.load(Ordering::Relaxed));
-        time_is_up
-            || (source_finished && self.duration.is_none())
-            || self.engine.status().borrow().failure.is_some()
-    }
-
-    fn look(&mut self) {
-        let screen = self.screen();
-        self.say_changes(&screen);
-        self.ui.show(&screen);
-    }
-
-    fn screen(&self) -> Screen {
-        Screen {
-            elapsed: self.clock.now(),
-            engine: self.engine.status().borrow().clone(),
-            session: self.session_status.borrow().clone(),
-            dropped: self.uplink.dropped(),
-        }
-    }
-
-    fn say_changes(&mut self, screen: &Screen) {
-        let line = &screen.session.line;
-        if *line != self.said.line {
-            match (&self.said.line, line) {
-                (Line::Connecting, Line::Connected) => self.ui.say("connected"),
-                (_, Line::Connected) => self.ui.say("the line is back"),
-                (_, Line::Stalled) => self
-                    .ui
-                    .say("the line has stalled; a second one is tried beside it"),
-                (Line::Lost { .. }, Line::Lost { why }) => {
-                    self.ui.say(&format!("still trying: {why}"));
-                }
-                (_, Line::Lost { why }) => self
-                    .ui
-                    .say(&format!("the line is lost: {why}; trying to get it back")),
-                _ => {}
-            }
-            self.said.line = line.clone();
-        } else if screen.session.reconnects != self.said.reconnects {
-            // So quick that it was never seen otherwise.
-            self.ui
-                .say("the line had stalled; the call goes on on a second one");
-        }
-        self.said.reconnects = screen.session.reconnects;
-        let notices = &screen.engine.device_notices;
-        for notice in notices.after(self.said.notices) {
-            self.ui.say(&notice.to_string());
-        }
-        self.said.notices = notices.count();
-    }
-
-    async fn report(
-        self,
-        args: &CallArgs,
-        plan: &Plan,
-        end: &SessionEnd,
-        ear: Option<&Ear>,
-    ) -> Report {
-        let duration = self.clock.now();
-        let engine = self.engine.status().borrow().clone();
-        let session = self.session_status.borrow().clone();
-        // Ends the engine's thread: a WAV file is written to its end before we say so.
-        drop(self.engine);
-        let tone = ear.map(Ear::report);
-        let verdict = judge(args, plan, end, &engine, &session, ear);
-        Report {
-            verdict,
-            server: args.server.to_string(),
-            call_id: plan.call_id.clone(),
-            format: plan.format.to_string(),
-            frame_ms: args.frame_ms,
-            effects: plan.effects_wish(),
-            duration,
-            engine,
-            session,
-            dropped: self.uplink.dropped(),
-            tone,
-            virtual_line: None,
-        }
-    }
-}
-
 pub(crate) fn judge(
     args: &CallArgs,
     plan: &Plan,
@@ -483,8 +297,4 @@ pub(crate) fn judge(
         }
         None => Verdict::new(ExitCode::Good, "the call is over"),
     }
-}
-
-fn ended(end: Result<SessionEnd, tokio::task::JoinError>) -> SessionEnd {
-    end.unwrap_or_else(|error| SessionEnd::Lost(format!("a fault in the session: {error}")))
 }

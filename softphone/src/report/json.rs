@@ -1,0 +1,137 @@
+//! The figures of a call for scripts.
+
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::{
+    delay::Stages,
+    device::{DeviceState, DeviceStats, Placement},
+    virtual_call::VirtualFigures,
+};
+
+impl Report {
+    /// The figures for scripts. Keys stay; new ones may come.
+    pub fn json(&self) -> Value {
+        let engine = &self.engine;
+        let buffer = &engine.jitter_buffer;
+        json!({
+            "outcome": self.verdict.exit,
+            "exit_code": self.verdict.exit.code(),
+            "message": self.verdict.why,
+            "server": self.server,
+            "call_id": self.call_id,
+            "leg_id": self.session.leg_id,
+            "format": self.format,
+            "frame_ms": self.frame_ms,
+            "effects": self.effects,
+            "duration_s": self.duration.as_secs_f64(),
+            "chunks_sent": self.session.chunks_sent,
+            "chunks_received": self.session.chunks_received,
+            "chunks_dropped": self.dropped,
+            "engine_overflow": self.session.engine_overflow,
+            "encoder_failures": engine.encoder_failures,
+            "reconnects": self.session.reconnects,
+            "round_trip_ms": self.session.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
+            "mouth_to_ear_ms": engine.mouth_to_ear_us().map(|us| ms(us.into())),
+            "delay_ms": {
+                "now": engine.call_stats.now.as_ref().map(stages_json),
+                "median": engine.call_stats.median.as_ref().map(stages_json),
+                "p95": engine.call_stats.p95_us.map(|us| ms(us.into())),
+                "worst": engine.call_stats.worst_us.map(|us| ms(us.into())),
+                "sent_age": ms(engine.sent_age_us.into()),
+                "server_processing": self.session.processing_delay_us.map(|us| ms(us.into())),
+            },
+            "mos": engine.call_stats.mos.map(|mos| json!({
+                "now": hundredths(mos.now),
+                "worst": hundredths(mos.worst),
+                "mean": hundredths(mos.mean),
+            })),
+            "drift_ppm": hundredths(engine.drift_ppm),
+            "concealed_ratio": Self::concealed_ratio(engine),
+            "jitter_buffer": {
+                "depth_ms": ms(buffer.depth_us),
+                "target_ms": ms(buffer.target_us),
+                "played_ms": ms(buffer.played_us),
+                "concealed_ms": ms(buffer.concealed_us),
+                "concealment_events": buffer.concealment_events,
+                "short_concealments": buffer.short_concealments,
+                "long_concealments": buffer.long_concealments,
+                "longest_concealed_ms": ms(buffer.longest_concealed_us),
+                "dropped_late_ms": ms(buffer.dropped_late_us),
+                "cut_ms": ms(buffer.cut_us),
+                "inserted_ms": ms(buffer.inserted_us),
+                "undecodable": buffer.undecodable,
+            },
+            "virtual_line": self.virtual_line.as_ref().map(VirtualFigures::json),
+            "near_end": engine.near_end.map(|near_end| json!({
+                "erle_db": near_end.erle_db.map(tenths),
+                "echo_delay_ms": near_end.echo_delay_ms,
+                "gain_db": near_end.gain_db.map(tenths),
+            })),
+            "engine_priority": engine.priority.to_string(),
+            "microphone": device_json(&engine.microphone),
+            "speaker": device_json(&engine.speaker),
+            "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "tone": self.tone.map(|tone| json!({
+                "heard": tone.heard,
+                "frequency_hz": tone.frequency_hz,
+                "level_dbfs": tone.level_dbfs,
+                "purity_db": tone.purity_db,
+                "missing_ms": tone.missing_ms,
+                "longest_missing_ms": tone.longest_missing_ms,
+                "onset_ms": tone.onset_ms,
+                "clicks": tone.clicks,
+                "listened_ms": tone.listened_ms,
+            })),
+        })
+    }
+}
+
+/// What each stage takes, and the sum of all.
+fn stages_json(stages: &Stages) -> Value {
+    let mut json = json!({ "sum": ms(stages.total().into()) });
+    for (name, us) in Stages::NAMES.into_iter().zip(stages.array()) {
+        json[name] = ms(us.into()).into();
+    }
+    json
+}
+
+/// More digits would say more than the model knows.
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+fn tenths(db: f32) -> f64 {
+    (f64::from(db) * 10.0).round() / 10.0
+}
+
+fn device_json(device: &DeviceStats) -> Value {
+    json!({
+        "name": device.name,
+        "host": device.host,
+        "callbacks": device.callbacks,
+        "callback_samples": device.callback_samples,
+        "callback_mean_us": device.callback_mean_us(),
+        "callback_worst_us": device.callback_worst_ns as f64 / 1e3,
+        "xruns": device.xruns,
+        "ring_faults": device.ring_faults,
+        "ring_fault_samples": device.ring_fault_samples,
+        "ring_margin_us": device.ring_margin_us,
+        "route_changes": device.route_changes,
+        "rebuilds": device.rebuilds,
+        "moves": device.moves,
+        "placement": match device.placement {
+            Placement::Default => "default",
+            Placement::Pinned => "pinned",
+            Placement::Fallback => "fallback",
+        },
+        "state": match device.state {
+            DeviceState::Running => "running".to_owned(),
+            DeviceState::Rebuilding { why } => format!("rebuilding: {why}"),
+        },
+    })
+}
+
+fn ms(us: u64) -> f64 {
+    us as f64 / 1e3
+}
