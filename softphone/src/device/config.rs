@@ -30,7 +30,7 @@ pub(super) fn configuration(
 }
 
 /// No device is asked for more at a time: some five seconds.
-const LARGEST_BUFFER: u64 = 1 << 18;
+const MAX_BUFFER: u64 = 1 << 18;
 
 /// Fixed sizes to try, best first; never the host's default, which may be two seconds.
 pub(super) fn buffer_sizes(wish: BufferWish, rate_hz: u32, range: SupportedBufferSize) -> Vec<u32> {
@@ -38,7 +38,7 @@ pub(super) fn buffer_sizes(wish: BufferWish, rate_hz: u32, range: SupportedBuffe
         BufferWish::Ms(ms) => u64::from(rate_hz) * u64::from(ms) / 1000,
         BufferWish::Samples(samples) => u64::from(samples),
     };
-    let wished = wished.clamp(1, LARGEST_BUFFER) as u32;
+    let wished = wished.clamp(1, MAX_BUFFER) as u32;
     let (least, most) = match range {
         SupportedBufferSize::Range { min, max } if min <= max => (min.max(1), max.max(1)),
         _ => (1, u32::MAX),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::config::configuration;
 use super::deadline::{Outstanding, aside};
-use super::{Direction, find, host};
+use super::{Direction, device_lookup, host};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -127,11 +127,11 @@ fn ask(id: HostId) -> HostDevices {
 /// The devices that can be opened: default first, then as the host orders them.
 fn infos(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
     let mut infos: Vec<DeviceInfo> = Vec::new();
-    if let Some(device) = find::default_device(host, direction) {
+    if let Some(device) = device_lookup::default_device(host, direction) {
         infos.extend(info(&device, direction, true));
     }
-    for device in find::devices(host, direction).unwrap_or_default() {
-        let (id, _) = find::label(&device);
+    for device in device_lookup::devices(host, direction).unwrap_or_default() {
+        let (id, _) = device_lookup::label(&device);
         let known = infos.iter().any(|known| known.id == id);
         if !known && !ALSA_PLUGINS.contains(&id.as_str()) {
             infos.extend(info(&device, direction, false));
@@ -141,7 +141,7 @@ fn infos(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
 }
 
 fn info(device: &Device, direction: Direction, default: bool) -> Option<DeviceInfo> {
-    let (id, name) = find::label(device);
+    let (id, name) = device_lookup::label(device);
     let config = configuration(device, direction).ok()?;
     Some(DeviceInfo {
         id,

@@ -1,7 +1,7 @@
 //! From what a person typed to one device: identifier, name, or a part of a name. And back to a
 //! device that was found so once.
 
-use super::course::Pin;
+use super::device_routing::Pin;
 
 /// Finds the one device that `wanted` means among `(identifier, name)`: an exact identifier or
 /// name first, then a part of exactly one of them, whatever the case.

@@ -9,10 +9,10 @@ use cpal::{BufferSize, Device, ErrorKind, Host, I24, SampleFormat, StreamConfig,
 use super::callback::{DeviceSample, Health, guarded};
 use super::capture::{self, CaptureRing, DeviceMicrophone};
 use super::config::{buffer_sizes, configuration};
-use super::course::Pin;
 use super::deadline::{Aside, Outstanding, aside};
-use super::find::find_device;
-use super::home::Home;
+use super::device_lookup::find_device;
+use super::device_routing::Pin;
+use super::device_selection::DeviceSelection;
 use super::render::{self, DeviceSpeaker, RenderRing};
 use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Stream, Supervised, supervise};
 use super::{
@@ -27,13 +27,13 @@ pub type Devices = (Box<dyn Microphone>, Box<dyn Speaker>);
 pub(super) struct Order {
     /// On this host; on the first that works if `None`.
     pub(super) host: Option<String>,
-    pub(super) device: Wanted,
+    pub(super) device: DeviceRequest,
     pub(super) buffer: BufferWish,
 }
 
 /// Which device to open.
 #[derive(Debug, Clone)]
-pub(super) enum Wanted {
+pub(super) enum DeviceRequest {
     /// The system's default.
     Default,
     /// The system's default in place of a pinned one.
@@ -44,7 +44,7 @@ pub(super) enum Wanted {
     Pinned(Pin),
 }
 
-impl Wanted {
+impl DeviceRequest {
     fn placement(&self) -> Placement {
         match self {
             Self::Default => Placement::Default,
@@ -108,7 +108,7 @@ impl<R: Endpoint> Opening<R> {
         };
         let order = Order {
             host: options.host.clone(),
-            device: named.map_or(Wanted::Default, Wanted::Named),
+            device: named.map_or(DeviceRequest::Default, DeviceRequest::Named),
             buffer: options.buffer,
         };
         let ordered = order.clone();
@@ -131,8 +131,9 @@ impl<R: Endpoint> Opening<R> {
             seconds: OPEN_DEADLINE.as_secs(),
         };
         let opened = self.attempt.wait(OPEN_DEADLINE).unwrap_or(Err(late))?;
-        let home = Home::of(opened.ring.stream(), &self.order);
-        supervise(direction, home, opened, self.open).map_err(|error| no_thread(direction, &error))
+        let selection = DeviceSelection::of(opened.ring.stream(), &self.order);
+        supervise(direction, selection, opened, self.open)
+            .map_err(|error| no_thread(direction, &error))
     }
 }
 
@@ -264,7 +265,7 @@ fn open_on<R>(
         let reason = error.to_string().trim_end_matches('.').to_owned();
         match (error.kind(), &order.device) {
             // A default that does not exist: ALSA has one even on a machine without sound.
-            (ErrorKind::DeviceNotAvailable, Wanted::Default | Wanted::Fallback) => {
+            (ErrorKind::DeviceNotAvailable, DeviceRequest::Default | DeviceRequest::Fallback) => {
                 DeviceError::NoAudio {
                     direction,
                     tried: vec![format!("{host_name}: {reason}")],

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Margin before an expected callback: for the start, and its bounds.
 const MARGIN_START: Duration = Duration::from_millis(3);
-const MARGIN_LEAST: Duration = Duration::from_millis(2);
-const MARGIN_MOST: Duration = Duration::from_millis(20);
+const MIN_MARGIN: Duration = Duration::from_millis(2);
+const MAX_MARGIN: Duration = Duration::from_millis(20);
 /// Each underrun makes the margin longer by this …
 const MARGIN_STEP: Duration = Duration::from_millis(2);
 /// … and each such time without one makes it shorter by a quarter of that.
@@ -35,7 +35,7 @@ pub(super) struct RingTarget {
     rate_hz: f64,
     steps: Steps,
     lead: Lead,
-    looks: Looks,
+    polls: PollInterval,
     taken: u64,
     margin: Duration,
     margin_since: Duration,
@@ -49,7 +49,7 @@ impl RingTarget {
             rate_hz: f64::from(rate_hz.max(1)),
             steps: Steps::new(step.max(1)),
             lead: Lead::default(),
-            looks: Looks::default(),
+            polls: PollInterval::default(),
             taken: 0,
             margin: MARGIN_START,
             margin_since: Duration::ZERO,
@@ -71,22 +71,19 @@ impl RingTarget {
         if again.is_some_and(|before| now.saturating_sub(before) < ONE_EVENT) {
             return;
         }
-        self.margin = (self.margin + MARGIN_STEP).min(MARGIN_MOST);
+        self.margin = (self.margin + MARGIN_STEP).min(MAX_MARGIN);
         self.margin_since = now;
     }
 
     /// Samples per channel to write now. `put`: what was put until now, so that `put` less what the
     /// device took lies in the ring.
     pub(super) fn wanted(&mut self, now: Duration, put: u64) -> usize {
-        self.looks.observe(now);
+        self.polls.observe(now);
         if now.saturating_sub(self.margin_since) >= MARGIN_PATIENCE {
-            self.margin = self
-                .margin
-                .saturating_sub(MARGIN_STEP / 4)
-                .max(MARGIN_LEAST);
+            self.margin = self.margin.saturating_sub(MARGIN_STEP / 4).max(MIN_MARGIN);
             self.margin_since = now;
         }
-        let needed = self.taken + self.may_be_taken(now + self.looks.interval() + self.margin);
+        let needed = self.taken + self.may_be_taken(now + self.polls.interval() + self.margin);
         usize::try_from(needed.saturating_sub(put)).unwrap_or(0)
     }
 
@@ -188,12 +185,12 @@ impl Lead {
 /// How often the engine looks: nine of ten intervals are shorter than this one. The tenth is the
 /// margin's business.
 #[derive(Debug)]
-struct Looks {
+struct PollInterval {
     last: Option<Duration>,
     interval_s: f64,
 }
 
-impl Default for Looks {
+impl Default for PollInterval {
     fn default() -> Self {
         Self {
             last: None,
@@ -202,7 +199,7 @@ impl Default for Looks {
     }
 }
 
-impl Looks {
+impl PollInterval {
     const STEP_S: f64 = 0.000_1;
     const RANGE_S: (f64, f64) = (0.000_5, 0.01);
 
@@ -388,7 +385,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_oversleeps_pays_with_margin_until_it_fits() {
-        // Looks every 2 ms, but for 12 ms in each half second.
+        // PollInterval every 2 ms, but for 12 ms in each half second.
         let looks = |t: u64| t % 5_000 >= 120 && t.is_multiple_of(20);
         let calls = |t: u64| if t.is_multiple_of(97) { 466 } else { 0 };
         let mut rig = Rig::new(466);
@@ -403,7 +400,7 @@ mod tests {
             "{} underruns after learning",
             rig.underruns
         );
-        assert!(rig.target.margin() <= MARGIN_MOST);
+        assert!(rig.target.margin() <= MAX_MARGIN);
     }
 
     #[test]
@@ -421,15 +418,15 @@ mod tests {
         for second in 0..20 {
             target.on_underrun(Duration::from_secs(second));
         }
-        assert_eq!(target.margin(), MARGIN_MOST);
+        assert_eq!(target.margin(), MAX_MARGIN);
         for second in 20..=99 {
             target.wanted(Duration::from_secs(second), u64::MAX);
         }
-        assert_eq!(target.margin(), MARGIN_MOST - MARGIN_STEP);
+        assert_eq!(target.margin(), MAX_MARGIN - MARGIN_STEP);
         for second in 100..10_000 {
             target.wanted(Duration::from_secs(second), u64::MAX);
         }
-        assert_eq!(target.margin(), MARGIN_LEAST);
+        assert_eq!(target.margin(), MIN_MARGIN);
     }
 
     #[test]

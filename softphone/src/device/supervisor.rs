@@ -11,10 +11,10 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::callback::{Health, decode, encode};
-use super::course::{Course, Move, Pin};
 use super::deadline::{Outstanding, aside};
-use super::home::Home;
-use super::lookout::Lookout;
+use super::default_device_watch::DefaultDeviceWatch;
+use super::device_routing::{DeviceRouting, Move, Pin};
+use super::device_selection::DeviceSelection;
 use super::notice::{DeviceChange, DeviceNotice};
 use super::open::Order;
 use super::watch::{Seen, Step, Watch};
@@ -25,7 +25,7 @@ pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(5);
 /// … and while the old stream still plays, which nobody watches meanwhile.
 const MOVE_DEADLINE: Duration = Duration::from_secs(2);
 /// How often the supervisor looks: short, because a failing ALSA stream burns a core meanwhile.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Attempts that may hang at a time. An audio server that is frozen for an hour costs this many
 /// threads, not one per attempt.
 const MAX_HANGING: usize = 4;
@@ -101,7 +101,7 @@ struct Shared {
 /// When the operating system gives no thread.
 pub(super) fn supervise<R: Endpoint>(
     direction: Direction,
-    home: Home,
+    selection: DeviceSelection,
     opened: Opened<R>,
     open: fn(&Order) -> Result<Opened<R>, DeviceError>,
 ) -> io::Result<Supervised<R>> {
@@ -112,14 +112,14 @@ pub(super) fn supervise<R: Endpoint>(
     let stream = opened.stream;
     let mut supervisor = Supervisor {
         direction,
-        home,
+        selection,
         shared: Arc::clone(&shared),
         open,
         hanging: Outstanding::default(),
         next_tx,
         notice_tx,
-        course: Course::new(first.placement, &first.pin.id),
-        lookout: Lookout::new(direction),
+        routing: DeviceRouting::new(first.placement, &first.pin.id),
+        default_watch: DefaultDeviceWatch::new(direction),
         on: first,
         route_changes: 0,
         tries: 0,
@@ -192,14 +192,14 @@ impl<R: Endpoint> Drop for Supervised<R> {
 /// What the supervisor's thread owns, but for the stream.
 struct Supervisor<R: Endpoint> {
     direction: Direction,
-    home: Home,
+    selection: DeviceSelection,
     shared: Arc<Shared>,
     open: fn(&Order) -> Result<Opened<R>, DeviceError>,
     hanging: Outstanding,
     next_tx: mpsc::Sender<R>,
     notice_tx: mpsc::Sender<DeviceNotice>,
-    course: Course,
-    lookout: Lookout,
+    routing: DeviceRouting,
+    default_watch: DefaultDeviceWatch,
     /// What the current stream is on, or the last one was.
     on: Stream,
     /// Those of the current stream that were acted upon.
@@ -227,7 +227,7 @@ impl<R: Endpoint> Supervisor<R> {
                         self.drop_aside(stream.replace(next));
                         watch.opened(start.elapsed());
                     }
-                    thread::park_timeout(LOOK);
+                    thread::park_timeout(POLL_INTERVAL);
                 }
                 Step::GiveUp(why) => {
                     self.lost(why);
@@ -257,9 +257,9 @@ impl<R: Endpoint> Supervisor<R> {
     fn reopen(&mut self) -> Option<cpal::Stream> {
         self.tries = self.tries.saturating_add(1);
         let opened = self
-            .attempt(self.home.order(self.home.wanted()), OPEN_DEADLINE)
+            .attempt(self.selection.order(self.selection.wanted()), OPEN_DEADLINE)
             .or_else(
-                |error| match self.home.instead(self.tries, error.as_ref()) {
+                |error| match self.selection.instead(self.tries, error.as_ref()) {
                     Some(order) => self.attempt(order, OPEN_DEADLINE),
                     None => Err(error),
                 },
@@ -276,14 +276,14 @@ impl<R: Endpoint> Supervisor<R> {
         let route_changes = self.on.health.route_changes();
         if route_changes != self.route_changes {
             self.route_changes = route_changes;
-            self.course.rerouted();
+            self.routing.rerouted();
         }
-        let seen = self.lookout.look(now, || self.home.question())?;
-        let device = match self.course.see(now, &seen)? {
-            Move::Default | Move::Fallback => self.home.default(),
-            Move::Pinned => self.home.wanted(),
+        let seen = self.default_watch.look(now, || self.selection.question())?;
+        let device = match self.routing.see(now, &seen)? {
+            Move::Default | Move::Fallback => self.selection.default(),
+            Move::Pinned => self.selection.wanted(),
         };
-        let order = self.home.order(device);
+        let order = self.selection.order(device);
         let opened = self.attempt(order, MOVE_DEADLINE).ok()?;
         self.shared.moves.fetch_add(1, Ordering::Relaxed);
         Some(self.take(opened, false))
@@ -314,8 +314,8 @@ impl<R: Endpoint> Supervisor<R> {
         let next = opened.ring.stream().clone();
         let before = std::mem::replace(&mut self.on, next);
         self.route_changes = 0;
-        self.course.opened(self.on.placement, &self.on.pin.id);
-        self.lookout.forget();
+        self.routing.opened(self.on.placement, &self.on.pin.id);
+        self.default_watch.forget();
         // An engine that is gone has closed us: the loop sees it next.
         let _ = self.next_tx.send(opened.ring);
         self.tell_of_change(&before, was_lost);
@@ -325,7 +325,7 @@ impl<R: Endpoint> Supervisor<R> {
     fn tell_of_change(&self, before: &Stream, was_lost: bool) {
         let elsewhere = before.pin.id != self.on.pin.id || before.host != self.on.host;
         let name = self.on.name.clone();
-        let change = match (self.on.placement, self.home.pinned()) {
+        let change = match (self.on.placement, self.selection.pinned()) {
             (Placement::Fallback, Some(pinned)) if before.placement == Placement::Pinned => {
                 let pinned = pinned.to_owned();
                 DeviceChange::Fallback { pinned, name }

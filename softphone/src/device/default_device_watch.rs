@@ -1,4 +1,4 @@
-//! Looks where the system's default device is, and whether a pinned one is there.
+//! PollInterval where the system's default device is, and whether a pinned one is there.
 //!
 //! A thread of its own asks the host, because a frozen audio server answers when it likes; its
 //! connection is kept, so that a question costs next to nothing. The supervisor never waits: it
@@ -10,9 +10,9 @@ use std::time::Duration;
 use cpal::Host;
 use cpal::traits::HostTrait;
 
-use super::course::{Pin, Sighting};
 use super::deadline::{Outstanding, aside};
-use super::{Direction, find, host, names};
+use super::device_routing::{Observation, Pin};
+use super::{Direction, device_lookup, host, names};
 
 /// Between two questions: whoever follows the default moves within a second of its change.
 const INTERVAL: Duration = Duration::from_millis(400);
@@ -23,7 +23,7 @@ const MAX_HANGING: usize = 2;
 
 /// What to look for.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(super) struct WatchRequest {
     /// The audio host's name.
     pub(super) host: String,
     /// The pinned device, if there is one.
@@ -31,7 +31,7 @@ pub(super) struct Question {
 }
 
 /// The supervisor's end.
-pub(super) struct Lookout {
+pub(super) struct DefaultDeviceWatch {
     direction: Direction,
     thread: Option<Answering>,
     hanging: Outstanding,
@@ -43,11 +43,11 @@ pub(super) struct Lookout {
 }
 
 struct Answering {
-    question_tx: mpsc::Sender<Question>,
-    answer_rx: mpsc::Receiver<Option<Sighting>>,
+    question_tx: mpsc::Sender<WatchRequest>,
+    answer_rx: mpsc::Receiver<Option<Observation>>,
 }
 
-impl Lookout {
+impl DefaultDeviceWatch {
     pub(super) fn new(direction: Direction) -> Self {
         Self {
             direction,
@@ -68,8 +68,8 @@ impl Lookout {
     pub(super) fn look(
         &mut self,
         now: Duration,
-        question: impl FnOnce() -> Question,
-    ) -> Option<Sighting> {
+        question: impl FnOnce() -> WatchRequest,
+    ) -> Option<Observation> {
         if let Some(asked) = self.asked {
             return self.collect(now, asked);
         }
@@ -85,12 +85,12 @@ impl Lookout {
         None
     }
 
-    fn collect(&mut self, now: Duration, asked: Duration) -> Option<Sighting> {
+    fn collect(&mut self, now: Duration, asked: Duration) -> Option<Observation> {
         let answer = self.thread.as_ref()?.answer_rx.try_recv();
         match answer {
-            Ok(sighting) => {
+            Ok(observation) => {
                 self.asked = None;
-                sighting.filter(|_| !self.outdated)
+                observation.filter(|_| !self.outdated)
             }
             Err(mpsc::TryRecvError::Empty) if now.saturating_sub(asked) < PATIENCE => None,
             Err(_) => {
@@ -112,7 +112,7 @@ impl Lookout {
         let direction = self.direction;
         let (question_tx, question_rx) = mpsc::channel();
         let (answer_tx, answer_rx) = mpsc::channel();
-        let name = format!("{}-lookout", direction.noun());
+        let name = format!("{}-default", direction.noun());
         let started = aside(&name, &self.hanging, move || {
             answer(direction, &question_rx, &answer_tx);
         });
@@ -129,8 +129,8 @@ impl Lookout {
 /// Answers until nobody asks any more.
 fn answer(
     direction: Direction,
-    question_rx: &mpsc::Receiver<Question>,
-    answer_tx: &mpsc::Sender<Option<Sighting>>,
+    question_rx: &mpsc::Receiver<WatchRequest>,
+    answer_tx: &mpsc::Sender<Option<Observation>>,
 ) {
     host::silence();
     let mut connected: Option<(String, Host)> = None;
@@ -142,31 +142,36 @@ fn answer(
             let host = host::by_name(&question.host).and_then(host::connect);
             connected = host.ok().map(|host| (question.host.clone(), host));
         }
-        let sighting = connected
+        let observation = connected
             .as_ref()
             .and_then(|(_, host)| sight(host, direction, question.pin.as_ref()));
-        if sighting.is_none() {
+        if observation.is_none() {
             // A server that has ended leaves a connection that never answers again.
             connected = None;
         }
-        if answer_tx.send(sighting).is_err() {
+        if answer_tx.send(observation).is_err() {
             return;
         }
     }
 }
 
 /// `None`: the host does not answer.
-fn sight(host: &Host, direction: Direction, pin: Option<&Pin>) -> Option<Sighting> {
-    let default = find::default_device(host, direction).map(|device| find::label(&device).0);
+fn sight(host: &Host, direction: Direction, pin: Option<&Pin>) -> Option<Observation> {
+    let default = device_lookup::default_device(host, direction)
+        .map(|device| device_lookup::label(&device).0);
     let pinned = match pin {
         None => false,
         // Not whether it can be opened in this direction: to know that, ALSA would open them all.
-        Some(pin) => {
-            names::known(host.devices().ok()?.map(|device| find::label(&device)), pin).is_some()
-        }
+        Some(pin) => names::known(
+            host.devices()
+                .ok()?
+                .map(|device| device_lookup::label(&device)),
+            pin,
+        )
+        .is_some(),
     };
     if default.is_none() && pin.is_none() {
         return None;
     }
-    Some(Sighting { default, pinned })
+    Some(Observation { default, pinned })
 }

@@ -3,8 +3,8 @@
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{Device, Host};
 
-use super::course::Pin;
-use super::open::Wanted;
+use super::device_routing::Pin;
+use super::open::DeviceRequest;
 use super::{DeviceError, Direction, names};
 
 /// The device, and how to know it again.
@@ -12,10 +12,10 @@ pub(super) fn find_device(
     host: &Host,
     host_name: &str,
     direction: Direction,
-    wanted: &Wanted,
+    wanted: &DeviceRequest,
 ) -> Result<(Device, Pin), DeviceError> {
     let words = match wanted {
-        Wanted::Default | Wanted::Fallback => {
+        DeviceRequest::Default | DeviceRequest::Fallback => {
             let device = default_device(host, direction).ok_or_else(|| DeviceError::NoAudio {
                 direction,
                 tried: vec![format!(
@@ -32,8 +32,8 @@ pub(super) fn find_device(
                 },
             ));
         }
-        Wanted::Named(words) => words,
-        Wanted::Pinned(pin) => &pin.id,
+        DeviceRequest::Named(words) => words,
+        DeviceRequest::Pinned(pin) => &pin.id,
     };
     let mut devices = devices(host, direction).map_err(|error| DeviceError::HostUnavailable {
         host: host_name.to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn find_device(
     })?;
     let labels: Vec<_> = devices.iter().map(label).collect();
     let index = match wanted {
-        Wanted::Pinned(pin) => {
+        DeviceRequest::Pinned(pin) => {
             names::known(labels.iter().cloned(), pin).ok_or_else(|| "it is gone".to_owned())
         }
         _ => names::find(&labels, words),

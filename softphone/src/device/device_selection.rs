@@ -1,9 +1,9 @@
 //! Where a stream belongs: what was asked for, the host it was first found on, and what may take
 //! its place. Pure; the supervisor's thread acts on it.
 
-use super::course::Pin;
-use super::lookout::Question;
-use super::open::{Order, Wanted};
+use super::default_device_watch::WatchRequest;
+use super::device_routing::Pin;
+use super::open::{DeviceRequest, Order};
 use super::supervisor::Stream;
 use super::{BufferWish, DeviceError, Placement};
 
@@ -15,7 +15,7 @@ const HOST_TRIES: u32 = 6;
 
 /// What was asked for, and where it was first found.
 #[derive(Debug, Clone)]
-pub(super) struct Home {
+pub(super) struct DeviceSelection {
     /// The host that the person asked for.
     asked_host: Option<String>,
     /// The host that it was.
@@ -25,7 +25,7 @@ pub(super) struct Home {
     buffer: BufferWish,
 }
 
-impl Home {
+impl DeviceSelection {
     /// Of a stream that was opened on this order.
     pub(super) fn of(stream: &Stream, order: &Order) -> Self {
         let pinned = stream.placement == Placement::Pinned;
@@ -38,7 +38,7 @@ impl Home {
     }
 
     /// An order for another device, on the first host.
-    pub(super) fn order(&self, device: Wanted) -> Order {
+    pub(super) fn order(&self, device: DeviceRequest) -> Order {
         Order {
             host: Some(self.host.clone()),
             device,
@@ -47,23 +47,23 @@ impl Home {
     }
 
     /// The device that was asked for.
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> DeviceRequest {
         match &self.pinned {
-            Some((pin, _)) => Wanted::Pinned(pin.clone()),
-            None => Wanted::Default,
+            Some((pin, _)) => DeviceRequest::Pinned(pin.clone()),
+            None => DeviceRequest::Default,
         }
     }
 
     /// The system's default, for who may want another.
-    pub(super) fn default(&self) -> Wanted {
+    pub(super) fn default(&self) -> DeviceRequest {
         match self.pinned {
-            Some(_) => Wanted::Fallback,
-            None => Wanted::Default,
+            Some(_) => DeviceRequest::Fallback,
+            None => DeviceRequest::Default,
         }
     }
 
-    pub(super) fn question(&self) -> Question {
-        Question {
+    pub(super) fn question(&self) -> WatchRequest {
+        WatchRequest {
             host: self.host.clone(),
             pin: self.pinned.as_ref().map(|(pin, _)| pin.clone()),
         }
@@ -93,17 +93,17 @@ mod tests {
     use super::super::Direction;
     use super::*;
 
-    fn home(named: bool) -> Home {
+    fn selection(named: bool) -> DeviceSelection {
         let order = Order {
             host: None,
-            device: Wanted::Default,
+            device: DeviceRequest::Default,
             buffer: BufferWish::default(),
         };
         let mut stream = Stream::for_test(48_000, 1);
         if named {
             stream.placement = Placement::Pinned;
         }
-        Home::of(&stream, &order)
+        DeviceSelection::of(&stream, &order)
     }
 
     fn gone() -> DeviceError {
@@ -117,26 +117,26 @@ mod tests {
 
     #[test]
     fn a_pinned_device_that_is_gone_is_replaced_at_once_on_its_own_host() {
-        let order = home(true).instead(1, Some(&gone())).unwrap();
+        let order = selection(true).instead(1, Some(&gone())).unwrap();
         assert_eq!(order.host.as_deref(), Some("test"));
-        assert!(matches!(order.device, Wanted::Fallback));
+        assert!(matches!(order.device, DeviceRequest::Fallback));
     }
 
     #[test]
     fn one_that_is_there_gets_a_second_chance() {
-        assert!(home(true).instead(1, None).is_none());
-        assert!(home(true).instead(2, None).is_some());
+        assert!(selection(true).instead(1, None).is_none());
+        assert!(selection(true).instead(2, None).is_some());
     }
 
     #[test]
     fn a_host_is_left_only_after_its_server_had_time_to_start_again() {
         for tries in 1..HOST_TRIES {
-            assert!(home(false).instead(tries, None).is_none());
-            let order = home(true).instead(tries, Some(&gone())).unwrap();
+            assert!(selection(false).instead(tries, None).is_none());
+            let order = selection(true).instead(tries, Some(&gone())).unwrap();
             assert_eq!(order.host.as_deref(), Some("test"));
         }
         for named in [false, true] {
-            let order = home(named).instead(HOST_TRIES, None).unwrap();
+            let order = selection(named).instead(HOST_TRIES, None).unwrap();
             assert_eq!(order.host, None, "any that works");
         }
     }

@@ -26,7 +26,7 @@ pub(super) struct Pin {
 
 /// What a look at the host found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sighting {
+pub(super) struct Observation {
     /// Identifier of the default device.
     pub(super) default: Option<String>,
     /// Whether the pinned device is there; false without one.
@@ -44,9 +44,9 @@ pub(super) enum Move {
     Pinned,
 }
 
-/// One stream's course.
+/// One stream's routing.
 #[derive(Debug)]
-pub(super) struct Course {
+pub(super) struct DeviceRouting {
     pinned: bool,
     placement: Placement,
     /// Identifier of the device that the stream was opened on.
@@ -59,7 +59,7 @@ pub(super) struct Course {
     last_move: Duration,
 }
 
-impl Course {
+impl DeviceRouting {
     /// For a stream that was just opened on `on`.
     pub(super) fn new(placement: Placement, on: &str) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Course {
 
     /// What to do about what was seen at `now`. The answer counts as a move, whether it succeeds or
     /// not.
-    pub(super) fn see(&mut self, now: Duration, seen: &Sighting) -> Option<Move> {
+    pub(super) fn see(&mut self, now: Duration, seen: &Observation) -> Option<Move> {
         let before = std::mem::replace(&mut self.default, seen.default.clone());
         // Audio servers that move streams along with the default take those on the old default,
         // whoever asked for it by name.
@@ -108,7 +108,7 @@ impl Course {
         Some(wanted)
     }
 
-    fn wanted(&self, seen: &Sighting) -> Option<Move> {
+    fn wanted(&self, seen: &Observation) -> Option<Move> {
         let elsewhere = seen
             .default
             .as_ref()
@@ -135,8 +135,8 @@ impl Course {
 mod tests {
     use super::*;
 
-    fn seen(default: &str, pinned: bool) -> Sighting {
-        Sighting {
+    fn seen(default: &str, pinned: bool) -> Observation {
+        Observation {
             default: Some(default.to_owned()),
             pinned,
         }
@@ -148,63 +148,67 @@ mod tests {
 
     #[test]
     fn who_follows_goes_where_the_default_goes_and_nowhere_else() {
-        let mut course = Course::new(Placement::Default, "a");
-        assert_eq!(course.see(s(1), &seen("a", false)), None);
-        assert_eq!(course.see(s(2), &Sighting::default()), None, "no default");
-        assert_eq!(course.see(s(3), &seen("b", false)), Some(Move::Default));
-        course.opened(Placement::Default, "b");
-        assert_eq!(course.see(s(4), &seen("b", false)), None);
+        let mut routing = DeviceRouting::new(Placement::Default, "a");
+        assert_eq!(routing.see(s(1), &seen("a", false)), None);
+        assert_eq!(
+            routing.see(s(2), &Observation::default()),
+            None,
+            "no default"
+        );
+        assert_eq!(routing.see(s(3), &seen("b", false)), Some(Move::Default));
+        routing.opened(Placement::Default, "b");
+        assert_eq!(routing.see(s(4), &seen("b", false)), None);
     }
 
     #[test]
     fn who_is_pinned_stays_whatever_the_default_does() {
-        let mut course = Course::new(Placement::Pinned, "headset");
+        let mut routing = DeviceRouting::new(Placement::Pinned, "headset");
         for (second, default) in ["a", "b", "headset", "headset"].iter().enumerate() {
-            assert_eq!(course.see(s(second as u64), &seen(default, true)), None);
+            assert_eq!(routing.see(s(second as u64), &seen(default, true)), None);
         }
         // … and comes back when the server took it along from what was the default.
-        assert_eq!(course.see(s(9), &seen("b", true)), Some(Move::Pinned));
-        course.opened(Placement::Pinned, "headset");
-        assert_eq!(course.see(s(10), &seen("b", true)), None);
+        assert_eq!(routing.see(s(9), &seen("b", true)), Some(Move::Pinned));
+        routing.opened(Placement::Pinned, "headset");
+        assert_eq!(routing.see(s(10), &seen("b", true)), None);
     }
 
     #[test]
     fn a_pinned_device_that_goes_is_replaced_and_reclaimed() {
-        let mut course = Course::new(Placement::Pinned, "headset");
-        assert_eq!(course.see(s(1), &seen("a", false)), Some(Move::Fallback));
-        course.opened(Placement::Fallback, "a");
-        assert_eq!(course.see(s(2), &seen("a", false)), None);
-        assert_eq!(course.see(s(3), &seen("b", false)), Some(Move::Default));
-        course.opened(Placement::Fallback, "b");
-        assert_eq!(course.see(s(8), &seen("b", true)), Some(Move::Pinned));
-        course.opened(Placement::Pinned, "headset");
-        assert_eq!(course.see(s(9), &seen("b", true)), None);
+        let mut routing = DeviceRouting::new(Placement::Pinned, "headset");
+        assert_eq!(routing.see(s(1), &seen("a", false)), Some(Move::Fallback));
+        routing.opened(Placement::Fallback, "a");
+        assert_eq!(routing.see(s(2), &seen("a", false)), None);
+        assert_eq!(routing.see(s(3), &seen("b", false)), Some(Move::Default));
+        routing.opened(Placement::Fallback, "b");
+        assert_eq!(routing.see(s(8), &seen("b", true)), Some(Move::Pinned));
+        routing.opened(Placement::Pinned, "headset");
+        assert_eq!(routing.see(s(9), &seen("b", true)), None);
     }
 
     #[test]
     fn a_stream_that_the_host_moved_is_opened_once_more() {
-        let mut course = Course::new(Placement::Default, "default");
-        course.rerouted();
+        let mut routing = DeviceRouting::new(Placement::Default, "default");
+        routing.rerouted();
         let default = seen("default", false);
-        assert_eq!(course.see(s(1), &default), Some(Move::Default));
-        assert_eq!(course.see(s(2), &default), None);
+        assert_eq!(routing.see(s(1), &default), Some(Move::Default));
+        assert_eq!(routing.see(s(2), &default), None);
     }
 
     #[test]
     fn moves_that_do_not_help_become_rare() {
-        let mut course = Course::new(Placement::Fallback, "a");
+        let mut routing = DeviceRouting::new(Placement::Fallback, "a");
         let moves = (0..600_000)
             .step_by(500)
             .filter(|&ms| {
                 let now = Duration::from_millis(ms);
-                course.see(now, &seen("a", true)).is_some()
+                routing.see(now, &seen("a", true)).is_some()
             })
             .count();
         assert!((20..30).contains(&moves), "{moves} in ten minutes");
         // After a quiet while they are free again.
         let quiet = s(800);
-        assert!(course.see(quiet, &seen("a", true)).is_some());
+        assert!(routing.see(quiet, &seen("a", true)).is_some());
         let next = quiet + Duration::from_millis(500);
-        assert!(course.see(next, &seen("a", true)).is_some());
+        assert!(routing.see(next, &seen("a", true)).is_some());
     }
 }
