@@ -12,6 +12,7 @@ use cpal::traits::HostTrait;
 
 use super::deadline::{Outstanding, aside};
 use super::device_routing::{Observation, Pin};
+use super::wear_query::WearQuery;
 use super::{Direction, device_lookup, host, names};
 
 /// Between two questions: whoever follows the default moves within a second of its change.
@@ -28,6 +29,8 @@ pub(super) struct WatchRequest {
     pub(super) host: String,
     /// The pinned device, if there is one.
     pub(super) pin: Option<Pin>,
+    /// Identifier of the device that the stream is on.
+    pub(super) on: String,
 }
 
 /// The supervisor's end.
@@ -134,6 +137,7 @@ fn answer(
 ) {
     host::silence();
     let mut connected: Option<(String, Host)> = None;
+    let mut wear = WearQuery::default();
     while let Ok(question) = question_rx.recv() {
         if connected
             .as_ref()
@@ -144,7 +148,11 @@ fn answer(
         }
         let observation = connected
             .as_ref()
-            .and_then(|(_, host)| sight(host, direction, question.pin.as_ref()));
+            .and_then(|(_, host)| sight(host, direction, question.pin.as_ref()))
+            .map(|observation| Observation {
+                worn: wear.ask(&question.host, direction, &question.on),
+                ..observation
+            });
         if observation.is_none() {
             // A server that has ended leaves a connection that never answers again.
             connected = None;
@@ -173,5 +181,9 @@ fn sight(host: &Host, direction: Direction, pin: Option<&Pin>) -> Option<Observa
     if default.is_none() && pin.is_none() {
         return None;
     }
-    Some(Observation { default, pinned })
+    Some(Observation {
+        default,
+        pinned,
+        worn: None,
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Placement;
+use super::{Placement, Worn};
 
 /// Two moves may follow each other at once, further ones wait: a default that two programs fight
 /// about, or a pinned device that is there and cannot be opened, must not cost a gap each second.
@@ -31,6 +31,8 @@ pub(super) struct Observation {
     pub(super) default: Option<String>,
     /// Whether the pinned device is there; false without one.
     pub(super) pinned: bool,
+    /// Whether the device that the stream is on is worn; `None`: nobody was there to ask.
+    pub(super) worn: Option<Worn>,
 }
 
 /// Where to go.
@@ -139,6 +141,7 @@ mod tests {
         Observation {
             default: Some(default.to_owned()),
             pinned,
+            worn: None,
         }
     }
 

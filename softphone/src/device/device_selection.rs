@@ -62,10 +62,12 @@ impl DeviceSelection {
         }
     }
 
-    pub(super) fn question(&self) -> WatchRequest {
+    /// What to watch while the stream is on the device of identifier `on`.
+    pub(super) fn question(&self, on: &str) -> WatchRequest {
         WatchRequest {
             host: self.host.clone(),
             pin: self.pinned.as_ref().map(|(pin, _)| pin.clone()),
+            on: on.to_owned(),
         }
     }
 

@@ -20,6 +20,8 @@ pub mod list;
 mod names;
 mod notice;
 mod open;
+#[cfg(target_os = "linux")]
+mod pulse_server;
 mod render;
 mod ring_target;
 mod supervisor;
@@ -27,6 +29,8 @@ pub mod virtual_clock;
 pub mod virtual_microphone;
 pub mod virtual_speaker;
 mod watch;
+mod wear_query;
+mod worn;
 
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +38,7 @@ use std::time::Duration;
 pub use error::DeviceError;
 pub use notice::{DeviceChange, DeviceNotice, NoticeLog};
 pub use open::{Devices, open, open_microphone, open_speaker};
+pub use worn::Worn;
 
 /// Where captured sound comes from. Read by the engine thread only.
 pub trait Microphone: Send {
@@ -94,6 +99,9 @@ pub struct DeviceStats {
     pub host: String,
     /// Whether it is the device that was asked for.
     pub placement: Placement,
+    /// Whether it is worn on the ears, by what the audio server says of it (speaker only). Follows
+    /// headphones that are plugged in or out within a second.
+    pub worn: Worn,
     /// Callbacks of the device.
     pub callbacks: u64,
     /// Time spent in our half of the callbacks altogether, in nanoseconds.

@@ -15,8 +15,9 @@ use super::device_routing::Pin;
 use super::device_selection::DeviceSelection;
 use super::render::{self, DeviceSpeaker, RenderRing};
 use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Stream, Supervised, supervise};
+use super::wear_query::WearQuery;
 use super::{
-    BufferWish, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, host,
+    BufferWish, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, Worn, host,
 };
 
 /// A microphone and a speaker.
@@ -184,6 +185,7 @@ struct Found {
     name: String,
     pin: Pin,
     placement: Placement,
+    worn: Worn,
     host: String,
     format: SampleFormat,
     config: StreamConfig,
@@ -195,6 +197,7 @@ impl Found {
             name: self.name.clone(),
             pin: self.pin.clone(),
             placement: self.placement,
+            worn: self.worn.clone(),
             host: self.host.clone(),
             rate_hz: self.config.sample_rate,
             channels: self.config.channels.min(2),
@@ -260,6 +263,9 @@ fn open_on<R>(
     build: impl Fn(&Found) -> Result<Opened<R>, cpal::Error>,
 ) -> Result<Opened<R>, DeviceError> {
     let (device, pin) = find_device(host, host_name, direction, &order.device)?;
+    let worn = WearQuery::default()
+        .ask(host_name, direction, &pin.id)
+        .unwrap_or_default();
     let name = device.to_string();
     let cannot = |error: cpal::Error| {
         let reason = error.to_string().trim_end_matches('.').to_owned();
@@ -284,6 +290,7 @@ fn open_on<R>(
         name: name.clone(),
         pin,
         placement: order.device.placement(),
+        worn,
         host: host_name.to_owned(),
         format: supported.sample_format(),
         config: supported.config(),

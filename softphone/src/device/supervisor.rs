@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use super::callback::{Health, decode, encode};
 use super::deadline::{Outstanding, aside};
 use super::default_device_watch::DefaultDeviceWatch;
@@ -18,7 +20,7 @@ use super::device_selection::DeviceSelection;
 use super::notice::{DeviceChange, DeviceNotice};
 use super::open::Order;
 use super::watch::{Seen, Step, Watch};
-use super::{DeviceError, DeviceState, DeviceStats, Direction, Placement, RebuildReason};
+use super::{DeviceError, DeviceState, DeviceStats, Direction, Placement, RebuildReason, Worn};
 
 /// How long a device may take to open. Local audio servers need some 50 ms.
 pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(5);
@@ -36,6 +38,8 @@ pub(super) struct Stream {
     pub(super) name: String,
     pub(super) pin: Pin,
     pub(super) placement: Placement,
+    /// Whether it was worn when it was opened.
+    pub(super) worn: Worn,
     pub(super) host: String,
     pub(super) rate_hz: u32,
     /// Channels of ours: 1 or 2.
@@ -53,6 +57,7 @@ impl Stream {
                 name: None,
             },
             placement: Placement::Default,
+            worn: Worn::default(),
             host: "test".to_owned(),
             rate_hz,
             channels,
@@ -87,11 +92,21 @@ pub(super) struct Supervised<R: Endpoint> {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Replaced as a whole: the engine reads it without waiting.
+    worn: ArcSwap<Worn>,
     closed: AtomicBool,
     rebuilds: AtomicU64,
     moves: AtomicU64,
     /// 0: running; else the reason, encoded.
     rebuilding: AtomicU8,
+}
+
+impl Shared {
+    fn set_worn(&self, worn: &Worn) {
+        if **self.worn.load() != *worn {
+            self.worn.store(Arc::new(worn.clone()));
+        }
+    }
 }
 
 /// Starts the supervisor of a device that was just opened. `open` is run, on threads that may be
@@ -109,6 +124,7 @@ pub(super) fn supervise<R: Endpoint>(
     let (notice_tx, notice_rx) = mpsc::channel();
     let shared = Arc::new(Shared::default());
     let first = opened.ring.stream().clone();
+    shared.set_worn(&first.worn);
     let stream = opened.stream;
     let mut supervisor = Supervisor {
         direction,
@@ -163,6 +179,7 @@ impl<R: Endpoint> Supervised<R> {
         stats.placement = stream.placement;
         stats.rebuilds = self.shared.rebuilds.load(Ordering::Relaxed);
         stats.moves = self.shared.moves.load(Ordering::Relaxed);
+        stats.worn = Worn::clone(&self.shared.worn.load());
         stats.state = match decode(self.shared.rebuilding.load(Ordering::Relaxed)) {
             None => DeviceState::Running,
             Some(why) => DeviceState::Rebuilding { why },
@@ -278,7 +295,12 @@ impl<R: Endpoint> Supervisor<R> {
             self.route_changes = route_changes;
             self.routing.rerouted();
         }
-        let seen = self.default_watch.look(now, || self.selection.question())?;
+        let seen = self
+            .default_watch
+            .look(now, || self.selection.question(&self.on.pin.id))?;
+        if let Some(worn) = &seen.worn {
+            self.shared.set_worn(worn);
+        }
         let device = match self.routing.see(now, &seen)? {
             Move::Default | Move::Fallback => self.selection.default(),
             Move::Pinned => self.selection.wanted(),
@@ -314,6 +336,7 @@ impl<R: Endpoint> Supervisor<R> {
         let next = opened.ring.stream().clone();
         let before = std::mem::replace(&mut self.on, next);
         self.route_changes = 0;
+        self.shared.set_worn(&self.on.worn);
         self.routing.opened(self.on.placement, &self.on.pin.id);
         self.default_watch.forget();
         // An engine that is gone has closed us: the loop sees it next.
