@@ -81,7 +81,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:50051")]
     pub server: ServerAddress,
 
-    /// Audio system: alsa, pulseaudio ... ("softphone devices" lists them). [default: the best
+    /// Audio system: pipewire, pulseaudio, alsa ... ("softphone devices" lists them). [default: the best
     /// that works]
     #[arg(long, value_name = "NAME")]
     pub audio_host: Option<String>,
@@ -119,8 +119,8 @@ pub struct CallArgs {
     pub codec: Codec,
 
     /// Sound in each chunk: less is less delay, more is less traffic.
-    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = frame_ms)]
-    pub frame_ms: u32,
+    #[arg(long = "frame-ms", value_name = "MS", default_value = "10", value_parser = frame_length)]
+    pub frame: Duration,
 
     /// Bits per second of the Opus encoder, 6000 to 510000.
     #[arg(long, value_name = "BITS", default_value_t = audio::codec::DEFAULT_BITRATE,
@@ -154,7 +154,7 @@ pub struct CallArgs {
     #[arg(long, value_name = "NAME")]
     pub output: Option<String>,
 
-    /// Audio system: alsa, pulseaudio ... ("softphone devices" lists them). [default: the best
+    /// Audio system: pipewire, pulseaudio, alsa ... ("softphone devices" lists them). [default: the best
     /// that works]
     #[arg(long, value_name = "NAME")]
     pub audio_host: Option<String>,
@@ -272,10 +272,13 @@ fn wav_path(text: &str) -> Option<PathBuf> {
     (extension == "wav").then_some(path)
 }
 
-fn frame_ms(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(ms @ (5 | 10 | 20 | 40 | 60)) => Ok(ms),
-        _ => Err("accepted are 5, 10, 20, 40 and 60".to_owned()),
+/// The lengths that Opus has.
+fn frame_length(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(ms) if [2.5, 5.0, 10.0, 20.0, 40.0, 60.0].contains(&ms) => {
+            Ok(Duration::from_secs_f64(ms / 1e3))
+        }
+        _ => Err("accepted are 2.5, 5, 10, 20, 40 and 60".to_owned()),
     }
 }
 

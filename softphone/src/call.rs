@@ -15,7 +15,7 @@ use crate::{
     capture_path::CapturePath,
     clock::Clock,
     device::{
-        self, BufferWish, DeviceError, DeviceOptions, Microphone, Speaker,
+        self, BufferRequest, DeviceError, DeviceOptions, Microphone, Speaker,
         virtual_microphone::{ToneMicrophone, WavMicrophone},
         virtual_speaker::{Ear, VirtualSpeaker},
     },
@@ -164,7 +164,7 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
         input: args.input.clone(),
         output: args.output.clone(),
         // A shorter chunk is wished for by somebody who counts milliseconds.
-        buffer: BufferWish::Ms(args.frame_ms.min(10)),
+        buffer: BufferRequest::Time(args.frame.min(Duration::from_millis(10))),
     };
     let usage = |why| Verdict::new(ExitCode::Usage, why);
     if args.synthetic {
@@ -233,9 +233,7 @@ fn start_engine(
     downlink: mpsc::Receiver<Downlink>,
 ) -> Result<EngineThread, Verdict> {
     let failed = |why: String| Verdict::new(ExitCode::NoAudio, why);
-    let chunk = plan
-        .format
-        .samples_in(Duration::from_millis(u64::from(args.frame_ms)));
+    let chunk = plan.format.samples_in(args.frame);
     let capture = CapturePath::new(microphone, plan.format, chunk, args.bitrate)
         .map_err(|error| failed(error.to_string()))?;
     let playout =

@@ -23,7 +23,7 @@ pub struct Report {
     /// Codec, rate and channels.
     pub format: String,
     /// Sound in each chunk, in milliseconds.
-    pub frame_ms: u32,
+    pub frame_ms: f64,
     /// The wish for this leg's processing; empty: the server's default.
     pub effects: String,
     /// How long it lasted.

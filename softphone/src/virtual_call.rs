@@ -54,9 +54,7 @@ pub fn call(args: &CallArgs) -> Result<Report, Verdict> {
     let length = plan.duration.unwrap_or_default();
     let options = SimulationOptions {
         format: plan.format,
-        chunk_samples: plan
-            .format
-            .samples_in(Duration::from_millis(u64::from(args.frame_ms))),
+        chunk_samples: plan.format.samples_in(args.frame),
         bitrate: args.bitrate,
         effects: plan.effects.clone().unwrap_or_else(Effects::none),
         impairment: impairment.clone(),
@@ -100,7 +98,7 @@ pub fn call(args: &CallArgs) -> Result<Report, Verdict> {
         server: "an echo in this program".to_owned(),
         call_id: "virtual".to_owned(),
         format: plan.format.to_string(),
-        frame_ms: args.frame_ms,
+        frame_ms: args.frame.as_secs_f64() * 1e3,
         effects: plan.effects_wish(),
         duration: length,
         engine,

@@ -134,7 +134,7 @@ impl<'a> Desk<'a> {
             let streams = self.rig.pactl(&["list", list]);
             let softphone = streams
                 .split(heading)
-                .find(|stream| stream.contains("application.name = \"cpal"));
+                .find(|stream| stream.contains("application.name = \"softphone"));
             let number = softphone.and_then(|stream| stream.lines().next());
             let number = number.unwrap_or_else(|| panic!("no stream of a softphone in {streams}"));
             self.rig.pactl(&[move_it, number, device]);

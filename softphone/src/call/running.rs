@@ -197,7 +197,7 @@ impl RunningCall {
             server: args.server.to_string(),
             call_id: plan.call_id.clone(),
             format: plan.format.to_string(),
-            frame_ms: args.frame_ms,
+            frame_ms: args.frame.as_secs_f64() * 1e3,
             effects: plan.effects_wish(),
             duration,
             engine,

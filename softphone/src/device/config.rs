@@ -3,7 +3,7 @@
 use cpal::traits::DeviceTrait;
 use cpal::{Device, SupportedBufferSize, SupportedStreamConfig};
 
-use super::{BufferWish, Direction};
+use super::{BufferRequest, Direction};
 
 /// The device's default rate, channels and format; not more than two channels if it has a choice.
 pub(super) fn configuration(
@@ -33,10 +33,17 @@ pub(super) fn configuration(
 const MAX_BUFFER: u64 = 1 << 18;
 
 /// Fixed sizes to try, best first; never the host's default, which may be two seconds.
-pub(super) fn buffer_sizes(wish: BufferWish, rate_hz: u32, range: SupportedBufferSize) -> Vec<u32> {
+pub(super) fn buffer_sizes(
+    wish: BufferRequest,
+    rate_hz: u32,
+    range: SupportedBufferSize,
+) -> Vec<u32> {
     let wished = match wish {
-        BufferWish::Ms(ms) => u64::from(rate_hz) * u64::from(ms) / 1000,
-        BufferWish::Samples(samples) => u64::from(samples),
+        BufferRequest::Time(time) => {
+            let samples = time.as_micros().saturating_mul(u128::from(rate_hz)) / 1_000_000;
+            u64::try_from(samples).unwrap_or(u64::MAX)
+        }
+        BufferRequest::Samples(samples) => u64::from(samples),
     };
     let wished = wished.clamp(1, MAX_BUFFER) as u32;
     let (least, most) = match range {
@@ -62,11 +69,17 @@ pub(super) fn buffer_sizes(wish: BufferWish, rate_hz: u32, range: SupportedBuffe
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_buffer_is_ten_milliseconds_at_the_devices_own_rate() {
-        let sizes = buffer_sizes(BufferWish::default(), 44_100, SupportedBufferSize::Unknown);
+        let sizes = buffer_sizes(
+            BufferRequest::default(),
+            44_100,
+            SupportedBufferSize::Unknown,
+        );
         assert_eq!(sizes[0], 441);
     }
 
@@ -76,9 +89,13 @@ mod tests {
             min: 600,
             max: 3_000,
         };
-        let sizes = buffer_sizes(BufferWish::Samples(480), 48_000, range);
+        let sizes = buffer_sizes(BufferRequest::Samples(480), 48_000, range);
         assert_eq!(sizes, [600, 960, 1024, 2048, 3_000]);
-        let sizes = buffer_sizes(BufferWish::Ms(200), 48_000, range);
+        let sizes = buffer_sizes(
+            BufferRequest::Time(Duration::from_millis(200)),
+            48_000,
+            range,
+        );
         assert!(
             sizes.iter().all(|size| (600..=3_000).contains(size)),
             "{sizes:?}"
@@ -88,9 +105,9 @@ mod tests {
     #[test]
     fn nonsense_wishes_still_give_sizes() {
         for wish in [
-            BufferWish::Ms(0),
-            BufferWish::Samples(u32::MAX),
-            BufferWish::Ms(u32::MAX),
+            BufferRequest::Time(Duration::ZERO),
+            BufferRequest::Samples(u32::MAX),
+            BufferRequest::Time(Duration::MAX),
         ] {
             let sizes = buffer_sizes(wish, 48_000, SupportedBufferSize::Unknown);
             assert!(!sizes.is_empty() && !sizes.contains(&0), "{sizes:?}");

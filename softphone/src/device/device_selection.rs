@@ -5,7 +5,7 @@ use super::default_device_watch::WatchRequest;
 use super::device_routing::Pin;
 use super::open::{DeviceRequest, Order};
 use super::supervisor::Stream;
-use super::{BufferWish, DeviceError, Placement};
+use super::{BufferRequest, DeviceError, Placement};
 
 /// A device that is there but cannot be opened is given up for the default after this many
 /// attempts, …
@@ -22,7 +22,7 @@ pub(super) struct DeviceSelection {
     host: String,
     /// The pinned device, and its name for people.
     pinned: Option<(Pin, String)>,
-    buffer: BufferWish,
+    buffer: BufferRequest,
 }
 
 impl DeviceSelection {
@@ -99,7 +99,7 @@ mod tests {
         let order = Order {
             host: None,
             device: DeviceRequest::Default,
-            buffer: BufferWish::default(),
+            buffer: BufferRequest::default(),
         };
         let mut stream = Stream::for_test(48_000, 1);
         if named {

@@ -3,28 +3,67 @@
 use cpal::HostId;
 
 use super::DeviceError;
+#[cfg(target_os = "linux")]
+use super::{pipewire, pulse::PulseServer};
 
-/// A host's name as a person types it.
-pub(super) fn name(host: HostId) -> String {
-    host.to_string().to_lowercase()
+/// An audio system that devices can be opened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AudioHost {
+    /// PipeWire by its own interface. Its devices are listed by its PulseAudio server.
+    #[cfg(target_os = "linux")]
+    PipeWire,
+    /// A PulseAudio server by its own protocol. cpal lists its devices.
+    #[cfg(target_os = "linux")]
+    PulseAudio,
+    /// One of cpal's.
+    Cpal(HostId),
 }
 
-/// The hosts to try, in order: the one asked for, else all that this program has.
+/// A host's name as a person types it.
+pub(super) fn name(host: AudioHost) -> String {
+    match host {
+        #[cfg(target_os = "linux")]
+        AudioHost::PipeWire => "pipewire".to_owned(),
+        #[cfg(target_os = "linux")]
+        AudioHost::PulseAudio => "pulseaudio".to_owned(),
+        AudioHost::Cpal(host) => host.to_string().to_lowercase(),
+    }
+}
+
+/// All that this program has, best first: PipeWire, then cpal's in their order, which on Linux is
+/// PulseAudio before ALSA.
 ///
-/// cpal's order is right for us: on Linux PulseAudio (which PipeWire speaks as well) before ALSA.
-/// On a PulseAudio server, passed through from microphone to speaker with 10 ms buffers, the first
-/// takes 27 ms and the second 40 ms; it knows every device of the server by name, where ALSA knows
-/// one called "default"; and it starts cleanly, where ALSA loses up to 80 ms in every third start.
-/// Its price is CPU time, a quarter to a third of a core there (ALSA: 5 %, PipeWire: 3 %), because
-/// it asks the server for its latency after each of some 2,000 small deliveries a second. Who would
-/// rather save that says `--audio-host alsa`. Without a sound server ALSA remains.
+/// Passed through from microphone to speaker, PipeWire's own interface takes some 11 ms at its
+/// shortest, its PulseAudio server 45. A real PulseAudio server takes 20 ms and ALSA on it 30; the
+/// former knows every device of the server by name, where ALSA knows one called "default", and it
+/// starts cleanly, where ALSA loses up to 80 ms in every third start. Without a sound server ALSA
+/// remains.
+pub(super) fn all() -> Vec<AudioHost> {
+    let mut hosts = Vec::new();
+    #[cfg(target_os = "linux")]
+    if pipewire::is_installed() {
+        hosts.push(AudioHost::PipeWire);
+    }
+    hosts.extend(cpal::ALL_HOSTS.iter().copied().map(of_cpal));
+    hosts
+}
+
+fn of_cpal(id: HostId) -> AudioHost {
+    match id {
+        #[cfg(target_os = "linux")]
+        HostId::PulseAudio => AudioHost::PulseAudio,
+        other => AudioHost::Cpal(other),
+    }
+}
+
+/// The hosts to try, in order: the one asked for, else all.
 ///
 /// # Errors
 /// When the one asked for is none of them.
-pub(super) fn candidates(wanted: Option<&str>) -> Result<Vec<HostId>, DeviceError> {
-    match wanted {
-        None => Ok(cpal::ALL_HOSTS.to_vec()),
-        Some(wanted) => Ok(vec![by_name(wanted)?]),
+pub(super) fn candidates(requested: Option<&str>) -> Result<Vec<AudioHost>, DeviceError> {
+    match requested {
+        None => Ok(all()),
+        Some(requested) => Ok(vec![by_name(requested)?]),
     }
 }
 
@@ -32,22 +71,39 @@ pub(super) fn candidates(wanted: Option<&str>) -> Result<Vec<HostId>, DeviceErro
 ///
 /// # Errors
 /// There is none.
-pub(super) fn by_name(wanted: &str) -> Result<HostId, DeviceError> {
-    let all = cpal::ALL_HOSTS.iter().copied();
-    all.clone()
-        .find(|&host| name(host) == wanted.to_lowercase())
-        .ok_or_else(|| DeviceError::UnknownHost {
-            wanted: wanted.to_owned(),
-            available: all.map(name).collect(),
-        })
+pub(super) fn by_name(requested: &str) -> Result<AudioHost, DeviceError> {
+    let all = all();
+    let found = all
+        .iter()
+        .find(|&&host| name(host) == requested.to_lowercase());
+    found.copied().ok_or_else(|| DeviceError::UnknownHost {
+        wanted: requested.to_owned(),
+        available: all.into_iter().map(name).collect(),
+    })
 }
 
-/// Connects to a host. May hang: only on threads that may be abandoned.
-pub(super) fn connect(host: HostId) -> Result<cpal::Host, DeviceError> {
-    cpal::host_from_id(host).map_err(|error| DeviceError::HostUnavailable {
+/// Connects to the part of a host that lists its devices. May hang: only on threads that may be
+/// abandoned.
+pub(super) fn connect(host: AudioHost) -> Result<cpal::Host, DeviceError> {
+    let unavailable = |reason: String| DeviceError::HostUnavailable {
         host: name(host),
-        reason: error.to_string(),
-    })
+        reason,
+    };
+    let id = match host {
+        #[cfg(target_os = "linux")]
+        AudioHost::PipeWire => {
+            let mut server = PulseServer::connect().map_err(unavailable)?;
+            // Whoever points PULSE_SERVER elsewhere means that one.
+            if !server.is_pipewire() {
+                return Err(unavailable("the sound server is not PipeWire".to_owned()));
+            }
+            HostId::PulseAudio
+        }
+        #[cfg(target_os = "linux")]
+        AudioHost::PulseAudio => HostId::PulseAudio,
+        AudioHost::Cpal(id) => id,
+    };
+    cpal::host_from_id(id).map_err(|error| unavailable(error.to_string()))
 }
 
 /// alsa-lib writes what goes wrong to stderr by itself, over any screen. Sends that of this thread
@@ -70,14 +126,14 @@ mod tests {
     fn an_unknown_host_is_refused_with_the_names_that_work() {
         let error = candidates(Some("winamp")).unwrap_err().to_string();
         assert!(error.contains("winamp"), "{error}");
-        for &host in cpal::ALL_HOSTS {
+        for host in all() {
             assert!(error.contains(&name(host)), "{error}");
         }
     }
 
     #[test]
     fn a_host_is_found_in_any_case() {
-        for &host in cpal::ALL_HOSTS {
+        for host in all() {
             assert_eq!(candidates(Some(&name(host).to_uppercase())), Ok(vec![host]));
         }
     }

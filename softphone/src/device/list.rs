@@ -4,12 +4,13 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use cpal::{Device, HostId};
+use cpal::Device;
 use serde::Serialize;
 
 use super::config::configuration;
 use super::deadline::{Outstanding, aside};
-use super::{Direction, device_lookup, host};
+use super::host::AudioHost;
+use super::{DeviceError, Direction, device_lookup, host};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -103,7 +104,7 @@ pub fn list() -> DeviceList {
     }
 }
 
-fn ask(id: HostId) -> HostDevices {
+fn ask(id: AudioHost) -> HostDevices {
     host::silence();
     let mut answer = HostDevices {
         host: host::name(id),
@@ -112,10 +113,13 @@ fn ask(id: HostId) -> HostDevices {
         inputs: Vec::new(),
         outputs: Vec::new(),
     };
-    let connected = match cpal::host_from_id(id) {
+    let connected = match host::connect(id) {
         Ok(connected) => connected,
         Err(error) => {
-            answer.unavailable = Some(error.to_string());
+            answer.unavailable = Some(match error {
+                DeviceError::HostUnavailable { reason, .. } => reason,
+                other => other.to_string(),
+            });
             return answer;
         }
     };

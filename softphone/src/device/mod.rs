@@ -21,7 +21,11 @@ mod names;
 mod notice;
 mod open;
 #[cfg(target_os = "linux")]
-mod pulse_server;
+mod open_native;
+#[cfg(target_os = "linux")]
+mod pipewire;
+#[cfg(target_os = "linux")]
+mod pulse;
 mod render;
 mod ring_target;
 mod supervisor;
@@ -209,23 +213,23 @@ pub struct DeviceOptions {
     /// Speaker, likewise.
     pub output: Option<String>,
     /// How much sound a device should hand over at a time.
-    pub buffer: BufferWish,
+    pub buffer: BufferRequest,
 }
 
 /// How much sound a device is asked to hand over per callback. A wish: the device's limits win,
 /// and some hosts call with other sizes than they promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BufferWish {
-    /// Milliseconds at the device's own rate.
-    Ms(u32),
+pub enum BufferRequest {
+    /// So long, at the device's own rate.
+    Time(Duration),
     /// Samples per channel.
     Samples(u32),
 }
 
-impl Default for BufferWish {
+impl Default for BufferRequest {
     /// 10 ms: half of it costs twice the wake-ups for 7 ms less delay.
     fn default() -> Self {
-        Self::Ms(10)
+        Self::Time(Duration::from_millis(10))
     }
 }
 

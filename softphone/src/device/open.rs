@@ -13,11 +13,15 @@ use super::deadline::{Aside, Outstanding, aside};
 use super::device_lookup::find_device;
 use super::device_routing::Pin;
 use super::device_selection::DeviceSelection;
+use super::host::AudioHost;
+#[cfg(target_os = "linux")]
+use super::open_native;
 use super::render::{self, DeviceSpeaker, RenderRing};
 use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Stream, Supervised, supervise};
 use super::wear_query::WearQuery;
 use super::{
-    BufferWish, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, Worn, host,
+    BufferRequest, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, Worn,
+    host,
 };
 
 /// A microphone and a speaker.
@@ -29,7 +33,7 @@ pub(super) struct Order {
     /// On this host; on the first that works if `None`.
     pub(super) host: Option<String>,
     pub(super) device: DeviceRequest,
-    pub(super) buffer: BufferWish,
+    pub(super) buffer: BufferRequest,
 }
 
 /// Which device to open.
@@ -168,37 +172,41 @@ macro_rules! with_sample_type {
 }
 
 fn open_input(order: &Order) -> Result<Opened<CaptureRing>, DeviceError> {
-    on_some_host(Direction::Input, order, |found| {
-        with_sample_type!(build_input, found)
+    on_some_host(Direction::Input, order, |found| match found.host {
+        #[cfg(target_os = "linux")]
+        AudioHost::PipeWire | AudioHost::PulseAudio => open_native::input(found),
+        AudioHost::Cpal(_) => with_sample_type!(build_input, found),
     })
 }
 
 fn open_output(order: &Order) -> Result<Opened<RenderRing>, DeviceError> {
-    on_some_host(Direction::Output, order, |found| {
-        with_sample_type!(build_output, found)
+    on_some_host(Direction::Output, order, |found| match found.host {
+        #[cfg(target_os = "linux")]
+        AudioHost::PipeWire | AudioHost::PulseAudio => open_native::output(found),
+        AudioHost::Cpal(_) => with_sample_type!(build_output, found),
     })
 }
 
 /// A device, and how it is to be opened.
-struct Found {
+pub(super) struct Found {
     device: Device,
     name: String,
-    pin: Pin,
+    pub(super) pin: Pin,
     placement: Placement,
     worn: Worn,
-    host: String,
+    pub(super) host: AudioHost,
     format: SampleFormat,
-    config: StreamConfig,
+    pub(super) config: StreamConfig,
 }
 
 impl Found {
-    fn stream(&self, health: Arc<Health>) -> Stream {
+    pub(super) fn stream(&self, health: Arc<Health>) -> Stream {
         Stream {
             name: self.name.clone(),
             pin: self.pin.clone(),
             placement: self.placement,
             worn: self.worn.clone(),
-            host: self.host.clone(),
+            host: host::name(self.host),
             rate_hz: self.config.sample_rate,
             channels: self.config.channels.min(2),
             health,
@@ -224,7 +232,7 @@ fn on_some_host<R>(
     let mut errors = Vec::new();
     for &id in &hosts {
         let opened = host::connect(id)
-            .and_then(|connected| open_on(&connected, &host::name(id), direction, order, &build));
+            .and_then(|connected| open_on(&connected, id, direction, order, &build));
         match opened {
             Ok(opened) => return Ok(opened),
             Err(error) => errors.push(error),
@@ -257,11 +265,12 @@ fn reason(error: &DeviceError) -> String {
 
 fn open_on<R>(
     host: &Host,
-    host_name: &str,
+    id: AudioHost,
     direction: Direction,
     order: &Order,
     build: impl Fn(&Found) -> Result<Opened<R>, cpal::Error>,
 ) -> Result<Opened<R>, DeviceError> {
+    let host_name = &host::name(id);
     let (device, pin) = find_device(host, host_name, direction, &order.device)?;
     let worn = WearQuery::default()
         .ask(host_name, direction, &pin.id)
@@ -280,18 +289,20 @@ fn open_on<R>(
             _ => DeviceError::CannotOpen {
                 direction,
                 device: name.clone(),
-                host: host_name.to_owned(),
+                host: host_name.clone(),
                 reason,
             },
         }
     };
     let supported = configuration(&device, direction).map_err(cannot)?;
+    #[cfg(target_os = "linux")]
+    let supported = open_native::configuration(id, supported);
     let mut found = Found {
         name: name.clone(),
         pin,
         placement: order.device.placement(),
         worn,
-        host: host_name.to_owned(),
+        host: id,
         format: supported.sample_format(),
         config: supported.config(),
         device,
@@ -330,7 +341,10 @@ fn build_input<T: DeviceSample>(found: &Found) -> Result<Opened<CaptureRing>, cp
         None,
     )?;
     stream.play()?;
-    Ok(Opened { stream, ring })
+    Ok(Opened {
+        stream: Box::new(stream),
+        ring,
+    })
 }
 
 fn build_output<T: DeviceSample>(found: &Found) -> Result<Opened<RenderRing>, cpal::Error> {
@@ -347,7 +361,10 @@ fn build_output<T: DeviceSample>(found: &Found) -> Result<Opened<RenderRing>, cp
         None,
     )?;
     stream.play()?;
-    Ok(Opened { stream, ring })
+    Ok(Opened {
+        stream: Box::new(stream),
+        ring,
+    })
 }
 
 #[cfg(all(test, target_os = "linux"))]

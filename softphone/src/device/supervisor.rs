@@ -73,9 +73,12 @@ pub(super) trait Endpoint: Send + 'static {
     fn fill_stats(&self, stats: &mut DeviceStats);
 }
 
-/// A stream that plays, and the engine's half of it. Dropping `stream` ends it, and may hang.
+/// A stream that plays until it is dropped, which may hang.
+pub(super) type Playing = Box<dyn Send>;
+
+/// A stream that plays, and the engine's half of it.
 pub(super) struct Opened<R> {
-    pub(super) stream: cpal::Stream,
+    pub(super) stream: Playing,
     pub(super) ring: R,
 }
 
@@ -226,7 +229,7 @@ struct Supervisor<R: Endpoint> {
 }
 
 impl<R: Endpoint> Supervisor<R> {
-    fn run(&mut self, stream: cpal::Stream) {
+    fn run(&mut self, stream: Playing) {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::ZERO);
         let mut stream = Some(stream);
@@ -271,7 +274,7 @@ impl<R: Endpoint> Supervisor<R> {
     }
 
     /// Opens the device again, or the default in its place: a call goes on without its headset.
-    fn reopen(&mut self) -> Option<cpal::Stream> {
+    fn reopen(&mut self) -> Option<Playing> {
         self.tries = self.tries.saturating_add(1);
         let opened = self
             .attempt(self.selection.order(self.selection.wanted()), OPEN_DEADLINE)
@@ -289,7 +292,7 @@ impl<R: Endpoint> Supervisor<R> {
     }
 
     /// Opens another device while the stream still plays, if it is time for that.
-    fn move_if_due(&mut self, now: Duration) -> Option<cpal::Stream> {
+    fn move_if_due(&mut self, now: Duration) -> Option<Playing> {
         let route_changes = self.on.health.route_changes();
         if route_changes != self.route_changes {
             self.route_changes = route_changes;
@@ -332,7 +335,7 @@ impl<R: Endpoint> Supervisor<R> {
     }
 
     /// Hands the ring of a new stream to the engine, and says what is used now.
-    fn take(&mut self, opened: Opened<R>, was_lost: bool) -> cpal::Stream {
+    fn take(&mut self, opened: Opened<R>, was_lost: bool) -> Playing {
         let next = opened.ring.stream().clone();
         let before = std::mem::replace(&mut self.on, next);
         self.route_changes = 0;
@@ -373,7 +376,7 @@ impl<R: Endpoint> Supervisor<R> {
         let _ = self.notice_tx.send(notice);
     }
 
-    fn drop_aside(&self, stream: Option<cpal::Stream>) {
+    fn drop_aside(&self, stream: Option<Playing>) {
         if let Some(stream) = stream {
             let _ = aside("audio-drop", &Outstanding::default(), move || drop(stream));
         }

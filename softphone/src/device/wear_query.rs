@@ -2,7 +2,7 @@
 //! the host is one. May hang: only on threads that may be abandoned.
 
 #[cfg(target_os = "linux")]
-use super::pulse_server::PulseServer;
+use super::pulse::PulseServer;
 use super::{Direction, Worn};
 
 /// Keeps its connection, so that a question costs next to nothing.
@@ -16,13 +16,13 @@ impl WearQuery {
     /// Whether the device is worn; `None`: it is no speaker, or nobody knows.
     #[cfg(target_os = "linux")]
     pub(super) fn ask(&mut self, host: &str, direction: Direction, device: &str) -> Option<Worn> {
-        if direction != Direction::Output || host != "pulseaudio" {
+        if direction != Direction::Output || !matches!(host, "pulseaudio" | "pipewire") {
             return None;
         }
         if self.server.is_none() {
-            self.server = PulseServer::connect();
+            self.server = PulseServer::connect().ok();
         }
-        let worn = self.server.as_ref()?.worn(device);
+        let worn = self.server.as_mut()?.worn(device);
         if worn.is_none() {
             // A server that has ended leaves a connection that never answers again.
             self.server = None;

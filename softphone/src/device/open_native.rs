@@ -1,0 +1,126 @@
+//! Opens what was found as a stream of this program's own: PipeWire's or PulseAudio's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cpal::{
+    BufferSize, Error, ErrorKind, InputCallbackInfo, InputStreamTimestamp, OutputCallbackInfo,
+    OutputStreamTimestamp, SampleFormat, StreamInstant, SupportedBufferSize, SupportedStreamConfig,
+};
+
+use super::Direction;
+use super::callback::{Health, guarded};
+use super::capture::{self, CaptureRing};
+use super::host::AudioHost;
+use super::open::Found;
+use super::pipewire::{PipeWireStream, StreamConfig};
+use super::pulse::{PulseConfig, PulseStream};
+use super::render::{self, RenderRing};
+use super::supervisor::{Opened, Playing};
+
+/// The rate of PipeWire's graph, unless somebody changed it: a device of another rate is resampled
+/// by the graph anyway.
+const PIPEWIRE_RATE_HZ: u32 = 48_000;
+
+/// A PulseAudio server is asked for no less at a time: 2.5 ms at 48 kHz.
+const MIN_PULSE_STEP: u32 = 120;
+
+/// What a stream on this host carries, where the device would have `offered`.
+pub(super) fn configuration(
+    host: AudioHost,
+    offered: SupportedStreamConfig,
+) -> SupportedStreamConfig {
+    let rate_hz = match host {
+        AudioHost::PipeWire => PIPEWIRE_RATE_HZ,
+        AudioHost::PulseAudio => offered.sample_rate(),
+        AudioHost::Cpal(_) => return offered,
+    };
+    SupportedStreamConfig::new(
+        offered.channels().min(2),
+        rate_hz,
+        SupportedBufferSize::Unknown,
+        SampleFormat::F32,
+    )
+}
+
+type Process = Box<dyn FnMut(&mut [f32], Duration) + Send>;
+
+pub(super) fn input(found: &Found) -> Result<Opened<CaptureRing>, Error> {
+    let health = Health::new();
+    let channels = found.config.channels;
+    let (mut callback, ring) = capture::ring(found.stream(Arc::clone(&health)), channels);
+    let process = move |samples: &mut [f32], latency: Duration| {
+        guarded(|| {
+            // Any time will do: only differences count.
+            let timestamp = InputStreamTimestamp {
+                callback: StreamInstant::ZERO + latency,
+                capture: StreamInstant::ZERO,
+            };
+            callback.on_data(samples, &InputCallbackInfo::new(timestamp));
+        });
+    };
+    let stream = open(found, Direction::Input, Box::new(process), health)?;
+    Ok(Opened { stream, ring })
+}
+
+pub(super) fn output(found: &Found) -> Result<Opened<RenderRing>, Error> {
+    let health = Health::new();
+    let channels = found.config.channels;
+    let stream = found.stream(Arc::clone(&health));
+    let (mut callback, ring) = render::ring(stream, channels, step(found));
+    let process = move |samples: &mut [f32], latency: Duration| {
+        guarded(|| {
+            let timestamp = OutputStreamTimestamp {
+                callback: StreamInstant::ZERO,
+                playback: StreamInstant::ZERO + latency,
+            };
+            callback.on_data(samples, &OutputCallbackInfo::new(timestamp));
+        });
+    };
+    let stream = open(found, Direction::Output, Box::new(process), health)?;
+    Ok(Opened { stream, ring })
+}
+
+fn open(
+    found: &Found,
+    direction: Direction,
+    process: Process,
+    health: Arc<Health>,
+) -> Result<Playing, Error> {
+    let on_end = Box::new(move || health.note_error(ErrorKind::StreamInvalidated));
+    let (rate_hz, channels) = (found.config.sample_rate, found.config.channels);
+    let opened = if found.host == AudioHost::PipeWire {
+        let config = StreamConfig {
+            direction,
+            target: found.pin.id.clone(),
+            rate_hz,
+            channels,
+            period: step(found),
+        };
+        PipeWireStream::open(&config, process, on_end).map(|stream| Box::new(stream) as Playing)
+    } else {
+        let config = PulseConfig {
+            direction,
+            device: found.pin.id.clone(),
+            rate_hz,
+            channels,
+            step: step(found),
+        };
+        PulseStream::open(&config, process, on_end).map(|stream| Box::new(stream) as Playing)
+    };
+    opened.map_err(|reason| Error::with_message(ErrorKind::DeviceNotAvailable, reason))
+}
+
+/// Samples per channel that the device takes or hands over at a time when so many are wished for.
+fn step(found: &Found) -> u32 {
+    let wished = match found.config.buffer_size {
+        BufferSize::Fixed(samples) => samples.max(1),
+        BufferSize::Default => found.config.sample_rate / 100,
+    };
+    if found.host == AudioHost::PipeWire {
+        // Its graph works in powers of two, and takes the longest that is not more.
+        1 << wished.ilog2()
+    } else {
+        (wished / 2).max(MIN_PULSE_STEP)
+    }
+}
