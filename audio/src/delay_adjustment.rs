@@ -14,8 +14,12 @@ use crate::time_stretch::{Match, TimeStretch};
 const MOST_PLAYED_FASTER: Duration = Duration::from_millis(400);
 /// The seam where much is dropped.
 const DROP_FADE: Duration = Duration::from_millis(10);
-/// The resampler behind the buffer makes up for less than this.
-const LEAST_WANTING: Duration = Duration::from_millis(1);
+/// The resampler behind the buffer makes up for less than this: what is wanting of the schedule's
+/// margin is not missed yet, and a period of the voice would mostly be more.
+const MIN_WANTING: Duration = Duration::from_micros(2_000);
+/// Up to so much too much is left to the resampler while little is known of the line: it may be the
+/// beginning alone that was early.
+const MAX_LEFT_AT_FIRST: Duration = Duration::from_millis(8);
 /// Nothing joined well enough: the next look is after so much more.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -66,11 +70,13 @@ impl DelayAdjustment {
             let dropped = self.drop_stretch(extra, fifo);
             schedule.remove(dropped);
             totals.dropped_late += dropped as u64;
-        } else if extra >= *self.stretch.periods().start() {
+        } else if extra >= *self.stretch.periods().start()
+            && (schedule.is_known() || extra >= self.format.samples_in(MAX_LEFT_AT_FIRST))
+        {
             let cut = self.cut_period(extra, fifo);
             schedule.remove(cut);
             totals.cut += cut as u64;
-        } else if surplus < -(self.format.samples_in(LEAST_WANTING) as i64) {
+        } else if surplus < -(self.format.samples_in(MIN_WANTING) as i64) {
             let wanting = usize::try_from(-surplus).unwrap_or(0);
             let inserted = self.insert_period(wanting, fifo);
             schedule.insert(inserted);
@@ -118,7 +124,7 @@ impl DelayAdjustment {
             3..6 => 0.6,
             _ => -1.0,
         };
-        let most = wanting + 3 * *self.stretch.periods().start();
+        let most = wanting + 2 * *self.stretch.periods().start();
         let Some(distance) = self.find(most, correlation, fifo) else {
             return 0;
         };

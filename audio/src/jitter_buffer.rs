@@ -16,6 +16,7 @@ use crate::delay_adjustment::DelayAdjustment;
 use crate::jitter_buffer_stats::Totals;
 use crate::playout_schedule::PlayoutSchedule;
 use crate::sample_fifo::SampleFifo;
+use crate::speaker_pace::{STOPPED, SpeakerPace};
 use crate::{CodecError, Decoder, Format};
 
 pub use crate::jitter_buffer_stats::{DepthError, JitterBufferStats};
@@ -30,8 +31,6 @@ const MOST_WAITING: Duration = Duration::from_secs(2);
 const LONGEST_JUMP: Duration = Duration::from_secs(10);
 /// So many packets in a row whose media time went back are not stale: it begins anew.
 const MOST_STALE: usize = 25;
-/// Without a pull for so long, the speaker had stopped.
-const SPEAKER_STOPPED: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -55,8 +54,7 @@ pub struct JitterBuffer {
     expected: Option<u64>,
     last_length: usize,
     stale_in_a_row: usize,
-    /// The last time at which was pulled, and how much was pulled then.
-    last_pull: Option<(Duration, usize)>,
+    pace: SpeakerPace,
     last_arrival: Duration,
     last_transit_us: Option<i64>,
     jitter_us: i64,
@@ -85,7 +83,7 @@ impl JitterBuffer {
             expected: None,
             last_length: format.samples_in(CONCEALED_IN_FULL),
             stale_in_a_row: 0,
-            last_pull: None,
+            pace: SpeakerPace::new(format),
             last_arrival: Duration::ZERO,
             last_transit_us: None,
             jitter_us: 0,
@@ -135,7 +133,9 @@ impl JitterBuffer {
     /// is to be played next.
     pub fn pull(&mut self, samples: &mut [f32], now: Duration) -> Playout {
         let wanted = samples.len() / self.format.channels();
-        self.notice_stopped_speaker(wanted, now);
+        // What arrived while the speaker played something else is late, not early.
+        let skipped = self.pace.pull(wanted, now);
+        self.schedule.idle(skipped);
         if self.state == State::Waiting && self.may_start(wanted, now) {
             self.state = State::Playing;
         }
@@ -310,26 +310,10 @@ impl JitterBuffer {
         self.totals.dropped_late += surplus as u64;
     }
 
-    /// What arrived while the speaker stood still is late, not early.
-    fn notice_stopped_speaker(&mut self, wanted: usize, now: Duration) {
-        if let Some((last, played)) = self.last_pull {
-            if last == now {
-                self.last_pull = Some((now, played + wanted));
-                return;
-            }
-            let passed = now.saturating_sub(last).min(LONGEST_JUMP);
-            let unplayed = self.format.samples_in(passed).saturating_sub(played);
-            if unplayed > self.format.samples_in(SPEAKER_STOPPED) {
-                self.schedule.idle(unplayed);
-            }
-        }
-        self.last_pull = Some((now, wanted));
-    }
-
     fn observe_arrival(&mut self, now: Duration) {
-        let (last, played) = self.last_pull.unwrap_or((now, 0));
+        let (last, played) = self.pace.last_pull().unwrap_or((now, 0));
         let passed = now.saturating_sub(last);
-        if passed < SPEAKER_STOPPED {
+        if passed < STOPPED {
             self.schedule
                 .observe(self.format.samples_in(passed).min(played));
         }

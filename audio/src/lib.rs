@@ -35,6 +35,7 @@ pub mod resampler;
 mod sample_fifo;
 pub mod sending_rule;
 mod sliding_minimum;
+mod speaker_pace;
 #[cfg(test)]
 mod test_signal;
 pub mod time_stretch;

@@ -34,6 +34,10 @@ const LEAST_RECENT: usize = 50;
 /// nothing; so the quantile is low. It is not lower because a stall each five seconds is two
 /// or three such observations: it is heard as such rather than paid for with its length in delay.
 const ALLOWED: usize = 200;
+/// Low observations so close together, in slots, have one cause. While that is among the newest,
+/// each counts, for it may be the beginning of worse; afterwards they are one, and a bad moment that
+/// comes alone is forgotten with it.
+const ONE_CAUSE: usize = 12;
 
 /// What waits against what should, in samples per channel.
 pub(crate) struct ScheduleError {
@@ -54,6 +58,8 @@ pub(crate) struct PlayoutSchedule {
     removed: i64,
     lows: VecDeque<i64>,
     sorted: Vec<i64>,
+    /// For finding the lowest: the observations with their places.
+    ranked: Vec<(i64, usize)>,
     /// The median of the newest, and what was played since the error was last asked for.
     recent: Option<i64>,
     since_error: usize,
@@ -84,6 +90,7 @@ impl PlayoutSchedule {
             removed: 0,
             lows: VecDeque::with_capacity(SLOTS + 1),
             sorted: Vec::with_capacity(SLOTS + 1),
+            ranked: Vec::with_capacity(SLOTS + 1),
             recent: None,
             since_error: 0,
             anchored: 0,
@@ -192,6 +199,11 @@ impl PlayoutSchedule {
             .map_or(0, |(low, _)| low - self.removed - self.margin)
     }
 
+    /// Whether the line was observed for long enough to tell what is usual on it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.lows.len() >= LEAST_RECENT
+    }
+
     /// By how much more waits than should where the line mostly was these last two seconds: once for
     /// each observation.
     pub(crate) fn take_error(&mut self) -> Option<ScheduleError> {
@@ -222,19 +234,82 @@ impl PlayoutSchedule {
 
     fn judge(&mut self) {
         self.recent = None;
-        if self.lows.len() >= LEAST_RECENT {
+        if self.is_known() {
             let newest = self.lows.iter().rev().take(RECENT);
             self.sorted.clear();
             self.sorted.extend(newest);
             let middle = self.sorted.len() / 2;
             self.recent = Some(*self.sorted.select_nth_unstable(middle).1);
         }
-        self.sorted.clear();
-        self.sorted.extend(&self.lows);
-        self.sorted.sort_unstable();
-        let count = self.sorted.len();
-        let allowed = (1 + count / ALLOWED).min(count.saturating_sub(1));
-        let low = self.sorted.get(allowed);
-        self.low = low.map(|&low| (low, self.sorted[count / 2].max(low)));
+        self.ranked.clear();
+        let placed = self.lows.iter().enumerate();
+        self.ranked.extend(placed.map(|(place, &low)| (low, place)));
+        self.ranked.sort_unstable();
+        let count = self.ranked.len();
+        let low = self.lowest_that_counts();
+        self.low = low.map(|low| (low, self.ranked[count / 2].0.max(low)));
+    }
+
+    /// The lowest observation but for those that are allowed to be lower.
+    fn lowest_that_counts(&self) -> Option<i64> {
+        let count = self.ranked.len();
+        let newest = count.saturating_sub(RECENT);
+        let mut left = (1 + count / ALLOWED).min(count.saturating_sub(1));
+        let mut causes = [usize::MAX; 2 + SLOTS / ALLOWED];
+        let mut known = 0;
+        for &(low, place) in &self.ranked {
+            let is_known = causes[..known]
+                .iter()
+                .any(|&cause| place.abs_diff(cause) < ONE_CAUSE);
+            if place < newest {
+                if is_known {
+                    continue;
+                }
+                causes[known] = place;
+                known += 1;
+            }
+            if left == 0 {
+                return Some(low);
+            }
+            left -= 1;
+        }
+        self.ranked.first().map(|&(low, _)| low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What must wait after so long on a line whose packets of 20 ms come so late.
+    fn reserve_ms(seconds: u64, late_ms: impl Fn(u64) -> i64) -> f64 {
+        let mut schedule = PlayoutSchedule::new(Format::OPUS_48K_MONO);
+        for packet in 0..seconds * 50 {
+            let late = (late_ms(packet) * 48) as usize;
+            schedule.observe(late);
+            schedule.receive(960);
+            schedule.pull(960);
+        }
+        schedule.reserve() as f64 / 48.0
+    }
+
+    #[test]
+    fn a_bad_moment_that_comes_alone_is_forgotten_after_two_seconds() {
+        let bad = |packet| {
+            if (1_000..1_008).contains(&packet) {
+                15
+            } else {
+                0
+            }
+        };
+        let quiet = reserve_ms(20, bad);
+        assert!(reserve_ms(21, bad) > quiet + 10.0);
+        assert_eq!(reserve_ms(23, bad), quiet);
+    }
+
+    #[test]
+    fn bad_moments_that_recur_are_prepared_for() {
+        let bad = |packet| if packet % 100 < 8 { 15 } else { 0 };
+        assert!(reserve_ms(30, bad) > 15.0);
     }
 }
