@@ -1,9 +1,10 @@
 //! Mouth to ear on virtual devices: what goes into the microphone against what comes out of the
 //! speaker, on one clock, through real programs and a real audio server.
 //!
-//!     cargo bench -p tests --bench mouth_to_ear [-- FILTER]
+//!     cargo bench -p tests --bench mouth_to_ear [-- FILTER] [--minutes N]
 //!
-//! FILTER keeps the rows that contain it, for example `alsa` or `10 ms`.
+//! FILTER keeps the rows that contain it, for example `alsa` or `10 ms`. With `--minutes`, a row is
+//! so long, and how far its delay spread is printed below it.
 
 use std::{env, time::Duration};
 
@@ -13,13 +14,16 @@ use tests::{
     analysis::{delays, longest_gap_ms, percentile},
     bin,
     cpu::process_seconds,
-    rig::{Rig, Unclean, clean_run},
+    rig::{self, Rig, Unclean, clean_run},
     signals::{repeated, speech},
 };
 
 /// How much speech each row is measured on.
-const SPEECH_SECONDS: f64 = 12.0;
-const RECORD: Duration = Duration::from_secs(14);
+const SPEECH: Duration = Duration::from_secs(12);
+/// Recorded longer than spoken.
+const RECORD_AFTER: Duration = Duration::from_secs(2);
+/// How much of the beginning is not counted in the spread.
+const SETTLING_MS: f64 = 10_000.0;
 
 /// What the softphone may take to open its devices and to hang up.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,6 +37,8 @@ struct Row {
 
 struct Measured {
     median_ms: f64,
+    /// 5th and 95th percentile once settled; NaN where all was over before.
+    spread_ms: [f64; 2],
     p95_ms: f64,
     first_ms: f64,
     last_ms: f64,
@@ -42,12 +48,23 @@ struct Measured {
 }
 
 fn main() {
-    let filter = env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    let mut args = env::args().skip(1);
+    let (mut filter, mut length) = (None, SPEECH);
+    while let Some(arg) = args.next() {
+        if arg == "--minutes" {
+            let minutes = args.next().and_then(|value| value.parse().ok());
+            length = Duration::from_secs(60 * minutes.unwrap_or_else(|| {
+                panic!("--minutes takes a whole number of minutes, like --minutes 10")
+            }));
+        } else if !arg.starts_with("--") {
+            filter = Some(arg);
+        }
+    }
     let Some(words) = speech("The quick brown fox jumps over the lazy dog, again and again.")
     else {
         return;
     };
-    let feed = repeated(&words, SPEECH_SECONDS);
+    let feed = repeated(&words, length.as_secs_f64());
     println!(
         "Mouth to ear in ms, measured; and stage by stage as the softphone reckons its median second."
     );
@@ -83,7 +100,13 @@ fn main() {
                 if filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
                     continue;
                 }
-                print_row(&name, &clean_run(|| measure(&row, &feed)));
+                let measured = clean_run(|| measure(&row, &feed));
+                print_row(&name, &measured);
+                if length > SPEECH {
+                    let [low, high] = measured.spread_ms;
+                    let spread = high - low;
+                    println!("    p5 {low:.1}, p95 {high:.1}: spread {spread:.1} ms");
+                }
             }
         }
     }
@@ -125,21 +148,27 @@ fn measure(row: &Row, feed: &[f32]) -> Result<Measured, Unclean> {
     let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
     softphone.wait_for_stderr("connected", LIMIT);
     let before = process_seconds(softphone.id());
-    let recording = rig.play_and_record(feed, RECORD)?;
-    let cpu_percent = (process_seconds(softphone.id()) - before) / RECORD.as_secs_f64() * 100.0;
+    let spoken = Duration::from_secs_f64(feed.len() as f64 / f64::from(rig::RATE));
+    let length = spoken + RECORD_AFTER;
+    let recording = rig.play_and_record(feed, length)?;
+    let cpu_percent = (process_seconds(softphone.id()) - before) / length.as_secs_f64() * 100.0;
     softphone.signal("INT");
     let output = softphone.wait(LIMIT);
     let figures = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
 
     let found = delays(&recording.feed, &recording.speaker, recording.rate);
-    let heard: Vec<f64> = found
-        .iter()
-        .filter(|delay| delay.correlation > 0.5)
-        .map(|delay| delay.delay_ms)
-        .collect();
+    let heard_after = |ms: f64| -> Vec<f64> {
+        let heard = found
+            .iter()
+            .filter(|delay| delay.correlation > 0.5 && delay.at_ms >= ms);
+        heard.map(|delay| delay.delay_ms).collect()
+    };
+    let heard = heard_after(0.0);
+    let settled = heard_after(SETTLING_MS);
     let median_ms = percentile(&heard, 50.0);
     Ok(Measured {
         median_ms,
+        spread_ms: [5.0, 95.0].map(|percent| percentile(&settled, percent)),
         p95_ms: percentile(&heard, 95.0),
         first_ms: heard.first().copied().unwrap_or(f64::NAN),
         last_ms: heard.last().copied().unwrap_or(f64::NAN),
