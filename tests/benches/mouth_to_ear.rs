@@ -52,10 +52,9 @@ fn main() {
     let (mut filter, mut length) = (None, SPEECH);
     while let Some(arg) = args.next() {
         if arg == "--minutes" {
-            let minutes = args.next().and_then(|value| value.parse().ok());
-            length = Duration::from_secs(60 * minutes.unwrap_or_else(|| {
-                panic!("--minutes takes a whole number of minutes, like --minutes 10")
-            }));
+            let minutes: Option<u64> = args.next().and_then(|value| value.parse().ok());
+            let minutes = minutes.expect("--minutes takes a whole number, like --minutes 10");
+            length = Duration::from_secs(60 * minutes);
         } else if !arg.starts_with("--") {
             filter = Some(arg);
         }
