@@ -16,6 +16,7 @@ mod delay_adjustment;
 pub mod denoise;
 pub mod drift;
 pub mod e_model;
+pub mod echo_path;
 pub mod effects;
 pub mod format;
 pub mod frame;

@@ -5,7 +5,6 @@
 //! runs aside and is abandoned. What was found is judged by pure functions, and printed elsewhere
 //! than it is found.
 
-mod acoustic;
 mod desk;
 mod finding;
 mod fixes;

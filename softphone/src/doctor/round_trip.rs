@@ -3,12 +3,10 @@
 
 use std::{cell::Cell, time::Duration};
 
+use audio::echo_path::{self, Echo};
 use serde_json::json;
 
-use super::{
-    acoustic::{self, Echo},
-    finding::Finding,
-};
+use super::finding::Finding;
 use crate::{
     clock::Clock,
     device::{self, DeviceOptions, Microphone, Speaker},
@@ -67,7 +65,7 @@ fn sound(
     mut next_look: impl FnMut() -> Duration,
 ) -> Sounding {
     let mut sounding = Sounding::default();
-    let chirp = acoustic::chirp(peak(), speaker.sample_rate_hz());
+    let chirp = echo_path::chirp(peak(), speaker.sample_rate_hz());
     let mut rest: &[f32] = &[];
     let (mut captured, mut block) = (Vec::new(), Vec::new());
     let (mut offsets, mut looks) = (0.0, 0_u32);
@@ -125,13 +123,13 @@ fn echoes(sounding: &Sounding) -> Vec<Option<Echo>> {
         let from = ((played.as_secs_f64() - sounding.began).max(0.0) * rate) as usize;
         let to = (from + (WINDOW.as_secs_f64() * rate) as usize).min(sounding.recording.len());
         let window = sounding.recording.get(from..to)?;
-        acoustic::find(window, peak(), sounding.rate_hz)
+        echo_path::find(window, peak(), sounding.rate_hz)
     };
     sounding.played.iter().map(echo).collect()
 }
 
 fn judge(sounding: &Sounding) -> Finding {
-    let Some(echo) = acoustic::agreed(&echoes(sounding)) else {
+    let Some(echo) = echo_path::agreed(&echoes(sounding)) else {
         return Finding::ok(
             "the microphone does not hear the speaker: right with headphones; before a loudspeaker, \
              one of the two may be muted",

@@ -23,17 +23,17 @@ const AGREEMENT: Duration = Duration::from_millis(6);
 
 /// One chirp found in a recording.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Echo {
+pub struct Echo {
     /// From the beginning of the recording to the chirp's first sample.
-    pub(super) delay: Duration,
+    pub delay: Duration,
     /// Its level against the chirp's as made, in dB.
-    pub(super) gain_db: f32,
+    pub gain_db: f32,
     /// How much of the recording at that place is the chirp, 0 to 1.
-    pub(super) correlation: f32,
+    pub correlation: f32,
 }
 
 /// The chirp with peaks at `peak`, mono.
-pub(super) fn chirp(peak: f32, rate_hz: u32) -> Vec<f32> {
+pub fn chirp(peak: f32, rate_hz: u32) -> Vec<f32> {
     let rate = rate_hz as f32;
     let seconds = LENGTH.as_secs_f32();
     let samples = (seconds * rate) as usize;
@@ -50,7 +50,7 @@ pub(super) fn chirp(peak: f32, rate_hz: u32) -> Vec<f32> {
 
 /// The best match of a chirp with peaks at `peak` in `recording` (mono); `None` when there is none
 /// that is good enough.
-pub(super) fn find(recording: &[f32], peak: f32, rate_hz: u32) -> Option<Echo> {
+pub fn find(recording: &[f32], peak: f32, rate_hz: u32) -> Option<Echo> {
     let factor = (rate_hz / LEAST_RATE_HZ).max(1) as usize;
     let template = decimated(&chirp(peak, rate_hz), factor);
     let recording = decimated(recording, factor);
@@ -72,14 +72,14 @@ pub(super) fn find(recording: &[f32], peak: f32, rate_hz: u32) -> Option<Echo> {
     let (index, correlation, gain) = best?;
     (correlation >= LEAST_CORRELATION).then(|| Echo {
         delay: Duration::from_secs_f64((index * factor) as f64 / f64::from(rate_hz)),
-        gain_db: audio::meter::amplitude_to_dbfs(gain),
+        gain_db: crate::meter::amplitude_to_dbfs(gain),
         correlation,
     })
 }
 
 /// What several soundings say together: the middle one of those that agree, when more than half
 /// of all do. One slammed door is no echo.
-pub(super) fn agreed(soundings: &[Option<Echo>]) -> Option<Echo> {
+pub fn agreed(soundings: &[Option<Echo>]) -> Option<Echo> {
     let mut found: Vec<Echo> = soundings.iter().flatten().copied().collect();
     found.sort_by_key(|echo| echo.delay);
     let middle = *found.get(found.len() / 2)?;
