@@ -1,6 +1,10 @@
 //! `HOST[:PORT]`, as people write a server's address.
 
-use std::{fmt, net::Ipv6Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// The port of both services unless another is named.
 const DEFAULT_PORT: u16 = 50_051;
@@ -17,6 +21,25 @@ impl ServerAddress {
     /// The address as a client's URI.
     pub fn uri(&self) -> String {
         format!("http://{self}")
+    }
+
+    /// The name or address alone; an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether the address is one at which only this machine reaches itself.
+    pub fn is_this_machine(&self) -> bool {
+        let address = self.host.trim_matches(['[', ']']);
+        self.host.eq_ignore_ascii_case("localhost")
+            || address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -70,6 +93,21 @@ impl FromStr for ServerAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loopback_is_this_machine_by_name_and_by_address() {
+        for (text, is_this_machine) in [
+            ("localhost", true),
+            ("127.0.0.1:7000", true),
+            ("127.8.8.8", true),
+            ("[::1]:1", true),
+            ("192.168.1.5", false),
+            ("localhost.example.org", false),
+        ] {
+            let address: ServerAddress = text.parse().unwrap();
+            assert_eq!(address.is_this_machine(), is_this_machine, "{text}");
+        }
+    }
 
     #[test]
     fn addresses_of_all_forms_are_understood() {

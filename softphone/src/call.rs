@@ -21,6 +21,7 @@ use crate::{
     },
     engine::{Engine, EngineStatus, EngineThread},
     playout_path::{Downlink, PlayoutPath},
+    reachability,
     report::Report,
     session::{Session, SessionEnd, SessionOptions, SessionStatus},
     signals::Signals,
@@ -217,11 +218,15 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
 }
 
 fn device_verdict(error: DeviceError) -> Verdict {
-    let exit = match error {
-        DeviceError::UnknownHost { .. } | DeviceError::NoSuchDevice { .. } => ExitCode::Usage,
-        _ => ExitCode::NoAudio,
-    };
-    Verdict::new(exit, error.to_string())
+    match error {
+        DeviceError::UnknownHost { .. } | DeviceError::NoSuchDevice { .. } => {
+            Verdict::new(ExitCode::Usage, error.to_string())
+        }
+        _ => Verdict::new(
+            ExitCode::NoAudio,
+            format!("{error}; \"softphone doctor\" finds out why"),
+        ),
+    }
 }
 
 fn start_engine(
@@ -274,8 +279,9 @@ pub(crate) fn judge(
         return Verdict::new(
             ExitCode::NoAudio,
             format!(
-                "the server took {} chunks and sent no sound back",
-                session.chunks_sent
+                "the server took {} chunks and sent no sound back; \"{}\" looks into it",
+                session.chunks_sent,
+                reachability::doctor(&args.server)
             ),
         );
     }

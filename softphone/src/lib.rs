@@ -22,6 +22,7 @@ pub mod near_end_path;
 pub mod numbering;
 pub mod playout_path;
 pub mod priority;
+pub mod reachability;
 pub mod report;
 pub mod screen;
 pub mod session;

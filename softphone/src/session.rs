@@ -36,6 +36,7 @@ use crate::{
     clock::Clock,
     numbering::Numbering,
     playout_path::Downlink,
+    reachability::{self, Unreachable},
     uplink::{Outgoing, Uplink},
 };
 
@@ -225,7 +226,8 @@ impl Session {
                 pause = FIRST_PAUSE;
             }
             if !ever_connected {
-                return SessionEnd::NeverConnected(why);
+                let doctor = reachability::doctor(&self.options.server);
+                return SessionEnd::NeverConnected(format!("{why}; \"{doctor}\" looks into it"));
             }
             if self.uplink.is_closed() {
                 return SessionEnd::Lost(why);
@@ -246,7 +248,10 @@ impl Session {
             false => CONNECT_TIMEOUT,
         };
         let channel = tokio::select! {
-            channel = self.connect(patience) => channel,
+            channel = self.connect(patience) => channel.map_err(|cause| match again {
+                true => cause.message(&self.options.server),
+                false => cause.sentence(&self.options.server),
+            }),
             () = self.uplink.closed() => Err(format!("{} did not answer yet", self.options.server)),
         };
         let channel = match channel {
@@ -324,10 +329,9 @@ impl Session {
             .send_modify(|status| status.chunks_sent += numbering.sent());
     }
 
-    async fn connect(&self, patience: Duration) -> Result<Channel, String> {
-        let server = &self.options.server;
-        Endpoint::from_shared(server.uri())
-            .map_err(|error| format!("{server} is not an address: {error}"))?
+    async fn connect(&self, patience: Duration) -> Result<Channel, Unreachable> {
+        Endpoint::from_shared(self.options.server.uri())
+            .map_err(|error| Unreachable::Other(error.to_string()))?
             .connect_timeout(patience)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -336,7 +340,7 @@ impl Session {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .connect()
             .await
-            .map_err(|error| format!("no server answers at {server} ({})", root_cause(&error)))
+            .map_err(|error| Unreachable::of(&error, patience))
     }
 
     /// Returns a second stream that was heard while the first was silent. One is tried at a time,

@@ -89,10 +89,7 @@ impl Verdict {
 pub fn judge_line(end: &SessionEnd) -> Option<Verdict> {
     match end {
         SessionEnd::Completed => None,
-        SessionEnd::NeverConnected(why) => Some(Verdict::new(
-            ExitCode::NoConnection,
-            format!("{why}; start one with: server, or name another with --server HOST[:PORT]"),
-        )),
+        SessionEnd::NeverConnected(why) => Some(Verdict::new(ExitCode::NoConnection, why.clone())),
         SessionEnd::Lost(why) => Some(Verdict::new(
             ExitCode::NoConnection,
             format!("the line was lost and did not come back: {why}"),

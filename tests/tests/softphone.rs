@@ -640,7 +640,7 @@ fn a_call_goes_on_when_a_killed_server_is_back() {
     let words = call.process.wait_for_stderr("the line is lost", LIMIT);
     assert!(words.contains("broke"), "{words}");
     call.process
-        .wait_for_stderr("still trying: no server answers", LIMIT);
+        .wait_for_stderr("still trying: no server runs", LIMIT);
     let mut server = Server::start_on(&addr.to_string(), &[], &[]);
     call.process.wait_for_stderr("the line is back", LIMIT);
     server.process().wait_for_stderr(r#"call="long""#, LIMIT);
