@@ -62,11 +62,23 @@ pub enum DeviceError {
         /// What the host said.
         reason: String,
     },
+    /// The audio server does not answer, and no other host has a device.
+    #[error(
+        "no {} could be opened: the audio server is frozen, it accepts connections and does not \
+         answer ({}). Restart it, choose another host with --audio-host, or use --synthetic to call \
+         without devices", .direction.noun(), .tried.join("; ")
+    )]
+    Frozen {
+        /// Microphone or speaker.
+        direction: Direction,
+        /// What each host said.
+        tried: Vec<String>,
+    },
     /// The audio system did not answer in time.
     #[error(
-        "the {} did not open within {seconds} s: the audio server accepts connections but does not \
-         answer. Restart it, choose another host with --audio-host, or use --synthetic to call \
-         without devices", .direction.noun()
+        "the {} did not open within {seconds} s: the audio server is frozen, it accepts connections \
+         and does not answer. Restart it, choose another host with --audio-host, or use --synthetic \
+         to call without devices", .direction.noun()
     )]
     TimedOut {
         /// Microphone or speaker.

@@ -82,6 +82,12 @@ pub(super) fn by_name(requested: &str) -> Result<AudioHost, DeviceError> {
     })
 }
 
+/// Whether a host that gave this reason is there and does not answer: it waited for its server as
+/// long as it does.
+pub(super) fn is_frozen(reason: &str) -> bool {
+    reason.contains("timed out") || reason.contains("does not answer")
+}
+
 /// Connects to the part of a host that lists its devices. May hang: only on threads that may be
 /// abandoned.
 pub(super) fn connect(host: AudioHost) -> Result<cpal::Host, DeviceError> {

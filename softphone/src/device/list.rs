@@ -156,6 +156,14 @@ fn info(device: &Device, direction: Direction, default: bool) -> Option<DeviceIn
     })
 }
 
+impl HostDevices {
+    /// Whether the host's server takes connections and does not answer.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.hangs || self.unavailable.as_deref().is_some_and(host::is_frozen)
+    }
+}
+
 impl DeviceList {
     /// Whether there is anything to speak into or to listen to.
     #[must_use]
@@ -172,6 +180,14 @@ impl DeviceList {
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
         for host in &self.hosts {
             writeln!(out, "{} (--audio-host {})", host.host, host.host)?;
+            if host.is_frozen() {
+                writeln!(
+                    out,
+                    "  frozen: its server accepts connections and does not answer; restart it \
+                     (\"softphone doctor\" prints the command)"
+                )?;
+                continue;
+            }
             if let Some(reason) = &host.unavailable {
                 writeln!(out, "  not available: {reason}")?;
                 continue;
@@ -187,7 +203,13 @@ impl DeviceList {
                 }
             }
         }
-        if self.is_empty() {
+        if self.is_empty() && self.hosts.iter().any(HostDevices::is_frozen) {
+            writeln!(
+                out,
+                "No audio device while the audio server is frozen: restart it, or call with \
+                 --synthetic."
+            )?;
+        } else if self.is_empty() {
             writeln!(
                 out,
                 "No audio device: install and start an audio server (PipeWire or PulseAudio), \
@@ -275,6 +297,19 @@ mod tests {
         let mut out = Vec::new();
         DeviceList { hosts: vec![] }.print(&mut out).unwrap();
         assert!(String::from_utf8(out).unwrap().contains("--synthetic"));
+    }
+
+    #[test]
+    fn a_frozen_server_is_called_frozen_and_nobody_is_told_to_install_one() {
+        let mut list = sample();
+        list.hosts[1].outputs.clear();
+        list.hosts[0].unavailable = Some("it is not there: connection timed out".to_owned());
+        let mut out = Vec::new();
+        list.print(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("frozen: its server"), "{text}");
+        assert!(text.contains("restart it, or call"), "{text}");
+        assert!(!text.contains("install"), "{text}");
     }
 
     #[test]

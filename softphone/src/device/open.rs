@@ -243,6 +243,10 @@ fn on_some_host<R>(
     if let Some(error) = errors.iter().find(|error| asked(error)) {
         return Err(error.clone());
     }
+    if errors.iter().any(is_frozen) {
+        let tried = errors.iter().map(reason).collect();
+        return Err(DeviceError::Frozen { direction, tried });
+    }
     match (order.host.as_ref(), errors.pop()) {
         (Some(_), Some(error)) => Err(error),
         (_, last) => {
@@ -251,6 +255,11 @@ fn on_some_host<R>(
             Err(DeviceError::NoAudio { direction, tried })
         }
     }
+}
+
+/// Whether a host's server took the connection and did not answer in its own time.
+fn is_frozen(error: &DeviceError) -> bool {
+    matches!(error, DeviceError::HostUnavailable { reason, .. } if host::is_frozen(reason))
 }
 
 /// What went wrong on a host, without the advice.
