@@ -30,6 +30,7 @@ pub mod meter;
 pub mod near_end;
 pub mod near_end_reference;
 mod packet;
+mod phase_only;
 mod playout_schedule;
 pub mod render_path;
 pub mod resampler;

@@ -54,7 +54,8 @@ impl Args {
 /// What a softphone does beside calling.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// List microphones and speakers.
+    /// List microphones and speakers. Exit codes: 0 good (also: there is none), 2 usage, 5 the list
+    /// cannot be printed.
     Devices {
         /// Print JSON.
         #[arg(long)]
@@ -67,8 +68,8 @@ pub enum Command {
 /// What the doctor looks at.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(
-    after_help = "Looks at audio hosts, devices, microphone, speaker, the way of sound \
-    between them, real-time threads, the server and a call of one second, ten seconds each at \
+    after_help = "Looks at audio hosts, devices, mutes and volumes, microphone, speaker, the way of \
+    sound between them, real-time threads, the server and a call of one second, ten seconds each at \
     most. It plays a short quiet tone and three chirps.\n\n\
     Examples:\n  \
         softphone doctor                           this machine, and a server on it\n  \

@@ -33,7 +33,7 @@ pub struct Remedy {
 impl Unreachable {
     /// What kept a connection from being made, when at most `patience` was spent on it.
     pub fn of(error: &(dyn Error + 'static), patience: Duration) -> Self {
-        let chain = || std::iter::successors(Some(error), |error| error.source());
+        let chain = || std::iter::successors(Some(error), source);
         let kinds = || {
             chain()
                 .filter_map(|error| error.downcast_ref::<io::Error>())
@@ -129,6 +129,10 @@ impl Unreachable {
     }
 }
 
+fn source<'a>(error: &&'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    (**error).source()
+}
+
 /// The command that looks into what is wrong with a server.
 pub fn doctor(server: &ServerAddress) -> String {
     match server.to_string().as_str() {
@@ -159,6 +163,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("transport error")]
+    struct Wrapped(#[source] io::Error);
+
     fn of(error: io::Error) -> Unreachable {
         Unreachable::of(&error, PATIENCE)
     }
@@ -166,8 +174,8 @@ mod tests {
     #[test]
     fn the_cause_is_found_however_deep_it_stands() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::Other, refused));
-        assert_eq!(of(wrapped), Unreachable::Refused);
+        let wrapped = Wrapped(refused);
+        assert_eq!(Unreachable::of(&wrapped, PATIENCE), Unreachable::Refused);
         let late = io::Error::from(io::ErrorKind::TimedOut);
         assert_eq!(of(late), Unreachable::NoAnswer(PATIENCE));
         let unknown = "failed to lookup address information: Name or service not known";

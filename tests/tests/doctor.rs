@@ -3,17 +3,18 @@
 use std::{
     fs,
     io::Read,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use serde_json::Value;
 use tests::{
-    Output, Process, Server, bin, free_port,
+    Output, Process, Server, bare_ticker, bin, free_port,
     mirror::Mirror,
     rig::{Rig, clean_run},
-    skip,
+    signals, skip,
 };
 
 /// Every check at its longest.
@@ -69,6 +70,7 @@ fn parsed(output: &Output) -> Value {
         assert!(fixes.iter().all(|fix| fix["advice"].is_string()));
         let bad = check["status"] == "fail" || check["status"] == "warn";
         assert_eq!(!fixes.is_empty(), bad, "{check:#}");
+        assert_eq!(check["fault"].is_string(), bad, "{check:#}");
     }
     json
 }
@@ -80,6 +82,11 @@ fn checks(json: &Value) -> &[Value] {
 fn check<'a>(json: &'a Value, id: &str) -> &'a Value {
     let found = checks(json).iter().find(|check| check["check"] == id);
     found.unwrap_or_else(|| panic!("no {id} in {json:#}"))
+}
+
+/// What is wrong with it, by name.
+fn fault<'a>(json: &'a Value, id: &str) -> &'a str {
+    check(json, id)["fault"].as_str().unwrap_or("none")
 }
 
 /// The first command that is to mend it.
@@ -165,9 +172,12 @@ fn with_devices_and_a_server_all_is_well_and_the_acoustic_loop_is_measured() {
         check(&json, "audio_hosts")["figures"]["used_by_calls"],
         "pulseaudio"
     );
-    // Nobody speaks: a microphone that gives zeros looks muted.
-    assert_eq!(check(&json, "microphone")["figures"]["silent"], true);
-    assert!(command(&json, "microphone").contains("pactl set-source-mute"));
+    // Nobody speaks: a microphone that gives zeros may have a switch of its own.
+    assert_eq!(fault(&json, "microphone"), "microphone_silent");
+    assert_eq!(check(&json, "microphone")["figures"]["muted"], false);
+    // A healthy device is one line.
+    let speaker = output.stderr.lines().filter(|l| l.contains("\"Remapped"));
+    assert!(speaker.count() <= 2, "{}", output.stderr);
     let echo = &check(&json, "acoustic_round_trip")["figures"];
     assert_eq!(echo["heard"], true, "{json:#}");
     let delay = echo["delay_ms"].as_f64().expect("a delay");
@@ -209,18 +219,127 @@ fn quiet_is_silent_and_the_microphone_is_heard_all_the_same() {
 }
 
 #[test]
-fn a_frozen_audio_server_is_found_out_and_not_waited_for() {
+fn each_fault_of_mutes_volumes_and_defaults_has_its_name_and_a_command_that_mends_it() {
+    let Some(rig) = Rig::start() else { return };
+    rig.pactl(&[
+        "load-module",
+        "module-null-sink",
+        "sink_name=old",
+        "format=ulaw",
+    ]);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let examine = || {
+        let args = ["--quiet", "--json", "--server", &nobody];
+        parsed(&doctor(&args, &rig.env()))
+    };
+    for (injected, [microphone, speaker]) in [
+        (
+            [
+                &["set-source-mute", "microphone", "1"][..],
+                &["set-sink-mute", "speaker", "1"],
+            ],
+            ["microphone_muted", "output_muted"],
+        ),
+        (
+            [
+                &["set-source-volume", "microphone", "0"],
+                &["set-sink-volume", "speaker", "0"],
+            ],
+            ["microphone_volume_zero", "output_volume_zero"],
+        ),
+        (
+            [
+                &["set-default-source", "speaker.monitor"],
+                &["set-sink-volume", "speaker", "10%"],
+            ],
+            ["microphone_is_monitor", "output_volume_low"],
+        ),
+        (
+            [
+                &["set-source-volume", "microphone", "10%"],
+                &["set-default-sink", "old"],
+            ],
+            ["microphone_volume_low", "unsupported_sample_format"],
+        ),
+    ] {
+        for fault in injected {
+            rig.pactl(fault);
+        }
+        let json = examine();
+        assert_eq!(fault(&json, "microphone"), microphone, "{json:#}");
+        assert_eq!(fault(&json, "speaker"), speaker, "{json:#}");
+        for id in ["microphone", "speaker"] {
+            let mend: Vec<_> = command(&json, id).split(' ').collect();
+            match mend.as_slice() {
+                ["pactl", args @ ..] => drop(rig.pactl(args)),
+                other => assert_eq!(other[..2], ["softphone", "doctor"]),
+            }
+        }
+    }
+    rig.pactl(&["set-default-sink", "speaker"]);
+    let json = examine();
+    assert_eq!(fault(&json, "microphone"), "microphone_silent", "{json:#}");
+    assert_eq!(fault(&json, "speaker"), "none", "{json:#}");
+    assert_eq!(check(&json, "microphone")["figures"]["volume_percent"], 100);
+    assert_eq!(check(&json, "speaker")["figures"]["volume_percent"], 70);
+}
+
+#[test]
+fn an_echo_of_minus_twenty_db_is_found_while_somebody_speaks() {
+    let Some(rig) = Rig::start() else { return };
+    let text = "Good morning, you are through to the call centre. Before we begin I have to tell \
+                you that nothing of what we say is recorded, and that you may hang up at any time.";
+    let Some(speech) = signals::speech(text) else {
+        return;
+    };
+    rig.put_speaker_next_to_microphone(Duration::from_millis(120), -20.0);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let args = ["doctor", "--json", "--server", &nobody];
+    let output = clean_run(|| {
+        let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
+        let voice = signals::repeated(&speech, 9.0);
+        rig.play_and_record_mixed(&voice, Duration::from_secs(9))?;
+        Ok(softphone.wait(LIMIT))
+    });
+    let json = parsed(&output);
+    let echo = &check(&json, "acoustic_round_trip")["figures"];
+    assert_eq!(echo["heard"], true, "{json:#}");
+    let gain = echo["gain_db"].as_f64().expect("a gain");
+    assert!((gain + 20.0).abs() < 3.0, "{gain} dB");
+    let delay = echo["delay_ms"].as_f64().expect("a delay");
+    assert!((120.0..450.0).contains(&delay), "{delay} ms");
+}
+
+#[test]
+fn a_frozen_audio_server_is_called_that_by_every_command() {
     let Some(mut rig) = Rig::start() else { return };
     rig.pulseaudio().signal("STOP");
-    let output = doctor(
-        &["--json", "--server", &format!("127.0.0.1:{}", free_port())],
-        &rig.env(),
-    );
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let start = |args: &[&str]| Process::start(bin("softphone"), args, &rig.env());
+    let commands = [
+        &["doctor", "--json", "--server", &nobody][..],
+        &["devices"],
+        &["--server", &nobody, "--duration", "1s"],
+        &[
+            "--server",
+            &nobody,
+            "--audio-host",
+            "pulseaudio",
+            "--duration",
+            "1s",
+        ],
+    ];
+    let mut started = commands.map(start);
+    let [doctor, devices, call, call_on_host] =
+        started.each_mut().map(|process| process.wait(LIMIT));
     rig.pulseaudio().signal("CONT");
-    let json = parsed(&output);
-    assert_eq!(output.code, Some(1), "{json:#}");
-    let hosts = check(&json, "audio_hosts");
-    assert_eq!(hosts["status"], "fail", "{json:#}");
+    let json = parsed(&doctor);
+    assert_eq!(doctor.code, Some(1), "{json:#}");
+    assert_eq!(
+        fault(&json, "audio_hosts"),
+        "audio_server_frozen",
+        "{json:#}"
+    );
     assert!(
         command(&json, "audio_hosts").contains("restart"),
         "{json:#}"
@@ -228,29 +347,91 @@ fn a_frozen_audio_server_is_found_out_and_not_waited_for() {
     assert_eq!(check(&json, "microphone")["status"], "skip");
     // The rest is looked at all the same.
     assert_eq!(check(&json, "server")["status"], "fail");
+    assert!(devices.stdout.contains("frozen"), "{}", devices.stdout);
+    for output in [call, call_on_host] {
+        assert_eq!(output.code, Some(5), "{}", output.stderr);
+        for words in ["is frozen", "softphone doctor"] {
+            assert!(output.stderr.contains(words), "{}", output.stderr);
+        }
+        assert!(!output.stderr.contains("nstall"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn refused_at_an_address_of_the_network_is_told_from_a_server_that_does_not_run() {
+    let Some(address) = own_address() else {
+        skip("this machine has no address but its own");
+        return;
+    };
+    let server = format!("{address}:{}", free_port());
+    let json = parsed(&doctor(&["--json", "--server", &server], &silence()));
+    assert_eq!(fault(&json, "server"), "server_refuses_connection");
+    assert!(command(&json, "server").contains("--listen 0.0.0.0:"));
+    let args = ["--synthetic", "--duration", "1s", "--server", &server];
+    let call = Process::start(bin("softphone"), &args, &[]).wait(LIMIT);
+    assert_eq!(call.code, Some(3), "{}", call.stderr);
+    for words in [
+        "listens on its own machine alone",
+        "--insecure",
+        "firewall",
+        &format!("softphone doctor --server {server}"),
+    ] {
+        assert!(call.stderr.contains(words), "{words}: {}", call.stderr);
+    }
+}
+
+#[test]
+fn a_server_of_something_else_offers_no_calls() {
+    let (addr_tx, addr) = mpsc::channel();
+    thread::spawn(move || {
+        bare_ticker::serve(Duration::from_secs(1), |addr| {
+            addr_tx.send(addr).expect("the test waits for it");
+        })
+    });
+    let server = addr.recv().expect("an address").to_string();
+    let json = parsed(&doctor(&["--json", "--server", &server], &silence()));
+    assert_eq!(fault(&json, "health"), "server_health_unknown", "{json:#}");
+    assert_eq!(fault(&json, "call"), "server_without_calls", "{json:#}");
 }
 
 #[test]
 fn what_is_no_server_of_calls_is_called_by_its_name() {
-    for (answer, word) in [
+    for (answer, named, word) in [
         (
-            Some("HTTP/1.1 400 Bad Request\r\n\r\n"),
-            "does not speak gRPC",
+            Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]),
+            "server_speaks_http1",
+            "web server",
         ),
-        (None, "said nothing for 4 s"),
+        // The alert with which TLS refuses what is not encrypted.
+        (Some(&[0x15, 3, 3, 0, 2, 2, 70]), "server_wants_tls", "TLS"),
+        (
+            Some(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
+            "server_is_not_grpc",
+            "SSH-2.0",
+        ),
+        (None, "server_silent", "says nothing for 4 s"),
     ] {
         let addr = listener(answer);
         let output = doctor(&["--json", "--server", &addr.to_string()], &silence());
         let json = parsed(&output);
         assert_eq!(output.code, Some(1), "{json:#}");
         assert_eq!(check(&json, "server")["status"], "ok");
-        let health = check(&json, "health");
-        assert_eq!(health["status"], "fail");
-        let message = health["message"].as_str().unwrap_or_default();
+        assert_eq!(fault(&json, "health"), named, "{json:#}");
+        let message = check(&json, "health")["message"]
+            .as_str()
+            .unwrap_or_default();
         assert!(message.contains(word), "{message}");
         assert!(command(&json, "health").contains("--server"));
         assert_eq!(check(&json, "call")["status"], "skip");
     }
+}
+
+/// An address of this machine at which others reach it. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
 }
 
 /// A sink whose sound goes into the rig's microphone.
@@ -268,7 +449,7 @@ fn feed(rig: &Rig) {
 }
 
 /// Something that takes connections and says `answer` to whatever it is told first, or nothing.
-fn listener(answer: Option<&'static str>) -> SocketAddr {
+fn listener(answer: Option<&'static [u8]>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let addr = listener
         .local_addr()
@@ -280,7 +461,7 @@ fn listener(answer: Option<&'static str>) -> SocketAddr {
             if let Some(answer) = answer {
                 // A connection that was only tried says nothing.
                 let _ = connection.read(&mut [0; 1024]);
-                let _ = std::io::Write::write_all(&mut connection, answer.as_bytes());
+                let _ = std::io::Write::write_all(&mut connection, answer);
             } else {
                 open.push(connection);
             }

@@ -12,6 +12,7 @@ pub(super) struct Desk {
     json: bool,
     /// Columns, if it is a terminal.
     terminal: Option<usize>,
+    colour: bool,
 }
 
 impl Desk {
@@ -26,6 +27,7 @@ impl Desk {
         Self {
             json,
             terminal: is_terminal.then(columns),
+            colour: is_terminal && wants_colour(),
         }
     }
 
@@ -43,11 +45,14 @@ impl Desk {
         } else {
             ""
         };
-        self.write(&format!("{over_progress}{}\n", report.newest(self.width())));
+        self.write(&format!(
+            "{over_progress}{}\n",
+            report.newest(self.width(), self.colour)
+        ));
     }
 
     pub(super) fn finish(&mut self, report: &Report) {
-        self.write(&format!("{}\n", report.summary(self.width())));
+        self.write(&format!("{}\n", report.summary(self.width(), self.colour)));
         if self.json {
             // A reader that went away does not change what was found.
             let _ = writeln!(io::stdout(), "{:#}", report.json());
@@ -66,4 +71,11 @@ impl Desk {
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
         };
     }
+}
+
+/// Unless told otherwise (<https://no-color.org>), or on a terminal that has none.
+fn wants_colour() -> bool {
+    let told_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let has_none = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    !told_not_to && !has_none
 }

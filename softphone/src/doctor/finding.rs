@@ -4,6 +4,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::fault::Fault;
+use crate::reachability::Remedy;
+
 /// One thing that the doctor looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Check {
@@ -75,6 +78,12 @@ impl Fix {
     }
 }
 
+impl From<Remedy> for Fix {
+    fn from(Remedy { advice, command }: Remedy) -> Self {
+        Self { advice, command }
+    }
+}
+
 /// One thing to do, where several may stand.
 impl From<Fix> for Vec<Fix> {
     fn from(fix: Fix) -> Self {
@@ -87,6 +96,8 @@ impl From<Fix> for Vec<Fix> {
 pub(super) struct Finding {
     /// How it went.
     pub(super) status: Status,
+    /// What is wrong, for programs; there is none exactly when all is well or nothing was tried.
+    pub(super) fault: Option<Fault>,
     /// One sentence.
     pub(super) message: String,
     /// More lines for people, such as one a device.
@@ -100,27 +111,28 @@ pub(super) struct Finding {
 impl Finding {
     /// All is well.
     pub(super) fn ok(message: impl Into<String>) -> Self {
-        Self::new(Status::Ok, message.into(), Vec::new())
+        Self::new(Status::Ok, None, message.into(), Vec::new())
     }
 
     /// Not tried, and why.
     pub(super) fn skip(why: impl Into<String>) -> Self {
-        Self::new(Status::Skip, why.into(), Vec::new())
+        Self::new(Status::Skip, None, why.into(), Vec::new())
     }
 
     /// It works, but look at this.
-    pub(super) fn warn(message: impl Into<String>, fix: impl Into<Vec<Fix>>) -> Self {
-        Self::new(Status::Warn, message.into(), fix.into())
+    pub(super) fn warn(fault: Fault, message: impl Into<String>, fix: impl Into<Vec<Fix>>) -> Self {
+        Self::new(Status::Warn, Some(fault), message.into(), fix.into())
     }
 
     /// It does not work. There is no such finding without something to do about it.
-    pub(super) fn fail(message: impl Into<String>, fix: impl Into<Vec<Fix>>) -> Self {
-        Self::new(Status::Fail, message.into(), fix.into())
+    pub(super) fn fail(fault: Fault, message: impl Into<String>, fix: impl Into<Vec<Fix>>) -> Self {
+        Self::new(Status::Fail, Some(fault), message.into(), fix.into())
     }
 
-    fn new(status: Status, message: String, fixes: Vec<Fix>) -> Self {
+    fn new(status: Status, fault: Option<Fault>, message: String, fixes: Vec<Fix>) -> Self {
         Self {
             status,
+            fault,
             message,
             details: Vec::new(),
             fixes,

@@ -1,7 +1,10 @@
 //! What to do about sound that does not work, on the system that this program was built for.
 
-use super::finding::{Finding, Fix};
-use crate::device::{DeviceError, DeviceOptions, Direction};
+use super::{
+    fault::Fault,
+    finding::{Finding, Fix},
+};
+use crate::device::{DeviceError, Direction};
 
 /// Where a person changes levels and mutes when no command does.
 const SOUND_SETTINGS: &str = "unmute it and raise its level in the system's sound settings";
@@ -70,26 +73,14 @@ pub(super) fn plug_in() -> Fix {
     Fix::advice("plug in a headset, or switch the sound card on in the system's sound settings")
 }
 
-/// A microphone that gives only zeros.
-pub(super) fn silent_microphone(options: &DeviceOptions, host: &str) -> Vec<Fix> {
+/// A microphone that gives only zeros, though nothing that this program can ask has muted it.
+pub(super) fn silent_microphone() -> Vec<Fix> {
     let mut fixes = Vec::new();
     if cfg!(target_os = "macos") || cfg!(windows) {
         fixes.push(Fix::advice(
             "allow the terminal to use the microphone in the system's privacy settings",
         ));
         fixes.push(Fix::advice(SOUND_SETTINGS));
-    } else if options.input.is_some() {
-        fixes.push(Fix::advice(SOUND_SETTINGS));
-    } else if host == "alsa" {
-        fixes.push(Fix::command(
-            "unmute it and raise its level",
-            "alsamixer -V capture",
-        ));
-    } else {
-        fixes.push(Fix::command(
-            "unmute it",
-            "pactl set-source-mute @DEFAULT_SOURCE@ 0",
-        ));
     }
     fixes.push(Fix::advice(
         "look for a mute switch on the headset or its cable",
@@ -101,19 +92,13 @@ pub(super) fn silent_microphone(options: &DeviceOptions, host: &str) -> Vec<Fix>
     fixes
 }
 
-/// What to try when a tone was played and nobody heard it.
-pub(super) fn inaudible(options: &DeviceOptions, host: &str) -> String {
-    if cfg!(not(target_os = "linux")) || options.output.is_some() {
-        format!(
-            "No tone heard? {}{}",
-            SOUND_SETTINGS[..1].to_uppercase(),
-            &SOUND_SETTINGS[1..]
-        )
-    } else if host == "alsa" {
-        "No tone heard? Unmute the speaker: alsamixer".to_owned()
-    } else {
-        "No tone heard? Unmute the speaker: pactl set-sink-mute @DEFAULT_SINK@ 0".to_owned()
-    }
+/// What to try when a tone was played and nobody heard it, where the mixer could not be asked.
+pub(super) fn inaudible() -> String {
+    format!(
+        "No tone heard? {}{}",
+        SOUND_SETTINGS[..1].to_uppercase(),
+        &SOUND_SETTINGS[1..]
+    )
 }
 
 /// A device that could not be opened: the reason without the advice, and the advice as fixes.
@@ -129,17 +114,28 @@ pub(super) fn cannot_open(direction: Direction, error: &DeviceError) -> Finding 
         )
     };
     match error {
+        DeviceError::Frozen { tried, .. } => Finding::fail(
+            Fault::AudioServerFrozen,
+            format!("the audio server is frozen: {}", tried.join("; ")),
+            restart_audio_server(),
+        ),
         DeviceError::NoAudio { tried, .. } => Finding::fail(
+            match direction {
+                Direction::Input => Fault::NoMicrophone,
+                Direction::Output => Fault::NoSpeaker,
+            },
             format!("none could be opened: {}", tried.join("; ")),
             start_audio_server(),
         )
         .or(plug_in()),
         DeviceError::HostUnavailable { host, reason } => Finding::fail(
+            Fault::AudioServerMissing,
             format!("the audio host {host} cannot be used: {reason}"),
             start_audio_server(),
         ),
         DeviceError::TimedOut { seconds, .. } => Finding::fail(
-            format!("it did not open within {seconds} s: the audio server hangs"),
+            Fault::AudioServerFrozen,
+            format!("it did not open within {seconds} s: the audio server is frozen"),
             restart_audio_server(),
         ),
         DeviceError::CannotOpen {
@@ -148,19 +144,23 @@ pub(super) fn cannot_open(direction: Direction, error: &DeviceError) -> Finding 
             reason,
             ..
         } => {
-            let finding = Finding::fail(
-                format!("\"{device}\" on {host} cannot be opened: {reason}"),
-                busy_device(),
-            );
-            finding.or(another())
+            let message = format!("\"{device}\" on {host} cannot be opened: {reason}");
+            if reason.contains("format") {
+                Finding::fail(Fault::UnsupportedSampleFormat, message, another()).or(Fix::advice(
+                    "or let its audio server give it a usual one, such as s16le",
+                ))
+            } else {
+                Finding::fail(Fault::DeviceCannotOpen, message, busy_device()).or(another())
+            }
         }
         DeviceError::NoSuchDevice {
             wanted, host, hint, ..
         } => Finding::fail(
+            Fault::NoSuchDevice,
             format!("no {} \"{wanted}\" on {host}: {hint}", direction.noun()),
             another(),
         ),
-        other => Finding::fail(other.to_string(), another()),
+        other => Finding::fail(Fault::SystemExhausted, other.to_string(), another()),
     }
 }
 
@@ -219,17 +219,5 @@ mod tests {
             // The advice stands under "fix", once.
             assert!(!finding.message.contains("--synthetic"), "{finding:?}");
         }
-    }
-
-    #[test]
-    fn a_named_device_is_not_confused_with_the_default() {
-        let named = DeviceOptions {
-            input: Some("Desk".to_owned()),
-            output: Some("Desk".to_owned()),
-            ..DeviceOptions::default()
-        };
-        let commands = format!("{:?}", silent_microphone(&named, "pulseaudio"));
-        assert!(!commands.contains("DEFAULT_SOURCE"), "{commands}");
-        assert!(!inaudible(&named, "pulseaudio").contains("DEFAULT_SINK"));
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{
+    fault::Fault,
     finding::{Finding, Fix},
     fixes,
 };
@@ -31,29 +32,43 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
         },
         "hosts": list.hosts.iter().map(|host| json!({
             "host": host.host,
-            "state": if hangs(host) { "hangs" } else if host.unavailable.is_some() { "unavailable" } else { "ok" },
+            "state": if host.is_frozen() { "hangs" } else if host.unavailable.is_some() { "unavailable" } else { "ok" },
             "reason": host.unavailable,
         })).collect::<Vec<_>>(),
     });
     let finding = match choose(list, wanted) {
-        Choice::Works(host) => Finding::ok(format!("{states}; calls use {}", host.host)),
+        // Calls pass over one that is frozen, for the time being.
+        Choice::Works(host) => match asked(list, wanted)
+            .take_while(|other| other.host != host.host)
+            .find(|other| other.is_frozen())
+        {
+            Some(_) => Finding::warn(
+                Fault::AudioServerFrozen,
+                format!("{states}; calls use {} instead", host.host),
+                fixes::restart_audio_server(),
+            ),
+            None => Finding::ok(format!("{states}; calls use {}", host.host)),
+        },
         Choice::Empty => Finding::warn(
+            Fault::AudioServerMissing,
             format!("{states}; so calls have none to use"),
             fixes::start_audio_server(),
         ),
-        Choice::Silence => Finding::fail(
-            match wanted {
+        Choice::Silence => {
+            let (fault, fixes) = if asked(list, wanted).any(HostDevices::is_frozen) {
+                (Fault::AudioServerFrozen, fixes::restart_audio_server())
+            } else {
+                (Fault::AudioServerMissing, fixes::start_audio_server())
+            };
+            let message = match wanted {
                 Some(wanted) => format!("{states}; calls were to use {wanted}"),
                 None => states,
-            },
-            if asked(list, wanted).any(hangs) {
-                fixes::restart_audio_server()
-            } else {
-                fixes::start_audio_server()
-            },
-        ),
+            };
+            Finding::fail(fault, message, fixes)
+        }
         Choice::Hangs(host) => {
             let finding = Finding::fail(
+                Fault::AudioServerFrozen,
                 format!("{states}; calls would wait for {} in vain", host.host),
                 fixes::restart_audio_server(),
             );
@@ -75,6 +90,7 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
         Choice::Works(host) => host,
         Choice::Empty => {
             return Finding::fail(
+                Fault::NoSpeaker,
                 "there is neither a microphone nor a speaker",
                 fixes::plug_in(),
             )
@@ -91,12 +107,18 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
         host.host
     );
     let finding = if host.inputs.is_empty() || host.outputs.is_empty() {
-        Finding::fail(message, fixes::plug_in()).or(Fix::command(
+        let fault = if host.inputs.is_empty() {
+            Fault::NoMicrophone
+        } else {
+            Fault::NoSpeaker
+        };
+        Finding::fail(fault, message, fixes::plug_in()).or(Fix::command(
             "see whether another audio host has one",
             "softphone devices",
         ))
     } else if let Some(missing) = without_default(host) {
         Finding::warn(
+            Fault::NoDefaultDevice,
             format!("{message}; the system names no default {missing}"),
             Fix::command(
                 "name one",
@@ -111,7 +133,8 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
             ),
         )
     } else {
-        Finding::ok(message)
+        // Nothing to choose: the checks below name those that are used.
+        return Finding::ok(message).with_figures(json!(list));
     };
     let inputs = host.inputs.iter().map(|device| line("input", device));
     let outputs = host.outputs.iter().map(|device| line("output", device));
@@ -120,9 +143,12 @@ pub(super) fn judge_devices(list: &DeviceList, wanted: Option<&str>) -> Finding 
         .with_figures(json!(list))
 }
 
-/// Whether there is a device to open, and a host that lets it be opened.
-pub(super) fn usable(list: &DeviceList, wanted: Option<&str>) -> bool {
-    matches!(choose(list, wanted), Choice::Works(_))
+/// The host that a call uses.
+pub(super) fn used_host<'a>(list: &'a DeviceList, wanted: Option<&str>) -> Option<&'a str> {
+    match choose(list, wanted) {
+        Choice::Works(host) => Some(&host.host),
+        _ => None,
+    }
 }
 
 fn choose<'a>(list: &'a DeviceList, wanted: Option<&str>) -> Choice<'a> {
@@ -146,18 +172,12 @@ fn works(host: &HostDevices) -> bool {
     host.unavailable.is_none() && !(host.inputs.is_empty() && host.outputs.is_empty())
 }
 
-/// Some hosts notice by themselves that their server does not answer; a call then goes on to the
-/// next one.
-fn hangs(host: &HostDevices) -> bool {
-    let timed_out = |reason: &String| reason.contains("timed out");
-    host.hangs || host.unavailable.as_ref().is_some_and(timed_out)
-}
-
 fn state(host: &HostDevices) -> String {
     let name = &host.host;
     match &host.unavailable {
-        _ if host.hangs => format!("{name} hangs"),
-        Some(reason) if hangs(host) => format!("{name} hangs ({reason})"),
+        Some(_) if host.is_frozen() => {
+            format!("{name} is frozen: it takes connections and does not answer")
+        }
         Some(reason) => format!("{name} is not running ({})", reason.trim_end_matches('.')),
         None if works(host) => format!("{name} answers"),
         None => format!("{name} answers but has no device"),
@@ -273,15 +293,15 @@ mod tests {
         let finding = judge_hosts(&hosts, None);
         assert_eq!(finding.status, Status::Fail);
         assert!(
-            finding.message.contains("pulseaudio hangs"),
+            finding.message.contains("pulseaudio is frozen"),
             "{}",
             finding.message
         );
         let meanwhile = finding.fixes.last().unwrap().command.clone().unwrap();
         assert_eq!(meanwhile, "softphone --audio-host alsa");
         assert_eq!(judge_devices(&hosts, None).status, Status::Skip);
-        assert!(!usable(&hosts, None));
-        assert!(usable(&hosts, Some("alsa")));
+        assert_eq!(used_host(&hosts, None), None);
+        assert_eq!(used_host(&hosts, Some("alsa")), Some("alsa"));
     }
 
     #[test]
@@ -301,7 +321,9 @@ mod tests {
         let mut slow = stopped("pulseaudio");
         slow.unavailable = Some("connection timed out".to_owned());
         let finding = judge_hosts(&list(&[slow.clone(), working("alsa")]), None);
-        assert_eq!(finding.status, Status::Ok);
+        assert_eq!(finding.status, Status::Warn);
+        assert_eq!(finding.fault, Some(Fault::AudioServerFrozen));
+        assert!(finding.message.ends_with("calls use alsa instead"));
         assert_eq!(finding.figures["hosts"][0]["state"], "hangs");
         let finding = judge_hosts(&list(&[slow, working("alsa")]), Some("pulseaudio"));
         assert_eq!(finding.status, Status::Fail);
@@ -309,10 +331,15 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_counted_and_shown_with_the_default() {
+    fn devices_are_counted_and_shown_where_there_is_something_to_choose() {
         let finding = judge_devices(&list(&[working("alsa")]), None);
         assert_eq!(finding.status, Status::Ok);
         assert_eq!(finding.message, "2 inputs, 1 output on alsa");
+        assert_eq!(finding.details, [""; 0], "one line");
+        assert_eq!(finding.figures["hosts"][0]["outputs"][0]["default"], true);
+        let mut undecided = working("alsa");
+        undecided.outputs[0].default = false;
+        let finding = judge_devices(&list(&[undecided]), None);
         assert_eq!(finding.details.len(), 3);
         assert!(
             finding.details[0].ends_with("the default"),
@@ -349,6 +376,6 @@ mod tests {
         let nothing = list(&[stopped("pulseaudio"), empty("alsa")]);
         assert_eq!(judge_hosts(&nothing, None).status, Status::Warn);
         assert_eq!(judge_devices(&nothing, None).status, Status::Fail);
-        assert!(!usable(&nothing, None));
+        assert_eq!(used_host(&nothing, None), None);
     }
 }

@@ -6,8 +6,10 @@ use audio::meter::{Level, LevelMeter};
 use serde_json::json;
 
 use super::{
+    fault::Fault,
     finding::{Finding, Fix},
     fixes,
+    mixer::{Control, Mixer},
 };
 use crate::{
     clock::Clock,
@@ -41,10 +43,23 @@ struct Heard {
     all_zero: bool,
 }
 
-/// Takes at most some nine seconds.
-pub(super) fn check(options: &DeviceOptions) -> Finding {
+/// Takes at most some nine seconds. `mixer`: the one that the device is in, where there is one.
+pub(super) fn check(options: &DeviceOptions, mixer: Option<&Mixer>) -> Finding {
+    let named = options.input.is_some();
     match device::open_microphone(options) {
-        Ok(mut microphone) => judge(&listen(&mut *microphone), options),
+        Ok(mut microphone) => {
+            let heard = listen(&mut *microphone);
+            let device = &heard.stats.name;
+            let control = mixer.and_then(|mixer| mixer.control(Direction::Input, named, device));
+            let fault = mixer
+                .zip(control)
+                .and_then(|(mixer, control)| mixer.judge(Direction::Input, named, control));
+            describe(
+                &heard,
+                control,
+                fault.unwrap_or_else(|| judge(&heard, control)),
+            )
+        }
         Err(error) => fixes::cannot_open(Direction::Input, &error),
     }
 }
@@ -80,11 +95,13 @@ fn listen(microphone: &mut dyn Microphone) -> Heard {
     }
 }
 
-fn judge(heard: &Heard, options: &DeviceOptions) -> Finding {
+/// What the sound itself says, where the mixer has nothing against it.
+fn judge(heard: &Heard, control: Option<&Control>) -> Finding {
     let Heard { stats, level, .. } = heard;
-    let device = format!("\"{}\" on {}", stats.name, stats.host);
-    let finding = if heard.sound.is_zero() {
+    let device = device_words(stats, control);
+    if heard.sound.is_zero() {
         Finding::fail(
+            Fault::DeviceStalled,
             format!(
                 "{device} opened, but nothing came from it for {} s",
                 FIRST_SOUND.as_secs()
@@ -96,14 +113,18 @@ fn judge(heard: &Heard, options: &DeviceOptions) -> Finding {
             "softphone doctor --input NAME",
         ))
     } else if heard.all_zero {
-        let mut fixes = fixes::silent_microphone(options, &stats.host).into_iter();
-        let first = fixes.next().unwrap_or_else(|| Fix::advice("unmute it"));
-        fixes.fold(
-            Finding::warn(format!("{device} opened, but is silent: every sample is zero, which no room is. Is it muted?"), first),
-            Finding::or,
+        let muted = match control {
+            Some(_) => "though it is not muted here",
+            None => "is it muted?",
+        };
+        Finding::warn(
+            Fault::MicrophoneSilent,
+            format!("{device} is silent: every sample is zero, which no room is; {muted}"),
+            fixes::silent_microphone(),
         )
     } else if heard.sound.as_secs_f64() < LEAST_SOUND * LISTEN.as_secs_f64() {
         Finding::warn(
+            Fault::SoundGaps,
             format!(
                 "{device} gave only {} ms of sound in {} s",
                 heard.sound.as_millis(),
@@ -113,11 +134,13 @@ fn judge(heard: &Heard, options: &DeviceOptions) -> Finding {
         )
     } else if level.peak_dbfs > CLIPPING_DBFS {
         Finding::warn(
+            Fault::MicrophoneClips,
             format!("{device} is too loud: peaks are at full scale"),
             Fix::advice("lower its level in the system's sound settings"),
         )
     } else if stats.xruns > 0 {
         Finding::warn(
+            Fault::SoundGaps,
             format!(
                 "{device} works, but lost sound {} times in a second: {}",
                 stats.xruns,
@@ -128,13 +151,18 @@ fn judge(heard: &Heard, options: &DeviceOptions) -> Finding {
             ),
         )
     } else {
-        Finding::ok(format!("{device}: {}", levels(level)))
-    };
-    let mut details = Vec::new();
-    if !heard.sound.is_zero() {
-        details.push(pace(stats, heard.rate_hz, heard.channels, heard.latency_us));
+        Finding::ok(format!(
+            "{device}: {}; {}",
+            levels(level),
+            pace(stats, heard.rate_hz, heard.channels, heard.latency_us)
+        ))
     }
-    finding.with_details(details).with_figures(json!({
+}
+
+/// Adds the figures.
+fn describe(heard: &Heard, control: Option<&Control>, finding: Finding) -> Finding {
+    let Heard { stats, level, .. } = heard;
+    finding.with_figures(json!({
         "device": stats.name,
         "host": stats.host,
         "sample_rate_hz": heard.rate_hz,
@@ -147,7 +175,16 @@ fn judge(heard: &Heard, options: &DeviceOptions) -> Finding {
         "rms_dbfs": level.rms_dbfs,
         "peak_dbfs": level.peak_dbfs,
         "silent": heard.all_zero,
+        "muted": control.map(|control| control.muted),
+        "volume_percent": control.map(|control| control.percent),
+        "monitor_of": control.and_then(|control| control.monitor_of.as_ref()),
     }))
+}
+
+/// The device, its host and its volume.
+pub(super) fn device_words(stats: &DeviceStats, control: Option<&Control>) -> String {
+    let volume = control.map_or_else(String::new, |control| format!(" at {} %", control.percent));
+    format!("\"{}\" on {}{volume}", stats.name, stats.host)
 }
 
 fn levels(level: &Level) -> String {
@@ -201,7 +238,7 @@ mod tests {
     fn finding(change: impl FnOnce(&mut Heard)) -> Finding {
         let mut heard = heard();
         change(&mut heard);
-        judge(&heard, &DeviceOptions::default())
+        describe(&heard, None, judge(&heard, None))
     }
 
     #[test]
@@ -210,13 +247,25 @@ mod tests {
         assert_eq!(finding.status, Status::Ok);
         assert_eq!(
             finding.message,
-            "\"Desk Phone\" on pulseaudio: level -41 dBFS, peaks -28 dBFS"
+            "\"Desk Phone\" on pulseaudio: level -41 dBFS, peaks -28 dBFS; 48000 Hz mono, \
+             10.0 ms a callback, latency 12 ms"
         );
-        assert_eq!(
-            finding.details,
-            ["48000 Hz mono, 10.0 ms a callback, latency 12 ms"]
-        );
+        assert_eq!(finding.details, [""; 0], "one line");
         assert_eq!(finding.figures["callback_samples"], 480);
+    }
+
+    #[test]
+    fn silence_is_told_from_a_mute_that_the_mixer_knows() {
+        let mut silent = heard();
+        silent.all_zero = true;
+        let control = Control {
+            percent: 74,
+            ..Control::default()
+        };
+        let finding = judge(&silent, Some(&control));
+        assert_eq!(finding.fault, Some(Fault::MicrophoneSilent));
+        assert!(finding.message.contains("at 74 % is silent"), "{finding:?}");
+        assert!(finding.message.contains("not muted here"), "{finding:?}");
     }
 
     #[test]

@@ -5,11 +5,17 @@
 //! runs aside and is abandoned. What was found is judged by pure functions, and printed elsewhere
 //! than it is found.
 
+#[cfg(target_os = "linux")]
+mod alsa_mixer;
 mod desk;
+mod fault;
 mod finding;
 mod fixes;
 mod hosts;
 mod microphone;
+mod mixer;
+#[cfg(target_os = "linux")]
+mod pulse_mixer;
 mod real_time;
 mod report;
 mod round_trip;
@@ -32,11 +38,16 @@ use crate::{
     },
 };
 use desk::Desk;
+use fault::Fault;
 use finding::{Check, Finding, Fix, Status};
+use mixer::Mixer;
 use report::Report;
 
 /// No check takes longer.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// A mixer that does not answer in this time is not asked.
+const MIXER_LIMIT: Duration = Duration::from_secs(3);
 
 const HOSTS: Check = required("audio_hosts", "audio hosts", "asking each audio host");
 const DEVICES: Check = required("devices", "devices", "listing");
@@ -45,7 +56,7 @@ const SPEAKER: Check = required("speaker", "speaker", "playing a short tone");
 const ROUND_TRIP: Check = optional(
     "acoustic_round_trip",
     "acoustic loop",
-    "playing three chirps and listening for them",
+    "playing chirps and listening for them",
 );
 const REAL_TIME: Check = optional("real_time_threads", "real-time threads", "asking for one");
 const SERVER: Check = required("server", "server", "connecting");
@@ -107,16 +118,20 @@ impl Doctor {
         let list = list::list();
         self.note(HOSTS, hosts::judge_hosts(&list, host), began);
         self.note(DEVICES, hosts::judge_devices(&list, host), Instant::now());
-        if !hosts::usable(&list, host) {
+        let Some(host) = hosts::used_host(&list, host) else {
             for check in [MICROPHONE, SPEAKER, ROUND_TRIP] {
                 self.skip(check, "not tried: first mend what stands above");
             }
             return;
-        }
+        };
+        let mixer = read_mixer(host, options.input.as_deref());
         let wish = options.clone();
-        let microphone = self.check(MICROPHONE, move || microphone::check(&wish));
+        let microphone = self.check(MICROPHONE, move || microphone::check(&wish, mixer.as_ref()));
+        let mixer = read_mixer(host, options.output.as_deref());
         let (wish, quiet) = (options.clone(), args.quiet);
-        let speaker = self.check(SPEAKER, move || speaker::check(&wish, quiet));
+        let speaker = self.check(SPEAKER, move || {
+            speaker::check(&wish, mixer.as_ref(), quiet)
+        });
         if args.quiet {
             self.skip(ROUND_TRIP, "not tried: --quiet");
         } else if [microphone, speaker].contains(&Status::Fail) {
@@ -174,6 +189,26 @@ impl Doctor {
     }
 }
 
+/// The mixer that a device of this host is in: that of the sound server, which every host goes
+/// through where there is one, else the card's own.
+#[cfg(target_os = "linux")]
+fn read_mixer(host: &str, device: Option<&str>) -> Option<Mixer> {
+    // A card of its own bypasses the sound server.
+    let is_card = host == "alsa" && device.is_some_and(|device| device.contains("CARD="));
+    let device = device.map(str::to_owned);
+    let work = aside("doctor", &Outstanding::default(), move || {
+        let server = if is_card { None } else { pulse_mixer::read() };
+        server.or_else(|| alsa_mixer::read(device.as_deref()))
+    });
+    work.ok()?.wait(MIXER_LIMIT).flatten()
+}
+
+/// Other systems have no mixer that we know to ask.
+#[cfg(not(target_os = "linux"))]
+fn read_mixer(_host: &str, _device: Option<&str>) -> Option<Mixer> {
+    None
+}
+
 fn on_tokio(work: impl Future<Output = Finding>) -> Finding {
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
@@ -193,18 +228,20 @@ fn gave_up(check: Check) -> Finding {
     );
     if [SERVER, HEALTH, CALL].contains(&check) {
         Finding::fail(
+            Fault::CheckTimedOut,
             message,
             Fix::advice("restart the server, or try another with --server"),
         )
     } else if check.required {
-        Finding::fail(message, fixes::restart_audio_server())
+        Finding::fail(Fault::CheckTimedOut, message, fixes::restart_audio_server())
     } else {
-        Finding::warn(message, fixes::restart_audio_server())
+        Finding::warn(Fault::CheckTimedOut, message, fixes::restart_audio_server())
     }
 }
 
 fn no_thread(error: &io::Error) -> Finding {
     Finding::fail(
+        Fault::SystemExhausted,
         format!("the system gives no thread: {error}"),
         Fix::advice("close other programs, or raise the limit of processes (ulimit -u)"),
     )

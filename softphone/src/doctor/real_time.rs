@@ -46,13 +46,14 @@ fn words(error: &thread_priority::Error) -> String {
 
 #[cfg(target_os = "linux")]
 fn judge(raised: Result<(), String>, limit: Option<&str>) -> Finding {
-    use super::finding::Fix;
+    use super::{fault::Fault, finding::Fix};
 
     let limit = limit.unwrap_or("unknown");
     let figures = serde_json::json!({ "granted": raised.is_ok(), "rtprio_limit": limit });
     let finding = match raised {
         Ok(()) => Finding::ok("the system grants them: sound goes on when the machine is busy"),
         Err(why) => Finding::warn(
+            Fault::NoRealTimeThreads,
             format!(
                 "not granted ({why}; the limit is {limit}): sound may break up when the machine is busy"
             ),

@@ -45,14 +45,20 @@ impl Report {
     }
 
     /// The lines of the newest finding, none longer than `width` characters unless one word is.
-    pub(super) fn newest(&self, width: usize) -> String {
-        self.entries
-            .last()
-            .map_or_else(String::new, |entry| lines(entry, width))
+    pub(super) fn newest(&self, width: usize, colour: bool) -> String {
+        let Some(entry) = self.entries.last() else {
+            return String::new();
+        };
+        let text = lines(entry, width);
+        let word = entry.finding.status.word();
+        match text.strip_prefix(word) {
+            Some(rest) if colour => format!("{}{rest}", painted(word, entry.finding.status)),
+            _ => text,
+        }
     }
 
     /// The last words: how it went, and what to do next.
-    pub(super) fn summary(&self, width: usize) -> String {
+    pub(super) fn summary(&self, width: usize, colour: bool) -> String {
         let failed: Vec<_> = self.failed().map(|check| check.title).collect();
         let warnings = self
             .entries
@@ -74,7 +80,12 @@ impl Report {
                 several.join(", ")
             ),
         };
-        wrapped("", &text, 0, width)
+        let text = wrapped("", &text, 0, width);
+        let status = match failed.as_slice() {
+            [] => Status::Ok,
+            _ => Status::Fail,
+        };
+        if colour { painted(&text, status) } else { text }
     }
 
     /// Everything for programs. Keys stay; new ones may come.
@@ -93,6 +104,7 @@ impl Report {
                         "title": check.title,
                         "required": check.required,
                         "status": finding.status,
+                        "fault": finding.fault,
                         "message": finding.message,
                         "fixes": finding.fixes,
                         "figures": finding.figures,
@@ -114,6 +126,17 @@ impl Report {
             .filter(|entry| entry.check.required && entry.finding.status == Status::Fail)
             .map(|entry| entry.check)
     }
+}
+
+/// In the colour of this status, by the terminal's own palette: right on dark and on light.
+fn painted(text: &str, status: Status) -> String {
+    let colour = match status {
+        Status::Ok => 32,
+        Status::Warn => 33,
+        Status::Fail => 31,
+        Status::Skip => 2,
+    };
+    format!("\x1b[{colour}m{text}\x1b[0m")
 }
 
 /// What stands where a finding will, while its check lasts.
@@ -185,6 +208,7 @@ fn wrapped(head: &str, text: &str, indent: usize, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::fault::Fault;
 
     const REQUIRED: Check = Check {
         id: "speaker",
@@ -215,40 +239,40 @@ mod tests {
     fn only_a_required_check_that_failed_fails_the_whole() {
         for (check, finding, code) in [
             (REQUIRED, Finding::ok("fine"), 0),
-            (REQUIRED, Finding::warn("quiet", fix()), 0),
+            (REQUIRED, Finding::warn(Fault::SoundGaps, "quiet", fix()), 0),
             (REQUIRED, Finding::skip("not tried"), 0),
-            (REQUIRED, Finding::fail("gone", fix()), 1),
-            (OPTIONAL, Finding::fail("gone", fix()), 0),
+            (REQUIRED, Finding::fail(Fault::NoSpeaker, "gone", fix()), 1),
+            (OPTIONAL, Finding::fail(Fault::NoSpeaker, "gone", fix()), 0),
         ] {
             let report = report(&[(OPTIONAL, Finding::ok("fine")), (check, finding.clone())]);
             assert_eq!(report.exit_code(), code, "{finding:?}");
             assert_eq!(report.json()["ready"], code == 0);
-            assert_eq!(report.summary(80).starts_with("Ready"), code == 0);
+            assert_eq!(report.summary(80, false).starts_with("Ready"), code == 0);
         }
     }
 
     #[test]
     fn people_read_the_word_the_check_the_finding_and_the_fix() {
-        let finding = Finding::fail("nobody answers", fix())
+        let finding = Finding::fail(Fault::NoSpeaker, "nobody answers", fix())
             .or(Fix::advice("ask the administrator"))
             .with_details(vec!["* one".to_owned()]);
-        let text = report(&[(REQUIRED, finding)]).newest(usize::MAX);
+        let text = report(&[(REQUIRED, finding)]).newest(usize::MAX, false);
         assert_eq!(
             text,
             "FAIL  speaker            nobody answers\n                         \
              * one\n                    fix: start it: server --listen 0.0.0.0:50051 --insecure\n                    \
              or:  ask the administrator"
         );
-        let optional = report(&[(OPTIONAL, Finding::skip("not here"))]).newest(80);
+        let optional = report(&[(OPTIONAL, Finding::skip("not here"))]).newest(80, false);
         assert_eq!(optional, "skip  real-time threads  not here (optional)");
     }
 
     #[test]
     fn lines_fit_the_terminal_and_lose_no_word() {
         let words = "the microphone opened and nothing at all came from it for one whole second";
-        let report = report(&[(REQUIRED, Finding::fail(words, fix()))]);
+        let report = report(&[(REQUIRED, Finding::fail(Fault::NoSpeaker, words, fix()))]);
         for width in [30, 50, 80, 200] {
-            let text = report.newest(width);
+            let text = report.newest(width, false);
             for line in text.lines() {
                 // The longest head is as wide as the indent.
                 assert!(
@@ -263,22 +287,49 @@ mod tests {
     }
 
     #[test]
+    fn colour_is_put_around_the_word_and_changes_no_line() {
+        for (finding, colour) in [
+            (Finding::ok("fine"), "\x1b[32mok\x1b[0m "),
+            (
+                Finding::warn(Fault::SoundGaps, "gaps", fix()),
+                "\x1b[33mwarn\x1b[0m ",
+            ),
+            (
+                Finding::fail(Fault::NoSpeaker, "gone", fix()),
+                "\x1b[31mFAIL\x1b[0m ",
+            ),
+        ] {
+            let report = report(&[(REQUIRED, finding)]);
+            let text = report.newest(40, true);
+            assert!(text.starts_with(colour), "{text:?}");
+            let plain = report.newest(40, false);
+            assert_eq!(text.lines().count(), plain.lines().count());
+            assert!(!plain.contains('\x1b'));
+        }
+    }
+
+    #[test]
     fn the_summary_names_what_failed_and_counts_warnings() {
-        let failed = Finding::fail("gone", fix());
+        let failed = Finding::fail(Fault::NoSpeaker, "gone", fix());
         let both = report(&[(REQUIRED, failed.clone()), (REQUIRED, failed.clone())]);
-        assert!(both.summary(usize::MAX).contains("speaker, speaker failed"));
-        let warned = report(&[(REQUIRED, Finding::warn("silent", fix()))]);
-        assert!(warned.summary(80).contains("one warning"));
+        assert!(
+            both.summary(usize::MAX, false)
+                .contains("speaker, speaker failed")
+        );
+        let warned = report(&[(REQUIRED, Finding::warn(Fault::SoundGaps, "silent", fix()))]);
+        assert!(warned.summary(80, false).contains("one warning"));
     }
 
     #[test]
     fn programs_get_every_part() {
-        let finding = Finding::fail("nobody answers", fix()).with_figures(json!({"tries": 3}));
+        let finding = Finding::fail(Fault::NoSpeaker, "nobody answers", fix())
+            .with_figures(json!({"tries": 3}));
         let json = report(&[(REQUIRED, finding)]).json();
         let check = &json["checks"][0];
         assert_eq!(check["check"], "speaker");
         assert_eq!(check["required"], true);
         assert_eq!(check["status"], "fail");
+        assert_eq!(check["fault"], "no_speaker");
         assert_eq!(check["message"], "nobody answers");
         assert_eq!(check["fixes"][0]["advice"], "start it");
         assert!(

@@ -1,12 +1,18 @@
-//! Plays three chirps and looks for them in the microphone: how long sound takes out of the speaker
-//! and back, and how loud it returns.
+//! Plays chirps and looks for them in the microphone: how long sound takes out of the speaker and
+//! back, and how loud it returns.
 
-use std::{cell::Cell, time::Duration};
+use std::time::Duration;
 
-use audio::echo_path::{self, Echo};
+use audio::{
+    echo_path::{self, EchoPath, Measurement, Probe},
+    meter,
+};
 use serde_json::json;
 
-use super::finding::Finding;
+use super::{
+    fault::Fault,
+    finding::{Finding, Fix},
+};
 use crate::{
     clock::Clock,
     device::{self, DeviceOptions, Microphone, Speaker},
@@ -15,16 +21,19 @@ use crate::{
 /// When the chirps begin. The devices find their pace before the first.
 const CHIRPS: [Duration; 3] = [
     Duration::from_millis(500),
-    Duration::from_millis(1_200),
-    Duration::from_millis(1_900),
+    Duration::from_millis(1_250),
+    Duration::from_millis(2_000),
 ];
-/// How long each is looked for: wireless headsets take some 300 ms.
-const WINDOW: Duration = Duration::from_millis(690);
-const END: Duration = Duration::from_millis(2_700);
-
+const CHIRP_LENGTH: Duration = Duration::from_millis(400);
 const CHIRP_DBFS: f32 = -24.0;
+/// How late each is looked for: wireless headsets take some 300 ms.
+const MAX_LAG: Duration = Duration::from_millis(700);
+const END: Duration = Duration::from_millis(3_200);
 
-const LOOK: Duration = Duration::from_millis(2);
+/// Only who would have found an echo as weak as this may say that there is none.
+const MAX_DETECTABLE_DB: f32 = -35.0;
+
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Takes at most some nine seconds.
 pub(super) fn check(options: &DeviceOptions) -> Finding {
@@ -36,25 +45,25 @@ pub(super) fn check(options: &DeviceOptions) -> Finding {
     }
 }
 
-/// What was played and recorded, on one clock.
+/// What was recorded while the chirps were played, on one clock.
 #[derive(Debug, Default)]
 struct Sounding {
-    /// When each chirp was handed to the speaker.
-    played: Vec<Duration>,
-    /// The speaker's own idea of its delay then, and the microphone's, added.
-    estimates: Vec<Duration>,
     /// Mono.
     recording: Vec<f32>,
     rate_hz: u32,
-    /// When the recording's first sample would have come, at the pace at which later ones did.
-    began: f64,
+    /// Where each chirp was handed to the speaker, in samples of the recording.
+    starts: Vec<usize>,
+    /// The devices' own idea of their delays, added.
+    own_delay: Duration,
+    /// Whether a device was opened again meanwhile.
+    interrupted: bool,
 }
 
-/// The time now, after the pause between two looks at the devices.
+/// The time now, after the pause between two polls of the devices.
 fn real_time() -> impl FnMut() -> Duration {
     let clock = Clock::start();
     move || {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         clock.now()
     }
 }
@@ -62,98 +71,150 @@ fn real_time() -> impl FnMut() -> Duration {
 fn sound(
     microphone: &mut dyn Microphone,
     speaker: &mut dyn Speaker,
-    mut next_look: impl FnMut() -> Duration,
+    mut next_poll: impl FnMut() -> Duration,
 ) -> Sounding {
-    let mut sounding = Sounding::default();
-    let chirp = echo_path::chirp(peak(), speaker.sample_rate_hz());
-    let mut rest: &[f32] = &[];
+    let mut recording = Vec::new();
     let (mut captured, mut block) = (Vec::new(), Vec::new());
-    let (mut offsets, mut looks) = (0.0, 0_u32);
-    let latency = Cell::new(0);
+    let (mut began, mut handed_over, mut own_delay) =
+        (Mean::default(), Mean::default(), Mean::default());
+    let rates = (microphone.sample_rate_hz(), speaker.sample_rate_hz());
+    let (rate_hz, speaker_hz) = rates;
+    let sound = chirps(speaker_hz);
+    let mut position = 0;
+    let mut interrupted = false;
     loop {
-        let now = next_look();
+        let now = next_poll();
         if now >= END {
             break;
         }
-        sounding.rate_hz = microphone.sample_rate_hz();
+        let measuring = now >= CHIRPS[0];
         let channels = usize::from(microphone.channels()).max(1);
         captured.clear();
         microphone.read(now, &mut captured);
-        latency.set(microphone.latency_us());
         let mono = captured
             .chunks_exact(channels)
             .map(|group| group.iter().sum::<f32>() / channels as f32);
-        sounding.recording.extend(mono);
-        if !captured.is_empty() && now >= CHIRPS[0] {
-            let length = sounding.recording.len() as f64 / f64::from(sounding.rate_hz);
-            offsets += now.as_secs_f64() - length;
-            looks += 1;
+        recording.extend(mono);
+        if measuring && !captured.is_empty() {
+            began.add(now.as_secs_f64() - recording.len() as f64 / f64::from(rate_hz));
         }
 
         let wanted = speaker.wanted(now);
-        let next = CHIRPS.get(sounding.played.len());
-        if wanted > 0 && next.is_some_and(|&at| now >= at) {
-            rest = &chirp;
-            sounding.played.push(now);
-            let estimate = u64::from(speaker.latency_us()) + u64::from(latency.get());
-            sounding.estimates.push(Duration::from_micros(estimate));
+        if measuring && wanted > 0 {
+            handed_over.add(now.as_secs_f64() - position as f64 / f64::from(speaker_hz));
+            own_delay.add(f64::from(speaker.latency_us() + microphone.latency_us()) / 1e6);
         }
-        let (part, later) = rest.split_at(wanted.min(rest.len()));
-        rest = later;
         block.clear();
-        let channels = usize::from(speaker.channels());
-        for &sample in part {
-            block.extend(std::iter::repeat_n(sample, channels));
+        for index in position..position + wanted {
+            let sample = sound.get(index).copied().unwrap_or(0.0);
+            block.extend(std::iter::repeat_n(sample, usize::from(speaker.channels())));
         }
-        block.resize(wanted * channels, 0.0);
+        position += wanted;
         speaker.write(&block);
+        interrupted |= (microphone.sample_rate_hz(), speaker.sample_rate_hz()) != rates;
     }
-    sounding.began = offsets / f64::from(looks.max(1));
-    sounding
+    interrupted |= microphone.stats().rebuilds + speaker.stats().rebuilds > 0;
+    let starts = CHIRPS.iter().map(|chirp| {
+        let at = chirp.as_secs_f64() + handed_over.value() - began.value();
+        (at.max(0.0) * f64::from(rate_hz)) as usize
+    });
+    Sounding {
+        starts: starts.collect(),
+        recording,
+        rate_hz,
+        own_delay: Duration::from_secs_f64(own_delay.value().max(0.0)),
+        interrupted,
+    }
 }
 
-fn peak() -> f32 {
-    10.0_f32.powf(CHIRP_DBFS / 20.0)
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
 }
 
-/// The delay of each chirp from the hand-over to the speaker to its coming from the microphone.
-fn echoes(sounding: &Sounding) -> Vec<Option<Echo>> {
-    let rate = f64::from(sounding.rate_hz);
-    let echo = |played: &Duration| {
-        let from = ((played.as_secs_f64() - sounding.began).max(0.0) * rate) as usize;
-        let to = (from + (WINDOW.as_secs_f64() * rate) as usize).min(sounding.recording.len());
-        let window = sounding.recording.get(from..to)?;
-        echo_path::find(window, peak(), sounding.rate_hz)
-    };
-    sounding.played.iter().map(echo).collect()
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(&self) -> f64 {
+        self.sum / f64::from(self.count.max(1))
+    }
+}
+
+fn probe(rate_hz: u32) -> Probe {
+    Probe::chirp(CHIRP_LENGTH, 10.0_f32.powf(CHIRP_DBFS / 20.0), rate_hz)
+}
+
+/// All that is played: the chirps in silence.
+fn chirps(rate_hz: u32) -> Vec<f32> {
+    let probe = probe(rate_hz);
+    let mut sound = Vec::new();
+    for at in CHIRPS {
+        sound.resize((at.as_secs_f64() * f64::from(rate_hz)) as usize, 0.0);
+        sound.extend(probe.samples());
+    }
+    sound
 }
 
 fn judge(sounding: &Sounding) -> Finding {
-    let Some(echo) = echo_path::agreed(&echoes(sounding)) else {
-        return Finding::ok(
-            "the microphone does not hear the speaker: right with headphones; before a loudspeaker, \
-             one of the two may be muted",
-        )
-        .with_figures(json!({ "heard": false }));
-    };
+    if sounding.interrupted {
+        return Finding::warn(
+            Fault::EchoNotMeasurable,
+            "could not be measured: a device was changed or opened again meanwhile",
+            ask_again(),
+        );
+    }
+    let probe = probe(sounding.rate_hz);
+    match echo_path::find(&sounding.recording, &probe, &sounding.starts, MAX_LAG) {
+        Measurement::Heard(path) => heard(&path, sounding.own_delay),
+        Measurement::NotHeard { detectable_db } => {
+            not_heard(detectable_db, meter::rms_dbfs(&sounding.recording))
+        }
+    }
+}
+
+fn heard(path: &EchoPath, own_delay: Duration) -> Finding {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let estimates = &sounding.estimates;
-    let own =
-        estimates.iter().sum::<Duration>() / u32::try_from(estimates.len().max(1)).unwrap_or(1);
     Finding::ok(format!(
-        "a chirp came back after {:.0} ms, {} (the devices' own figures: {:.0} ms)",
-        ms(echo.delay),
-        loudness(echo.gain_db),
-        ms(own),
+        "the microphone hears the speaker {:.0} ms later, {} (the devices' own figures: {:.0} ms)",
+        ms(path.lag),
+        loudness(path.gain_db),
+        ms(own_delay),
     ))
     .with_figures(json!({
         "heard": true,
-        "delay_ms": ms(echo.delay),
-        "devices_own_ms": ms(own),
-        "gain_db": echo.gain_db,
-        "level_dbfs": CHIRP_DBFS + echo.gain_db,
-        "correlation": echo.correlation,
+        "delay_ms": ms(path.lag),
+        "devices_own_ms": ms(own_delay),
+        "gain_db": path.gain_db,
+        "level_dbfs": CHIRP_DBFS + path.gain_db,
+        "confidence": path.confidence,
     }))
+}
+
+fn not_heard(detectable_db: f32, level_dbfs: f32) -> Finding {
+    if detectable_db > MAX_DETECTABLE_DB {
+        return Finding::warn(
+            Fault::EchoNotMeasurable,
+            format!(
+                "could not be measured: somebody speaks or it is noisy ({level_dbfs:.0} dBFS), so \
+                 that only an echo above {detectable_db:.0} dB would have been noticed"
+            ),
+            ask_again(),
+        )
+        .with_figures(json!({ "heard": null, "detectable_db": detectable_db }));
+    }
+    Finding::ok("the microphone does not hear the speaker, as with headphones")
+        .with_figures(json!({ "heard": false, "detectable_db": detectable_db }))
+}
+
+fn ask_again() -> Fix {
+    Fix::command(
+        "be silent for three seconds while it asks again",
+        "softphone doctor",
+    )
 }
 
 fn loudness(gain_db: f32) -> String {
@@ -212,6 +273,8 @@ mod tests {
         air: Air,
         gain: f32,
         given: usize,
+        /// What else there is to hear.
+        noise: Vec<f32>,
     }
 
     impl Microphone for Ear {
@@ -228,7 +291,8 @@ mod tests {
                 for index in self.given..self.given + 160 {
                     let at = (index * 3).checked_sub(DELAY_MS * 48);
                     let heard = at.and_then(|at| air.get(at)).copied().unwrap_or(0.0);
-                    samples.push(heard * self.gain);
+                    let noise = self.noise.get(index).copied().unwrap_or(0.0);
+                    samples.push(heard * self.gain + noise);
                 }
                 self.given += 160;
             }
@@ -241,24 +305,36 @@ mod tests {
         }
     }
 
-    fn finding(gain: f32) -> Finding {
+    /// White noise, the same for the same seed.
+    fn noise(amplitude: f32) -> Vec<f32> {
+        let mut seed = 1_u32;
+        (0..MICROPHONE_HZ * 4)
+            .map(|_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                amplitude * (seed as f32 / u32::MAX as f32 * 2.0 - 1.0)
+            })
+            .collect()
+    }
+
+    fn finding(gain: f32, noise: Vec<f32>) -> Finding {
         let air = Air::default();
         let mut ear = Ear {
             air: Arc::clone(&air),
             gain,
             given: 0,
+            noise,
         };
         let now = Rc::new(RefCell::new(Duration::ZERO));
-        let next_look = move || {
-            *now.borrow_mut() += LOOK;
+        let next_poll = move || {
+            *now.borrow_mut() += POLL_INTERVAL;
             *now.borrow()
         };
-        judge(&sound(&mut ear, &mut Loud(air), next_look))
+        judge(&sound(&mut ear, &mut Loud(air), next_poll))
     }
 
     #[test]
     fn the_way_out_and_back_is_measured_in_virtual_time() {
-        let finding = finding(0.1);
+        let finding = finding(0.1, Vec::new());
         assert_eq!(finding.figures["heard"], true, "{finding:?}");
         let delay = finding.figures["delay_ms"].as_f64().unwrap();
         assert!((delay - DELAY_MS as f64).abs() < 4.0, "{delay} ms");
@@ -274,7 +350,7 @@ mod tests {
 
     #[test]
     fn headphones_are_no_fault() {
-        let finding = finding(0.0);
+        let finding = finding(0.0, Vec::new());
         assert_eq!(finding.figures["heard"], false);
         assert!(
             finding.message.contains("headphones"),
@@ -282,5 +358,25 @@ mod tests {
             finding.message
         );
         assert!(finding.fixes.is_empty());
+    }
+
+    #[test]
+    fn an_echo_is_found_under_noise_that_is_louder() {
+        // The chirp returns at −47 dBFS, under noise of −31 dBFS.
+        let finding = finding(0.1, noise(0.05));
+        assert_eq!(finding.figures["heard"], true, "{finding:?}");
+        let delay = finding.figures["delay_ms"].as_f64().unwrap();
+        assert!((delay - DELAY_MS as f64).abs() < 4.0, "{delay} ms");
+    }
+
+    #[test]
+    fn noise_that_hides_any_echo_is_not_taken_for_headphones() {
+        let finding = finding(0.0, noise(0.9));
+        assert_eq!(finding.fault, Some(Fault::EchoNotMeasurable), "{finding:?}");
+        assert!(
+            finding.message.contains("could not be measured"),
+            "{finding:?}"
+        );
+        assert_eq!(finding.figures["heard"], serde_json::Value::Null);
     }
 }

@@ -7,6 +7,7 @@ use clap::Parser;
 use proto::{ServerAddress, text::one_line};
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout},
 };
@@ -15,15 +16,22 @@ use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::finding::{Finding, Fix};
+use super::{
+    fault::Fault,
+    finding::{Finding, Fix},
+};
 use crate::{
     args::Args,
     call,
+    reachability::{Unreachable, start},
     verdict::{ExitCode, Verdict},
 };
 
 /// What does not answer in this time is not there.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Who has accepted a greeting answers it in this time, or has nothing to say.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The tone of the synthetic call may come back so far off, and still be ours.
 const FREQUENCY_TOLERANCE: f64 = 0.01;
@@ -37,88 +45,38 @@ pub(super) async fn check_connection(server: &ServerAddress) -> Finding {
             Finding::ok(format!("{server} accepts connections ({ms:.1} ms)"))
                 .with_figures(json!({ "server": server.to_string(), "connect_ms": ms }))
         }
-        Ok(Err(trouble)) => explain(server, &trouble),
-        Err(_) => explain(server, &Trouble::NoAnswer),
+        Ok(Err(cause)) => explain(server, &cause),
+        Err(_) => explain(server, &Unreachable::NoAnswer(PATIENCE)),
     }
 }
 
-/// Why a server cannot be reached.
-#[derive(Debug)]
-enum Trouble {
-    UnknownName(io::Error),
-    Refused(io::Error),
-    NoAnswer,
-}
-
-async fn reach(server: &ServerAddress) -> Result<(), Trouble> {
+async fn reach(server: &ServerAddress) -> Result<(), Unreachable> {
+    let unreachable = |error: io::Error| Unreachable::of(&error, PATIENCE);
     let addresses: Vec<_> = tokio::net::lookup_host(server.to_string())
         .await
-        .map_err(Trouble::UnknownName)?
+        .map_err(unreachable)?
         .collect();
-    match TcpStream::connect(addresses.as_slice()).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Trouble::NoAnswer),
-        Err(error) => Err(Trouble::Refused(error)),
-    }
+    TcpStream::connect(addresses.as_slice())
+        .await
+        .map(drop)
+        .map_err(unreachable)
 }
 
-fn explain(server: &ServerAddress, trouble: &Trouble) -> Finding {
-    let (host, port) = parts(server);
-    let other_address = Fix::command(
-        "name another, if it is elsewhere",
-        "softphone doctor --server HOST[:PORT]",
-    );
-    let finding = match trouble {
-        Trouble::UnknownName(error) => Finding::fail(
-            format!("the name {host} is not known: {error}"),
-            Fix::advice("check its spelling, or use the server's IP address"),
-        ),
-        Trouble::Refused(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Finding::fail(format!("nobody listens at {server}"), start(server)).or(other_address)
-        }
-        Trouble::Refused(error) => Finding::fail(
-            format!("{server} cannot be reached: {error}"),
-            Fix::advice("check the network of this machine, and the address"),
-        )
-        .or(other_address),
-        Trouble::NoAnswer => Finding::fail(
-            format!("{server} did not answer within {} s", PATIENCE.as_secs()),
-            Fix::command(
-                "let the port through the firewall of that machine",
-                format!("sudo ufw allow {port}/tcp"),
-            ),
-        )
-        .or(start(server))
-        .or(other_address),
+fn explain(server: &ServerAddress, cause: &Unreachable) -> Finding {
+    let fault = match cause {
+        Unreachable::UnknownName(_) => Fault::UnknownServerName,
+        Unreachable::Refused if server.is_this_machine() => Fault::ServerNotRunning,
+        Unreachable::Refused => Fault::ServerRefusesConnection,
+        Unreachable::NoAnswer(_) => Fault::ServerDoesNotAnswer,
+        Unreachable::Other(_) => Fault::ServerUnreachable,
     };
-    finding.with_figures(json!({ "server": server.to_string() }))
-}
-
-/// The command that starts a server there.
-fn start(server: &ServerAddress) -> Fix {
-    let (host, port) = parts(server);
-    let here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-    if here && port == "50051" {
-        Fix::command("start a server on this machine", "server")
-    } else if here {
-        Fix::command(
-            "start a server on this machine",
-            format!("server --listen {host}:{port}"),
-        )
-    } else {
-        Fix::command(
-            format!("start one on {host} that other machines reach"),
-            format!("server --listen 0.0.0.0:{port} --insecure"),
-        )
-    }
-}
-
-fn parts(server: &ServerAddress) -> (String, String) {
-    let text = server.to_string();
-    match text.rsplit_once(':') {
-        Some((host, port)) => (host.to_owned(), port.to_owned()),
-        None => (text, String::new()),
-    }
+    let remedies: Vec<Fix> = cause.remedies(server).into_iter().map(Fix::from).collect();
+    Finding::fail(fault, cause.message(server), remedies)
+        .or(Fix::command(
+            "name another, if it is elsewhere",
+            "softphone doctor --server HOST[:PORT]",
+        ))
+        .with_figures(json!({ "server": server.to_string() }))
 }
 
 /// Whether it speaks gRPC, and what it says of itself.
@@ -130,18 +88,64 @@ pub(super) async fn check_health(server: &ServerAddress) -> Finding {
     };
     let answer: Result<_, tonic::transport::Error> = match timeout(PATIENCE, asked).await {
         Ok(answer) => answer,
-        Err(_) => {
-            return no_grpc(
-                server,
-                &format!("it said nothing for {} s", PATIENCE.as_secs()),
-            );
-        }
+        Err(_) => return no_grpc(server, &Speaks::Nothing),
     };
     match answer {
         Ok(Ok(response)) => judge_health(server, response.into_inner().status()),
-        Ok(Err(status)) => judge_health_error(server, &status),
-        Err(error) => no_grpc(server, &error.to_string()),
+        // With a source it was made here, out of what happened to the connection.
+        Ok(Err(status)) if status.source().is_some() => no_grpc(server, &listen_to(server).await),
+        Ok(Err(status)) => judge_health_error(&status),
+        Err(_) => no_grpc(server, &listen_to(server).await),
     }
+}
+
+/// What somebody says who is no gRPC server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Speaks {
+    /// It refuses what is not encrypted.
+    Tls,
+    /// It is a web server, or a proxy.
+    Http1,
+    /// It says something else; these are its first words.
+    Other(String),
+    /// It says nothing.
+    Nothing,
+}
+
+impl Speaks {
+    /// From the first bytes of an answer to the greeting of HTTP/2.
+    fn of(answer: &[u8]) -> Self {
+        match answer {
+            [] => Self::Nothing,
+            // An alert or a handshake record of TLS or SSL 3.
+            [0x15 | 0x16, 3, ..] => Self::Tls,
+            _ if answer.starts_with(b"HTTP/1") => Self::Http1,
+            _ => {
+                let text = String::from_utf8_lossy(answer);
+                let line = one_line(text.lines().next().unwrap_or_default());
+                Self::Other(line.chars().take(60).collect())
+            }
+        }
+    }
+}
+
+/// Greets as a gRPC client does, and takes what comes back.
+async fn listen_to(server: &ServerAddress) -> Speaks {
+    let mut answer = [0; 256];
+    let heard = async {
+        let mut stream = TcpStream::connect(server.to_string()).await?;
+        stream
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await?;
+        // An empty SETTINGS frame.
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+        stream.read(&mut answer).await
+    };
+    let count = match timeout(ANSWER_PATIENCE, heard).await {
+        Ok(Ok(count)) => count,
+        Ok(Err::<_, io::Error>(_)) | Err(_) => 0,
+    };
+    Speaks::of(&answer[..count])
 }
 
 fn judge_health(server: &ServerAddress, status: ServingStatus) -> Finding {
@@ -149,44 +153,61 @@ fn judge_health(server: &ServerAddress, status: ServingStatus) -> Finding {
     let finding = match status {
         ServingStatus::Serving => Finding::ok("it speaks gRPC and says that it serves"),
         _ => Finding::fail(
+            Fault::ServerNotServing,
             "it says that it does not serve: it is about to stop, or not ready yet",
             Fix::advice("wait a few seconds and ask again"),
         )
-        .or(start(server)),
+        .or(start(server).into()),
     };
     finding.with_figures(figures)
 }
 
-fn judge_health_error(server: &ServerAddress, status: &RpcStatus) -> Finding {
+fn judge_health_error(status: &RpcStatus) -> Finding {
     let said = one_line(status.message());
     match status.code() {
         // Any program that offers LiveCall is a server; not all of them have a health service.
         Code::Unimplemented => Finding::warn(
+            Fault::ServerHealthUnknown,
             "it speaks gRPC, but tells nothing of its health (no grpc.health.v1)",
             Fix::advice("none needed when the call below succeeds; our own server offers it"),
         ),
-        // With a source it was made here, out of what happened to the connection.
-        _ if status.source().is_some() => no_grpc(server, &said),
         code => Finding::fail(
+            Fault::ServerNotServing,
             format!("it refused to tell its health ({code:?}: {said})"),
             Fix::advice("ask whoever runs it"),
         ),
     }
 }
 
-fn no_grpc(server: &ServerAddress, why: &str) -> Finding {
+fn no_grpc(server: &ServerAddress, speaks: &Speaks) -> Finding {
+    let (fault, what, advice) = match speaks {
+        Speaks::Tls => (
+            Fault::ServerWantsTls,
+            "wants TLS, and calls are not encrypted yet".to_owned(),
+            "connect to the call centre itself, not to the proxy that encrypts before it",
+        ),
+        Speaks::Http1 => (
+            Fault::ServerSpeaksHttp1,
+            "is a web server (HTTP/1), which does not speak gRPC".to_owned(),
+            "is it a proxy? Let it pass HTTP/2 on, or connect to the call centre itself",
+        ),
+        Speaks::Other(words) => (
+            Fault::ServerIsNotGrpc,
+            format!("does not speak gRPC; it says \"{words}\""),
+            "another program has this port: name the call centre's",
+        ),
+        Speaks::Nothing => (
+            Fault::ServerSilent,
+            format!("says nothing for {} s", PATIENCE.as_secs()),
+            "if it is the call centre, it hangs: restart it; else name the call centre's port",
+        ),
+    };
     Finding::fail(
-        format!(
-            "something listens at {server}, but it does not speak gRPC as we do, unencrypted: {why}"
-        ),
-        Fix::command(
-            "name the call centre's own port",
-            "softphone doctor --server HOST[:PORT]",
-        ),
+        fault,
+        format!("what listens at {server} {what}"),
+        Fix::command(advice, "softphone doctor --server HOST[:PORT]"),
     )
-    .or(Fix::advice(
-        "is it an HTTPS address or a proxy? Connect to the server itself, without TLS",
-    ))
+    .with_figures(json!({ "server": server.to_string() }))
 }
 
 /// A second of a tone through the whole path of a call, devices aside.
@@ -202,7 +223,10 @@ pub(super) async fn check_call(server: &ServerAddress) -> Finding {
     ];
     let args = match Args::try_parse_from(args) {
         Ok(args) => args.call,
-        Err(error) => return Finding::fail(one_line(&error.to_string()), nothing_but_report()),
+        Err(error) => {
+            let why = one_line(&error.to_string());
+            return Finding::fail(Fault::Internal, why, nothing_but_report());
+        }
     };
     match call::call_unseen(&args).await {
         Ok(report) => judge_call(&report.verdict, &report.json()),
@@ -223,6 +247,7 @@ fn judge_call(verdict: &Verdict, figures: &Value) -> Finding {
     let finding = match verdict.exit {
         ExitCode::Good => Finding::ok(format!("a tone came back as it was sent: {delays}")),
         ExitCode::WrongAudio if is_our_tone(figures) => Finding::warn(
+            Fault::SoundGaps,
             format!(
                 "the tone came back, but not well: {} ({delays})",
                 verdict.why
@@ -236,16 +261,23 @@ fn judge_call(verdict: &Verdict, figures: &Value) -> Finding {
             "use a cable instead of Wi-Fi, and close programs that keep this machine busy",
         )),
         ExitCode::WrongAudio => Finding::fail(
+            Fault::CallSoundsWrong,
             verdict.why.clone(),
             Fix::advice(
                 "the server changes the sound, or mixes in that of others: ask whoever runs it",
             ),
         ),
         ExitCode::NoAudio => Finding::fail(
+            Fault::CallSilent,
             verdict.why.clone(),
             Fix::command("look at what the server says", "server --log debug"),
         ),
         ExitCode::Rejected => Finding::fail(
+            if verdict.why.contains("does not offer calls") {
+                Fault::ServerWithoutCalls
+            } else {
+                Fault::CallRejected
+            },
             verdict.why.clone(),
             Fix::command(
                 "name a server that takes calls",
@@ -256,6 +288,7 @@ fn judge_call(verdict: &Verdict, figures: &Value) -> Finding {
             "or wait until it has room, if it says that it is full",
         )),
         ExitCode::NoConnection | ExitCode::Usage => Finding::fail(
+            Fault::CallLost,
             verdict.why.clone(),
             Fix::command("look at what the server says", "server --log debug"),
         ),
@@ -290,45 +323,62 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn command(fix: &Fix) -> &str {
-        fix.command.as_deref().unwrap_or_default()
-    }
-
     #[test]
-    fn a_server_is_started_where_it_is_wanted() {
-        for (at, wanted) in [
-            ("127.0.0.1", "server"),
-            ("[::1]:50051", "server"),
-            ("localhost:7000", "server --listen localhost:7000"),
-            ("10.0.0.7:7000", "server --listen 0.0.0.0:7000 --insecure"),
+    fn each_way_not_to_be_reached_has_its_name_and_its_fix() {
+        for (at, cause, fault, command) in [
+            (
+                "127.0.0.1",
+                Unreachable::Refused,
+                Fault::ServerNotRunning,
+                "server",
+            ),
+            (
+                "10.0.0.7:7000",
+                Unreachable::Refused,
+                Fault::ServerRefusesConnection,
+                "server --listen 0.0.0.0:7000 --insecure",
+            ),
+            (
+                "desk.lan",
+                Unreachable::UnknownName("as the system says".to_owned()),
+                Fault::UnknownServerName,
+                "softphone doctor --server HOST[:PORT]",
+            ),
+            (
+                "desk.lan",
+                Unreachable::NoAnswer(PATIENCE),
+                Fault::ServerDoesNotAnswer,
+                "sudo ufw allow 50051/tcp",
+            ),
+            (
+                "desk.lan",
+                Unreachable::Other("no route".to_owned()),
+                Fault::ServerUnreachable,
+                "softphone doctor --server HOST[:PORT]",
+            ),
         ] {
-            assert_eq!(command(&start(&address(at))), wanted, "{at}");
+            let finding = explain(&address(at), &cause);
+            assert_eq!(finding.status, Status::Fail);
+            assert_eq!(finding.fault, Some(fault));
+            let first = finding.fixes.iter().find_map(|fix| fix.command.as_deref());
+            assert_eq!(first, Some(command), "{finding:?}");
         }
     }
 
     #[test]
-    fn each_way_not_to_be_reached_has_its_own_words() {
-        let server = address("desk.lan:7000");
-        let error = || io::Error::other("as the system says");
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        for (trouble, message, fix) in [
+    fn who_is_no_grpc_server_is_known_by_its_first_bytes() {
+        for (answer, speaks) in [
+            (&b""[..], Speaks::Nothing),
+            (&[0x15, 3, 3, 0, 2, 2, 10], Speaks::Tls),
+            (b"HTTP/1.1 400 Bad Request\r\n", Speaks::Http1),
             (
-                Trouble::UnknownName(error()),
-                "desk.lan is not known",
-                "spelling",
+                b"SSH-2.0-OpenSSH_9.2\r\n",
+                Speaks::Other("SSH-2.0-OpenSSH_9.2".to_owned()),
             ),
-            (
-                Trouble::Refused(refused),
-                "nobody listens at desk.lan:7000",
-                "start one on desk.lan",
-            ),
-            (Trouble::Refused(error()), "as the system says", "network"),
-            (Trouble::NoAnswer, "did not answer within 4 s", "firewall"),
         ] {
-            let finding = explain(&server, &trouble);
+            assert_eq!(Speaks::of(answer), speaks);
+            let finding = no_grpc(&address("127.0.0.1"), &speaks);
             assert_eq!(finding.status, Status::Fail);
-            assert!(finding.message.contains(message), "{finding:?}");
-            assert!(finding.fixes[0].advice.contains(fix), "{finding:?}");
         }
     }
 
@@ -338,7 +388,7 @@ mod tests {
         let status = |serving| judge_health(&server, serving).status;
         assert_eq!(status(ServingStatus::Serving), Status::Ok);
         assert_eq!(status(ServingStatus::NotServing), Status::Fail);
-        let error = |status| judge_health_error(&server, &status).status;
+        let error = |status| judge_health_error(&status).status;
         assert_eq!(error(RpcStatus::unimplemented("")), Status::Warn);
         assert_eq!(error(RpcStatus::permission_denied("no")), Status::Fail);
     }
@@ -374,5 +424,8 @@ mod tests {
             assert_eq!(finding.status, Status::Fail, "{finding:?}");
             assert_eq!(finding.message, "so it was");
         }
+        let why = "the server rejected the call: it does not offer calls";
+        let without = judge_call(&Verdict::new(ExitCode::Rejected, why), &Value::Null);
+        assert_eq!(without.fault, Some(Fault::ServerWithoutCalls));
     }
 }

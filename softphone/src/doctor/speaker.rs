@@ -6,8 +6,10 @@ use audio::tone::Tone;
 use serde_json::json;
 
 use super::{
+    fault::Fault,
     finding::{Finding, Fix},
     fixes, microphone,
+    mixer::{Control, Mixer},
 };
 use crate::{
     clock::Clock,
@@ -26,12 +28,20 @@ const TONE_DBFS: f32 = -30.0;
 
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Takes at most some six seconds. `quiet`: silence instead of the tone.
-pub(super) fn check(options: &DeviceOptions, quiet: bool) -> Finding {
+/// Takes at most some six seconds. `quiet`: silence instead of the tone. `mixer`: the one that the
+/// device is in, where there is one.
+pub(super) fn check(options: &DeviceOptions, mixer: Option<&Mixer>, quiet: bool) -> Finding {
+    let named = options.output.is_some();
     match device::open_speaker(options) {
         Ok(mut speaker) => {
             play(&mut *speaker, quiet);
-            judge(&*speaker, options, quiet)
+            let device = speaker.stats().name;
+            let control = mixer.and_then(|mixer| mixer.control(Direction::Output, named, &device));
+            let fault = mixer
+                .zip(control)
+                .and_then(|(mixer, control)| mixer.judge(Direction::Output, named, control));
+            let finding = fault.unwrap_or_else(|| judge(&*speaker, control, quiet));
+            describe(&*speaker, control, quiet, finding)
         }
         Err(error) => fixes::cannot_open(Direction::Output, &error),
     }
@@ -73,9 +83,10 @@ fn sound(rate_hz: u32, quiet: bool) -> Vec<f32> {
     sound
 }
 
-fn judge(speaker: &dyn Speaker, options: &DeviceOptions, quiet: bool) -> Finding {
+/// What the device itself says, where the mixer has nothing against it.
+fn judge(speaker: &dyn Speaker, control: Option<&Control>, quiet: bool) -> Finding {
     let stats = speaker.stats();
-    let device = format!("\"{}\" on {}", stats.name, stats.host);
+    let device = microphone::device_words(&stats, control);
     let gaps = stats.xruns + stats.ring_faults;
     let played = if quiet {
         "played silence (--quiet)".to_owned()
@@ -85,8 +96,15 @@ fn judge(speaker: &dyn Speaker, options: &DeviceOptions, quiet: bool) -> Finding
             TONE.as_millis()
         )
     };
-    let finding = if stats.callbacks == 0 {
+    let pace = microphone::pace(
+        &stats,
+        speaker.sample_rate_hz(),
+        speaker.channels(),
+        speaker.latency_us(),
+    );
+    if stats.callbacks == 0 {
         Finding::fail(
+            Fault::DeviceStalled,
             format!("{device} opened, but takes no sound"),
             fixes::restart_audio_server(),
         )
@@ -96,27 +114,31 @@ fn judge(speaker: &dyn Speaker, options: &DeviceOptions, quiet: bool) -> Finding
         ))
     } else if gaps > 0 {
         Finding::warn(
-            format!("{device}: {played}, with {gaps} short gaps"),
+            Fault::SoundGaps,
+            format!("{device}: {played}, with {gaps} short gaps; {pace}"),
             Fix::advice(
                 "close programs that keep this machine busy; see also real-time threads below",
             ),
         )
     } else {
-        Finding::ok(format!("{device}: {played}"))
-    };
-    let mut details = Vec::new();
-    if stats.callbacks > 0 {
-        details.push(microphone::pace(
-            &stats,
-            speaker.sample_rate_hz(),
-            speaker.channels(),
-            speaker.latency_us(),
-        ));
-        if !quiet {
-            details.push(fixes::inaudible(options, &stats.host));
+        let finding = Finding::ok(format!("{device}: {played}; {pace}"));
+        if control.is_none() && !quiet {
+            finding.with_details(vec![fixes::inaudible()])
+        } else {
+            finding
         }
     }
-    finding.with_details(details).with_figures(json!({
+}
+
+/// Adds the figures.
+fn describe(
+    speaker: &dyn Speaker,
+    control: Option<&Control>,
+    quiet: bool,
+    finding: Finding,
+) -> Finding {
+    let stats = speaker.stats();
+    finding.with_figures(json!({
         "device": stats.name,
         "host": stats.host,
         "sample_rate_hz": speaker.sample_rate_hz(),
@@ -128,6 +150,8 @@ fn judge(speaker: &dyn Speaker, options: &DeviceOptions, quiet: bool) -> Finding
         "ring_faults": stats.ring_faults,
         "rebuilds": stats.rebuilds,
         "audible": !quiet,
+        "muted": control.map(|control| control.muted),
+        "volume_percent": control.map(|control| control.percent),
     }))
 }
 
@@ -191,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_speaker_that_takes_nothing_fails_and_gaps_warn() {
-        let status = |speaker: Fake| judge(&speaker, &DeviceOptions::default(), false).status;
+        let status = |speaker: Fake| judge(&speaker, None, false).status;
         assert_eq!(status(fake(0, 0)), Status::Fail);
         assert_eq!(status(fake(90, 2)), Status::Warn);
         assert_eq!(status(fake(90, 0)), Status::Ok);
@@ -203,7 +227,7 @@ mod tests {
         play(&mut speaker, true);
         assert!(speaker.callbacks > 0);
         assert_eq!(speaker.loudest, 0.0);
-        let words = judge(&speaker, &DeviceOptions::default(), true);
+        let words = judge(&speaker, None, true);
         assert!(words.message.contains("--quiet"), "{words:?}");
         play(&mut speaker, false);
         assert!(speaker.loudest > 0.02);
