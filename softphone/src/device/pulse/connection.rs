@@ -18,7 +18,8 @@ const COOKIE_LENGTH: usize = 256;
 /// The channel of messages that belong to no stream.
 const COMMANDS: u32 = u32::MAX;
 
-/// One message of the server.
+/// One message of the server. There is one at a time, on the stack.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Message {
     /// Sound of a stream; it stands in the buffer.
     Sound,
