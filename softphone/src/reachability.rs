@@ -94,7 +94,10 @@ impl Unreachable {
             Self::UnknownName(_) => vec![advice(
                 "check its spelling, or use the server's IP address".to_owned(),
             )],
-            Self::Refused if server.is_this_machine() => vec![start(server)],
+            Self::Refused if server.is_this_machine() => vec![
+                start(server),
+                advice("name one on another machine with --server HOST[:PORT]".to_owned()),
+            ],
             Self::Refused => vec![
                 command(
                     format!(
@@ -189,7 +192,10 @@ mod tests {
     fn refused_means_another_thing_here_than_elsewhere() {
         let here = Unreachable::Refused.sentence(&address("localhost"));
         assert!(here.contains("no server runs on this machine"), "{here}");
-        assert!(here.ends_with("on this machine: server"), "{here}");
+        assert!(
+            here.contains("on this machine: server; or name one"),
+            "{here}"
+        );
         let elsewhere = Unreachable::Refused.sentence(&address("10.0.0.7:7000"));
         for words in [
             "10.0.0.7 refuses the connection",

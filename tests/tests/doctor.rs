@@ -259,7 +259,8 @@ fn each_fault_of_mutes_volumes_and_defaults_has_its_name_and_a_command_that_mend
                 &["set-source-volume", "microphone", "10%"],
                 &["set-default-sink", "old"],
             ],
-            ["microphone_volume_low", "unsupported_sample_format"],
+            // The sound server converts for a device of another sample format.
+            ["microphone_volume_low", "none"],
         ),
     ] {
         for fault in injected {
@@ -268,7 +269,15 @@ fn each_fault_of_mutes_volumes_and_defaults_has_its_name_and_a_command_that_mend
         let json = examine();
         assert_eq!(fault(&json, "microphone"), microphone, "{json:#}");
         assert_eq!(fault(&json, "speaker"), speaker, "{json:#}");
-        for id in ["microphone", "speaker"] {
+        for (id, fault) in [("microphone", microphone), ("speaker", speaker)] {
+            if fault == "none" {
+                assert_eq!(
+                    check(&json, id)["figures"]["host"],
+                    "pulseaudio",
+                    "{json:#}"
+                );
+                continue;
+            }
             let mend: Vec<_> = command(&json, id).split(' ').collect();
             match mend.as_slice() {
                 ["pactl", args @ ..] => drop(rig.pactl(args)),

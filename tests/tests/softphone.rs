@@ -213,7 +213,11 @@ fn a_server_that_is_not_there_is_named() {
     let call = call(server, &["--synthetic"]);
     call.ended(
         NO_CONNECTION,
-        &[&server.to_string(), "refused", "--server HOST[:PORT]"],
+        &[
+            &format!("nobody listens at {server}"),
+            &format!("server --listen {server}"),
+            "--server HOST[:PORT]",
+        ],
     );
     assert_eq!(call.text("/outcome"), "no connection");
 }

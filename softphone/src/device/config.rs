@@ -3,13 +3,52 @@
 use cpal::traits::DeviceTrait;
 use cpal::{Device, SupportedBufferSize, SupportedStreamConfig};
 
+use super::host::AudioHost;
 use super::{BufferRequest, Direction};
 
-/// The device's default rate, channels and format; not more than two channels if it has a choice.
+/// The rate of PipeWire's graph, unless somebody changed it: a device of another rate is resampled
+/// by the graph anyway. And that of a PulseAudio device that does not tell its own.
+#[cfg(target_os = "linux")]
+const GRAPH_RATE_HZ: u32 = 48_000;
+
+/// How a device of this host is opened.
+///
+/// # Errors
+/// The device is gone, or has a sample format that cpal does not know.
 pub(super) fn configuration(
     device: &Device,
+    host: AudioHost,
     direction: Direction,
 ) -> Result<SupportedStreamConfig, cpal::Error> {
+    let offered = offered(device, direction);
+    match host {
+        #[cfg(target_os = "linux")]
+        AudioHost::PipeWire => Ok(converted(offered.ok(), Some(GRAPH_RATE_HZ))),
+        #[cfg(target_os = "linux")]
+        AudioHost::PulseAudio => Ok(converted(offered.ok(), None)),
+        AudioHost::Cpal(_) => offered,
+    }
+}
+
+/// A stream whose samples the sound server converts: so a device of any sample format will do.
+#[cfg(target_os = "linux")]
+fn converted(
+    offered: Option<SupportedStreamConfig>,
+    rate_hz: Option<u32>,
+) -> SupportedStreamConfig {
+    let (channels, device_rate_hz) = offered.map_or((2, GRAPH_RATE_HZ), |offered| {
+        (offered.channels().min(2), offered.sample_rate())
+    });
+    SupportedStreamConfig::new(
+        channels,
+        rate_hz.unwrap_or(device_rate_hz),
+        SupportedBufferSize::Unknown,
+        cpal::SampleFormat::F32,
+    )
+}
+
+/// The device's default rate, channels and format; not more than two channels if it has a choice.
+fn offered(device: &Device, direction: Direction) -> Result<SupportedStreamConfig, cpal::Error> {
     let default = match direction {
         Direction::Input => device.default_input_config()?,
         Direction::Output => device.default_output_config()?,

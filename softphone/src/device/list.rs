@@ -123,30 +123,35 @@ fn ask(id: AudioHost) -> HostDevices {
             return answer;
         }
     };
-    answer.inputs = infos(&connected, Direction::Input);
-    answer.outputs = infos(&connected, Direction::Output);
+    answer.inputs = infos(&connected, id, Direction::Input);
+    answer.outputs = infos(&connected, id, Direction::Output);
     answer
 }
 
 /// The devices that can be opened: default first, then as the host orders them.
-fn infos(host: &cpal::Host, direction: Direction) -> Vec<DeviceInfo> {
+fn infos(host: &cpal::Host, id: AudioHost, direction: Direction) -> Vec<DeviceInfo> {
     let mut infos: Vec<DeviceInfo> = Vec::new();
     if let Some(device) = device_lookup::default_device(host, direction) {
-        infos.extend(info(&device, direction, true));
+        infos.extend(info(&device, id, direction, true));
     }
     for device in device_lookup::devices(host, direction).unwrap_or_default() {
-        let (id, _) = device_lookup::label(&device);
-        let known = infos.iter().any(|known| known.id == id);
-        if !known && !ALSA_PLUGINS.contains(&id.as_str()) {
-            infos.extend(info(&device, direction, false));
+        let (name, _) = device_lookup::label(&device);
+        let known = infos.iter().any(|known| known.id == name);
+        if !known && !ALSA_PLUGINS.contains(&name.as_str()) {
+            infos.extend(info(&device, id, direction, false));
         }
     }
     infos
 }
 
-fn info(device: &Device, direction: Direction, default: bool) -> Option<DeviceInfo> {
+fn info(
+    device: &Device,
+    host: AudioHost,
+    direction: Direction,
+    default: bool,
+) -> Option<DeviceInfo> {
     let (id, name) = device_lookup::label(device);
-    let config = configuration(device, direction).ok()?;
+    let config = configuration(device, host, direction).ok()?;
     Some(DeviceInfo {
         id,
         name,

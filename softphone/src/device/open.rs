@@ -303,9 +303,7 @@ fn open_on<R>(
             },
         }
     };
-    let supported = configuration(&device, direction).map_err(cannot)?;
-    #[cfg(target_os = "linux")]
-    let supported = open_native::configuration(id, supported);
+    let supported = configuration(&device, id, direction).map_err(cannot)?;
     let mut found = Found {
         name: name.clone(),
         pin,

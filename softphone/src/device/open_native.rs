@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cpal::{
     BufferSize, Error, ErrorKind, InputCallbackInfo, InputStreamTimestamp, OutputCallbackInfo,
-    OutputStreamTimestamp, SampleFormat, StreamInstant, SupportedBufferSize, SupportedStreamConfig,
+    OutputStreamTimestamp, StreamInstant,
 };
 
 use super::Direction;
@@ -18,30 +18,8 @@ use super::pulse::{PulseConfig, PulseStream};
 use super::render::{self, RenderRing};
 use super::supervisor::{Opened, Playing};
 
-/// The rate of PipeWire's graph, unless somebody changed it: a device of another rate is resampled
-/// by the graph anyway.
-const PIPEWIRE_RATE_HZ: u32 = 48_000;
-
 /// A PulseAudio server is asked for no less at a time: 2.5 ms at 48 kHz.
 const MIN_PULSE_STEP: u32 = 120;
-
-/// What a stream on this host carries, where the device would have `offered`.
-pub(super) fn configuration(
-    host: AudioHost,
-    offered: SupportedStreamConfig,
-) -> SupportedStreamConfig {
-    let rate_hz = match host {
-        AudioHost::PipeWire => PIPEWIRE_RATE_HZ,
-        AudioHost::PulseAudio => offered.sample_rate(),
-        AudioHost::Cpal(_) => return offered,
-    };
-    SupportedStreamConfig::new(
-        offered.channels().min(2),
-        rate_hz,
-        SupportedBufferSize::Unknown,
-        SampleFormat::F32,
-    )
-}
 
 type Process = Box<dyn FnMut(&mut [f32], Duration) + Send>;
 

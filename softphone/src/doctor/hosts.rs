@@ -49,17 +49,12 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
             ),
             None => Finding::ok(format!("{states}; calls use {}", host.host)),
         },
-        Choice::Empty => Finding::warn(
-            Fault::AudioServerMissing,
-            format!("{states}; so calls have none to use"),
-            fixes::start_audio_server(),
-        ),
+        Choice::Empty => {
+            let (fault, fixes) = without_server(list, wanted);
+            Finding::warn(fault, format!("{states}; so calls have none to use"), fixes)
+        }
         Choice::Silence => {
-            let (fault, fixes) = if asked(list, wanted).any(HostDevices::is_frozen) {
-                (Fault::AudioServerFrozen, fixes::restart_audio_server())
-            } else {
-                (Fault::AudioServerMissing, fixes::start_audio_server())
-            };
+            let (fault, fixes) = without_server(list, wanted);
             let message = match wanted {
                 Some(wanted) => format!("{states}; calls were to use {wanted}"),
                 None => states,
@@ -82,6 +77,15 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
         }
     };
     finding.with_figures(figures)
+}
+
+/// Why no host has a device, and what to do.
+fn without_server(list: &DeviceList, wanted: Option<&str>) -> (Fault, Vec<Fix>) {
+    if asked(list, wanted).any(HostDevices::is_frozen) {
+        (Fault::AudioServerFrozen, fixes::restart_audio_server())
+    } else {
+        (Fault::AudioServerMissing, fixes::start_audio_server())
+    }
 }
 
 /// Whether there are microphones and speakers, and which.
@@ -373,6 +377,10 @@ mod tests {
             "{}",
             finding.message
         );
+        let mut frozen = stopped("pulseaudio");
+        frozen.unavailable = Some("connection timed out".to_owned());
+        let beside_it = judge_hosts(&list(&[frozen, empty("alsa")]), None);
+        assert_eq!(beside_it.fault, Some(Fault::AudioServerFrozen));
         let nothing = list(&[stopped("pulseaudio"), empty("alsa")]);
         assert_eq!(judge_hosts(&nothing, None).status, Status::Warn);
         assert_eq!(judge_devices(&nothing, None).status, Status::Fail);
