@@ -11,6 +11,7 @@ pub mod agc;
 pub mod chain;
 pub mod codec;
 mod concealment;
+pub mod coupling;
 pub mod delay;
 mod delay_adjustment;
 pub mod denoise;
