@@ -203,6 +203,7 @@ impl Leg {
                 answer.chunk.accepted = Some(Accepted {
                     leg_id: self.leg_id.clone(),
                     processing_delay_us: self.audio.processing_delay_us(),
+                    echo: Some(true),
                 });
             }
         }

@@ -133,10 +133,15 @@ pub struct CallArgs {
     #[arg(long, value_name = "LIST", value_parser = Effects::parse)]
     pub effects: Option<Effects>,
 
-    /// Remove the loudspeaker's echo from the microphone, at the price of 9 ms. auto: with a
-    /// microphone and a speaker that is not called a headset.
+    /// Remove the loudspeaker's echo from the microphone, at the price of 9 ms. auto: where the
+    /// microphone is found to hear the speaker.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub aec: EchoChoice,
+
+    /// Do not begin a call on new devices with the short tone that tells whether the microphone
+    /// hears the speaker; the call itself tells after a second or two.
+    #[arg(long)]
+    pub no_tone: bool,
 
     /// Remove steady noise here, at the price of 6 ms, rather than at the server.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]

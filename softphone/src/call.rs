@@ -19,7 +19,9 @@ use crate::{
         virtual_microphone::{ToneMicrophone, WavMicrophone},
         virtual_speaker::{Ear, VirtualSpeaker},
     },
+    echo_control::{EchoControl, EchoMemory},
     engine::{Engine, EngineStatus, EngineThread},
+    near_end_choice::EchoChoice,
     playout_path::{Downlink, PlayoutPath},
     reachability,
     report::Report,
@@ -80,6 +82,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         ui: ui(),
         signals: Signals::new(),
         said: Said::default(),
+        decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
     };
     running.greet(args, &plan);
     let end = running.run().await;
@@ -243,9 +246,14 @@ fn start_engine(
         .map_err(|error| failed(error.to_string()))?;
     let playout =
         PlayoutPath::new(speaker, plan.format).map_err(|error| failed(error.to_string()))?;
-    let engine = Engine::new(capture, playout)
-        .choosing_near_end(args.near_end(), args.has_real_devices())
-        .map_err(|error| failed(error.to_string()))?;
+    let echo = EchoControl::new(
+        args.near_end(),
+        args.has_real_devices(),
+        !args.no_tone,
+        EchoMemory::load(),
+    )
+    .map_err(|error| failed(error.to_string()))?;
+    let engine = Engine::new(capture, playout, echo);
     EngineThread::start(engine, clock, Arc::clone(uplink), downlink)
         .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
 }

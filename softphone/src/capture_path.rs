@@ -15,7 +15,8 @@ use proto::callcenter::Gap;
 use crate::{
     delay::Stages,
     device::{DeviceNotice, Microphone},
-    near_end_path::{NearEndPath, Rendered},
+    near_end_path::Rendered,
+    near_end_switch::NearEndSwitch,
     uplink::Outgoing,
 };
 
@@ -42,17 +43,24 @@ pub enum PathError {
 /// The sending half of the engine.
 pub struct CapturePath {
     microphone: Box<dyn Microphone>,
+    /// To the near end's rate.
     resampler: Resampler,
     resampler_rate_hz: u32,
-    /// `None` where nothing of it is on.
-    near_end: Option<NearEndPath>,
+    near_end: NearEndSwitch,
+    /// From there to the format's.
+    to_format: Resampler,
     encoder: Encoder,
     /// What the encoder's look-ahead adds to the age of a chunk, in microseconds.
     lookahead_us: u32,
     chunk_samples: usize,
     /// As read from the device, interleaved.
-    captured: Vec<f32>,
+    read: Vec<f32>,
     mono: Vec<f32>,
+    /// The same at 48 kHz, as the near end takes it.
+    captured: Vec<f32>,
+    /// How old its newest sample was when it was read.
+    capture_latency: Duration,
+    processed: Vec<f32>,
     /// At the format's rate, not yet a whole chunk.
     pending: Vec<f32>,
     /// Position of the first pending sample.
@@ -83,15 +91,19 @@ impl CapturePath {
         let mut encoder = Encoder::new(format, bitrate)?;
         let lookahead_us = micros(format.duration_of(encoder.lookahead()));
         Ok(Self {
-            resampler: Resampler::new(rate, format.sample_rate_hz(), 1)?,
-            near_end: None,
+            resampler: Resampler::new(rate, frame::SAMPLE_RATE_HZ, 1)?,
+            near_end: NearEndSwitch::default(),
+            to_format: Resampler::new(frame::SAMPLE_RATE_HZ, format.sample_rate_hz(), 1)?,
             resampler_rate_hz: rate,
             microphone,
             encoder,
             lookahead_us,
             chunk_samples,
-            captured: Vec::new(),
+            read: Vec::new(),
             mono: Vec::new(),
+            captured: Vec::new(),
+            capture_latency: Duration::ZERO,
+            processed: Vec::new(),
             pending: Vec::new(),
             media_time: 0,
             gap: Gap::None,
@@ -105,29 +117,28 @@ impl CapturePath {
         })
     }
 
-    /// From now on with what `options` ask for. Where that is nothing, nothing is delayed either.
+    /// From soon on with what `options` ask for: in a pause, or at once where that is `urgent`.
     ///
     /// # Errors
-    /// The microphone's rate cannot be resampled.
-    pub fn set_near_end(&mut self, options: NearEndOptions) -> Result<(), PathError> {
-        if options == self.near_end_options() {
-            return Ok(());
-        }
-        let format = self.encoder.format();
-        if let Some(mut before) = self.near_end.take() {
-            let unframed = lasting(before.forget(), frame::SAMPLE_RATE_HZ);
-            self.media_time += format.samples_in(unframed) as u64;
-        }
-        self.near_end = options
-            .any()
-            .then(|| NearEndPath::new(options, format.sample_rate_hz()))
-            .transpose()?;
-        self.set_up_resampler(self.resampler_rate_hz)
+    /// A rate that cannot be resampled.
+    pub fn set_near_end(
+        &mut self,
+        options: NearEndOptions,
+        urgent: bool,
+        now: Duration,
+    ) -> Result<(), PathError> {
+        Ok(self.near_end.set(options, urgent, now)?)
     }
 
-    fn near_end_options(&self) -> NearEndOptions {
-        let near_end = self.near_end.as_ref();
-        near_end.map_or_else(NearEndOptions::default, NearEndPath::options)
+    /// What the microphone gave at the last [`CapturePath::tick`], before any processing: mono at
+    /// 48 kHz.
+    pub fn captured(&self) -> &[f32] {
+        &self.captured
+    }
+
+    /// How old the newest sample of that was.
+    pub fn capture_latency(&self) -> Duration {
+        self.capture_latency
     }
 
     /// Takes what the speaker was given since the last call, whose echo the microphone may hear.
@@ -135,10 +146,7 @@ impl CapturePath {
     /// # Errors
     /// The speaker came back at a rate that cannot be resampled.
     pub fn hear(&mut self, rendered: Rendered<'_>) -> Result<(), PathError> {
-        if let Some(near_end) = &mut self.near_end {
-            near_end.hear(rendered)?;
-        }
-        Ok(())
+        Ok(self.near_end.hear(rendered)?)
     }
 
     /// Reads what was captured since the last call and hands every chunk that is complete to
@@ -196,7 +204,7 @@ impl CapturePath {
 
     /// Figures of the near end's processing, where any is on.
     pub fn near_end(&self) -> Option<NearEndStats> {
-        self.near_end.as_ref().map(NearEndPath::stats)
+        self.near_end.stats()
     }
 
     fn set_muted(&mut self, muted: bool) {
@@ -209,30 +217,33 @@ impl CapturePath {
     fn read(&mut self, now: Duration) -> Result<(), PathError> {
         self.follow_device_rate()?;
         self.captured.clear();
-        self.microphone.read(now, &mut self.captured);
-        if self.captured.is_empty() {
+        self.read.clear();
+        self.microphone.read(now, &mut self.read);
+        if self.read.is_empty() {
             return Ok(());
         }
         self.follow_absence(now);
         let channels = usize::from(self.microphone.channels());
         self.mono.clear();
         self.mono.extend(
-            self.captured
+            self.read
                 .chunks_exact(channels)
                 .map(|sample| sample.iter().sum::<f32>() / channels as f32),
         );
         audio::codec::make_finite(&mut self.mono);
         self.meter.push(&self.mono);
-        match &mut self.near_end {
-            // Also while muted: an echo that is known already needs not be found again.
-            Some(near_end) => {
-                self.resampler.process(&self.mono, near_end.input());
-                let latency_us = self.microphone.latency_us() + self.resampler.delay_us();
-                let latency = Duration::from_micros(u64::from(latency_us));
-                near_end.process(latency, now, &mut self.pending);
-            }
-            None => self.resampler.process(&self.mono, &mut self.pending),
-        }
+        self.resampler.process(&self.mono, &mut self.captured);
+        let latency_us = self.microphone.latency_us() + self.resampler.delay_us();
+        self.capture_latency = Duration::from_micros(u64::from(latency_us));
+        // Also while muted: an echo that is known already needs not be found again.
+        self.processed.clear();
+        self.near_end.process(
+            &self.captured,
+            self.capture_latency,
+            now,
+            &mut self.processed,
+        );
+        self.to_format.process(&self.processed, &mut self.pending);
         self.last_sound = now;
         if self.muted {
             self.media_time += self.pending.len() as u64;
@@ -248,12 +259,11 @@ impl CapturePath {
             return;
         }
         let format = self.encoder.format();
-        let fresh = self.captured.len() / usize::from(self.microphone.channels());
+        let fresh = self.read.len() / usize::from(self.microphone.channels());
         let fresh = lasting(fresh, self.resampler_rate_hz);
         // What was begun before is too short to send, and older than what is missing.
-        let unframed = self.near_end.as_mut().map_or(0, NearEndPath::forget);
-        let unframed = lasting(unframed, frame::SAMPLE_RATE_HZ);
-        let missing = format.samples_in(unframed + away.saturating_sub(fresh));
+        let held = lasting(self.near_end.forget(), frame::SAMPLE_RATE_HZ);
+        let missing = format.samples_in(held + away.saturating_sub(fresh));
         self.media_time += (self.pending.len() + missing) as u64;
         self.pending.clear();
         if !self.muted {
@@ -264,18 +274,9 @@ impl CapturePath {
     fn follow_device_rate(&mut self) -> Result<(), PathError> {
         let rate = self.microphone.sample_rate_hz();
         if rate != self.resampler_rate_hz {
-            self.set_up_resampler(rate)?;
+            self.resampler = Resampler::new(rate, frame::SAMPLE_RATE_HZ, 1)?;
+            self.resampler_rate_hz = rate;
         }
-        Ok(())
-    }
-
-    fn set_up_resampler(&mut self, from_hz: u32) -> Result<(), PathError> {
-        let to_hz = match self.near_end {
-            Some(_) => frame::SAMPLE_RATE_HZ,
-            None => self.encoder.format().sample_rate_hz(),
-        };
-        self.resampler = Resampler::new(from_hz, to_hz, 1)?;
-        self.resampler_rate_hz = from_hz;
         Ok(())
     }
 
@@ -287,14 +288,14 @@ impl CapturePath {
             self.failures += 1;
         }
         let format = self.encoder.format();
-        let near_end = |us: fn(&NearEndPath) -> u32| self.near_end.as_ref().map_or(0, us);
+        let (unframed, delayed) = self.near_end.held();
+        let held = |samples| micros(lasting(samples, frame::SAMPLE_RATE_HZ));
         let stages = Stages {
             capture_device: self.microphone.latency_us(),
-            framing: micros(format.duration_of(self.pending.len()))
-                + near_end(NearEndPath::framing_us),
-            processing: near_end(NearEndPath::processing_us),
+            framing: micros(format.duration_of(self.pending.len())) + held(unframed),
+            processing: held(delayed),
             codec: self.lookahead_us,
-            resampler: self.resampler.delay_us() + near_end(NearEndPath::resampler_us),
+            resampler: self.resampler.delay_us() + self.to_format.delay_us(),
             ..Stages::default()
         };
         self.age_us = stages.total();

@@ -4,20 +4,19 @@
 use std::{
     collections::VecDeque,
     f32::consts::TAU,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc::channel},
     time::Duration,
 };
 
-use audio::{
-    Decoder, Effects, Encoder, Format, Leg, Resampler, meter::rms_dbfs, near_end::NearEndOptions,
-};
+use audio::{Decoder, Effects, Encoder, Format, Leg, Resampler, meter::rms_dbfs};
 use proto::callcenter::Gap;
 
 use crate::{
     capture_path::CapturePath,
     device::{DeviceStats, Microphone, Speaker},
+    echo_control::{EchoControl, EchoMemory, decision::EchoPath, memory::DevicePair},
     engine::{Engine, EngineStatus},
-    near_end_choice::NearEndChoice,
+    near_end_choice::{EchoChoice, NearEndChoice, Switch},
     playout_path::{Downlink, Incoming, PlayoutPath},
     uplink::Outgoing,
 };
@@ -30,15 +29,17 @@ const LINE: Duration = Duration::from_millis(7);
 const SPEAKER_LATENCY: Duration = Duration::from_millis(30);
 const MICROPHONE_LATENCY: Duration = Duration::from_millis(10);
 
-const ON: NearEndOptions = NearEndOptions {
-    echo_canceller: true,
-    noise_suppression: false,
-    gain_control: false,
-    high_pass: true,
+const ON: NearEndChoice = NearEndChoice {
+    echo: EchoChoice::On,
+    noise_suppression: Switch::Off,
+    gain_control: Switch::Off,
 };
-const OFF: NearEndOptions = NearEndOptions {
-    echo_canceller: false,
-    high_pass: false,
+const OFF: NearEndChoice = NearEndChoice {
+    echo: EchoChoice::Off,
+    ..ON
+};
+const AUTO: NearEndChoice = NearEndChoice {
+    echo: EchoChoice::Auto,
     ..ON
 };
 
@@ -79,6 +80,8 @@ struct Room {
     /// Who sits before the microphone.
     voice: Vec<f32>,
     heard: usize,
+    /// From which sample on anything of the loudspeaker is heard.
+    coupled: usize,
 }
 
 impl Room {
@@ -109,13 +112,14 @@ impl Room {
             paths,
             voice: setting.voice.clone(),
             heard: 0,
+            coupled: (setting.coupled.as_secs_f64() * RATE as f64) as usize,
         }
     }
 
     fn hear(&mut self, count: usize, samples: &mut Vec<f32>) {
         for n in self.heard..self.heard + count {
-            let echo: f32 = self
-                .paths
+            let paths: &[_] = if n < self.coupled { &[] } else { &self.paths };
+            let echo: f32 = paths
                 .iter()
                 .filter_map(|&(later, gain)| Some(gain * self.air.get(n.checked_sub(later)?)?))
                 .sum();
@@ -174,6 +178,7 @@ struct RoomSpeaker {
     /// From when on the device is another one, of 44.1 kHz.
     rebuilt: Duration,
     rate_hz: u32,
+    name: &'static str,
 }
 
 /// A resampler for a clock that is `ppm` faster than the microphone's.
@@ -213,7 +218,7 @@ impl Speaker for RoomSpeaker {
         let name = if is_rebuilt {
             "Loudspeakers"
         } else {
-            "Headset"
+            self.name
         };
         DeviceStats {
             name: name.to_owned(),
@@ -231,9 +236,15 @@ enum FarEnd {
 }
 
 struct Setting {
-    near_end: NearEndOptions,
-    /// Instead of those: what fits the speaker, which calls itself a headset until it is rebuilt.
-    choice: Option<NearEndChoice>,
+    /// The speaker calls itself a headset until it is rebuilt.
+    near_end: NearEndChoice,
+    /// A call between devices that are not known yet begins with a tone.
+    tone: bool,
+    memory: EchoMemory,
+    /// From when on the microphone hears the loudspeaker.
+    coupled: Duration,
+    /// What the speaker calls itself until it is rebuilt.
+    speaker: &'static str,
     format: Format,
     chunk: Duration,
     gain_db: f32,
@@ -252,7 +263,10 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             near_end: ON,
-            choice: None,
+            tone: true,
+            memory: EchoMemory::default(),
+            coupled: Duration::ZERO,
+            speaker: "Desk",
             format: Format::OPUS_48K_MONO,
             chunk: ms(10),
             gain_db: -6.0,
@@ -276,6 +290,8 @@ struct Call {
     /// The engine's figures, second by second.
     course: Vec<EngineStatus>,
     chunks: Vec<Outgoing>,
+    /// When the canceller went on and off.
+    switched: Vec<(Duration, bool)>,
 }
 
 impl Call {
@@ -314,15 +330,14 @@ fn call(setting: &Setting) -> Call {
         resampler: clock_resampler(RATE as u32, setting.drift_ppm),
         rebuilt: setting.rebuilt,
         rate_hz: RATE as u32,
+        name: setting.speaker,
     };
-    let mut capture =
-        CapturePath::new(Box::new(microphone), format, chunk_samples, 64_000).unwrap();
-    capture.set_near_end(setting.near_end).unwrap();
+    let capture = CapturePath::new(Box::new(microphone), format, chunk_samples, 64_000).unwrap();
     let playout = PlayoutPath::new(Box::new(speaker), format).unwrap();
-    let mut engine = Engine::new(capture, playout);
-    if let Some(choice) = setting.choice {
-        engine = engine.choosing_near_end(choice, true).unwrap();
-    }
+    let memory = setting.memory.clone();
+    let echo = EchoControl::new(setting.near_end, true, setting.tone, memory).unwrap();
+    let mut engine = Engine::new(capture, playout, echo);
+    engine.follow_devices().unwrap();
     let mut far_end = match &setting.far_voice {
         None => FarEnd::Echo(Box::new(Leg::new(format, &Effects::default()))),
         Some(voice) => FarEnd::Talker(Encoder::new(format, 64_000).unwrap(), voice.clone()),
@@ -335,10 +350,13 @@ fn call(setting: &Setting) -> Call {
         played: Vec::new(),
         course: Vec::new(),
         chunks: Vec::new(),
+        switched: Vec::new(),
     };
     let mut said = 0;
     let mut now = Duration::ZERO;
     engine.receive(Downlink::Began, now);
+    let returns_own_voice = setting.far_voice.is_none();
+    engine.receive(Downlink::FarEnd { returns_own_voice }, now);
     while now < Duration::from_secs(setting.seconds) {
         if let FarEnd::Talker(encoder, voice) = &mut far_end
             && now.as_millis().is_multiple_of(10)
@@ -372,9 +390,18 @@ fn call(setting: &Setting) -> Call {
         engine
             .tick(now, false, |chunk| up.push_back((now + LINE, chunk)))
             .unwrap();
+        engine.search_for_tone(|search| {
+            let (found, receiver) = channel();
+            found.send(search()).unwrap();
+            receiver
+        });
+        let canceller = engine.status(false).echo.canceller;
+        if canceller != result.switched.last().is_some_and(|(_, on)| *on) {
+            result.switched.push((now, canceller));
+        }
         now += LOOK;
         if now.as_millis().is_multiple_of(1_000) {
-            engine.follow_speaker().unwrap();
+            engine.follow_devices().unwrap();
             result.course.push(engine.status(false));
         }
     }
@@ -497,10 +524,11 @@ fn a_speaker_of_another_rate_and_a_microphone_that_was_away_are_survived() {
 #[test]
 fn a_headset_that_is_pulled_out_brings_the_canceller() {
     let call = call(&Setting {
-        near_end: OFF,
-        choice: Some(NearEndChoice::default()),
+        near_end: AUTO,
+        speaker: "Headset",
         far_voice: Some(voice(210.0, 14)),
         seconds: 14,
+        coupled: Duration::from_secs(6),
         rebuilt: Duration::from_secs(6),
         ..Setting::default()
     });
@@ -510,6 +538,175 @@ fn a_headset_that_is_pulled_out_brings_the_canceller() {
     let sound = call.chunks.iter().filter(|chunk| !chunk.payload.is_empty());
     let times: Vec<u64> = sound.map(|chunk| chunk.media_time).collect();
     assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + 480));
+}
+
+/// A voice with a word a second from the beginning on, of its own pitch.
+fn far_voice(seed: usize, seconds: usize) -> Vec<f32> {
+    voice(170.0 + 13.0 * seed as f32, seconds)
+}
+
+#[test]
+fn an_echo_is_cancelled_from_the_first_words_on() {
+    for (seed, gain_db) in [-20.0, -10.0, 0.0, 6.0].into_iter().enumerate() {
+        for delay in [ms(20), ms(120), ms(300)] {
+            let call = call(&Setting {
+                near_end: AUTO,
+                gain_db,
+                delay,
+                far_voice: Some(far_voice(seed, 6)),
+                seconds: 6,
+                ..Setting::default()
+            });
+            let setting = format!("{gain_db} dB, {delay:?}");
+            assert_eq!(call.switched.len(), 1, "{setting}: {:?}", call.switched);
+            assert!(
+                call.switched[0].0 < ms(1_200),
+                "{setting}: {:?}",
+                call.switched
+            );
+            let echo = &call.course[5].echo;
+            assert_eq!((echo.reason, echo.changes), ("heard", 0), "{setting}");
+            assert!(call.erle_db(5) > 20.0, "{setting}: {}", call.erle_db(5));
+            // Nothing was let through before.
+            let first = call.chunks.iter().find(|chunk| !chunk.payload.is_empty());
+            assert!(first.unwrap().made >= call.switched[0].0, "{setting}");
+        }
+    }
+}
+
+#[test]
+fn in_an_echo_call_a_loop_is_cancelled_only_where_it_would_howl() {
+    let voice = voice(125.0, 8);
+    for delay in [ms(20), ms(120), ms(300)] {
+        for (gain_db, tone, canceller) in [
+            (-20.0, true, false),
+            (-10.0, true, true),
+            (0.0, true, true),
+            (6.0, true, true),
+            (6.0, false, true),
+        ] {
+            let call = call(&Setting {
+                near_end: AUTO,
+                tone,
+                gain_db,
+                delay,
+                voice: voice.clone(),
+                seconds: 18,
+                ..Setting::default()
+            });
+            let setting = format!("{gain_db} dB, {delay:?}, tone: {tone}");
+            let on = call.course[17].echo.canceller;
+            assert_eq!(on, canceller, "{setting}: {:?}", call.course[17].echo);
+            let last = call.last_dbfs();
+            assert!(last < -60.0, "{setting}: {last} dBFS ten seconds later");
+            if tone {
+                let loudest = call.loudest_dbfs(0);
+                assert!(loudest < -8.0, "{setting}: {loudest} dBFS");
+            }
+        }
+    }
+}
+
+/// A second of it, at −80 dBFS.
+fn room_noise() -> Vec<f32> {
+    let mut state = 1_u32;
+    (0..RATE)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state as f32 / u32::MAX as f32 - 0.5) * 3e-4
+        })
+        .collect()
+}
+
+#[test]
+fn without_an_echo_nothing_is_done_and_nothing_is_held_back() {
+    for far in [None, Some(far_voice(3, 8))] {
+        let is_echo_call = far.is_none();
+        let call = call(&Setting {
+            near_end: AUTO,
+            gain_db: -200.0,
+            // A quiet room first: while somebody speaks, less can be told.
+            voice: [room_noise(), voice(125.0, 7)].concat(),
+            far_voice: far,
+            seconds: 8,
+            ..Setting::default()
+        });
+        assert_eq!(call.switched, [], "echo call: {is_echo_call}");
+        let status = &call.course[7];
+        assert_eq!(
+            status.echo.message,
+            "echo canceller off: the microphone does not hear the speaker"
+        );
+        assert_eq!(status.near_end, None);
+        let stages = call.chunks.last().unwrap().stages;
+        assert_eq!((stages.framing, stages.processing), (10_000, 0));
+        // And the next call needs no tone.
+        assert_eq!(status.learned.len(), 1);
+        assert_eq!(status.learned[0].path, EchoPath::None);
+    }
+}
+
+#[test]
+fn what_is_remembered_is_not_measured_again() {
+    let pair = DevicePair {
+        microphone: String::new(),
+        speaker: "Desk".to_owned(),
+    };
+    for (path, reason) in [
+        (EchoPath::None, "not_heard"),
+        (
+            EchoPath::Some {
+                gain_db: -6.0,
+                lag_ms: 45,
+            },
+            "heard",
+        ),
+    ] {
+        let mut memory = EchoMemory::default();
+        memory.learn(&pair, path);
+        let call = call(&Setting {
+            near_end: AUTO,
+            memory,
+            gain_db: if path == EchoPath::None { -200.0 } else { -6.0 },
+            far_voice: Some(Vec::new()),
+            seconds: 3,
+            ..Setting::default()
+        });
+        assert_eq!(call.course[0].echo.reason, reason);
+        // No tone was played, and the microphone was let through at once.
+        assert!(rms_dbfs(&call.played) < -100.0);
+        assert!(call.chunks[1].made < ms(50));
+    }
+}
+
+#[test]
+fn an_echo_that_begins_in_the_midst_of_a_call_is_cancelled_within_two_seconds() {
+    for (seed, gain_db) in [-10.0, 0.0, 6.0].into_iter().enumerate() {
+        for delay in [ms(20), ms(120), ms(300)] {
+            let begins = Duration::from_secs(5);
+            let call = call(&Setting {
+                near_end: AUTO,
+                gain_db,
+                delay,
+                coupled: begins,
+                far_voice: Some(far_voice(seed, 10)),
+                seconds: 10,
+                ..Setting::default()
+            });
+            let setting = format!("{gain_db} dB, {delay:?}");
+            assert_eq!(call.switched.len(), 1, "{setting}: {:?}", call.switched);
+            let after = call.switched[0].0.checked_sub(begins).expect(&setting);
+            assert!(after < ms(2_000), "{setting}: {after:?}");
+            assert!(call.erle_db(9) > 15.0, "{setting}: {}", call.erle_db(9));
+            // Every sample has its place, over the change too.
+            let sound = call.chunks.iter().filter(|chunk| !chunk.payload.is_empty());
+            let times: Vec<u64> = sound.map(|chunk| chunk.media_time).collect();
+            assert!(
+                times.windows(2).all(|pair| pair[1] == pair[0] + 480),
+                "{setting}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -546,9 +743,9 @@ fn a_telephone_codec_gets_the_same_processing() {
 
 #[test]
 fn the_stated_age_is_the_true_one() {
-    let all = NearEndOptions {
-        noise_suppression: true,
-        gain_control: true,
+    let all = NearEndChoice {
+        noise_suppression: Switch::On,
+        gain_control: Switch::On,
         ..ON
     };
     // With nothing on, nothing is framed: 5 ms chunks wait for 5 ms, not for 10.

@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::Receiver,
+        mpsc::{Receiver, TryRecvError, channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -21,7 +21,10 @@ use crate::{
     capture_path::{CapturePath, PathError},
     clock::Clock,
     device::{DeviceStats, NoticeLog},
-    near_end_choice::NearEndChoice,
+    echo_control::{
+        EchoControl, EchoStatus, connect_tone, control::Learned, decision::EchoPath,
+        memory::DevicePair,
+    },
     playout_path::{Downlink, PlayoutPath},
     priority::{EnginePriority, ask_for_real_time},
     uplink::{Outgoing, Uplink},
@@ -52,6 +55,10 @@ pub struct EngineStatus {
     pub drift_ppm: f64,
     /// The near end's processing, where any is on.
     pub near_end: Option<NearEndStats>,
+    /// Whether the echo canceller is on, and why.
+    pub echo: EchoStatus,
+    /// What the call found out about echoes.
+    pub learned: Vec<Learned>,
     /// The microphone.
     pub microphone: DeviceStats,
     /// The speaker.
@@ -68,66 +75,53 @@ pub struct EngineStatus {
     pub failure: Option<String>,
 }
 
+/// A search for the connect tone.
+pub type Search = Box<dyn FnOnce() -> EchoPath + Send>;
+
 /// Both halves.
 pub struct Engine {
     capture: CapturePath,
     playout: PlayoutPath,
-    /// What was asked for where it depends on the speaker, and the speaker that it was decided for.
-    near_end: Option<(NearEndChoice, String)>,
+    echo: EchoControl,
+    learned: Vec<Learned>,
+    /// The search for the connect tone, while one runs.
+    search: Option<Receiver<EchoPath>>,
     device_notices: NoticeLog,
     priority: EnginePriority,
 }
 
 impl Engine {
-    /// An engine of these two halves.
-    pub fn new(capture: CapturePath, playout: PlayoutPath) -> Self {
+    /// An engine of these two halves, whose near end `echo` decides on.
+    pub fn new(capture: CapturePath, playout: PlayoutPath, echo: EchoControl) -> Self {
         Self {
             capture,
             playout,
             device_notices: NoticeLog::default(),
             priority: EnginePriority::default(),
-            near_end: None,
+            echo,
+            learned: Vec::new(),
+            search: None,
         }
     }
 
-    /// With the near end's processing that `choice` means: between real devices for the speaker of
-    /// the moment, whichever that is, for a headset that is pulled out leaves a loudspeaker behind.
+    /// Looks which devices are in use now. Called now and then.
     ///
     /// # Errors
-    /// The microphone's rate cannot be resampled.
-    pub fn choosing_near_end(
-        mut self,
-        choice: NearEndChoice,
-        has_real_devices: bool,
-    ) -> Result<Self, PathError> {
-        if has_real_devices {
-            self.near_end = Some((choice, String::new()));
-            self.follow_speaker()?;
-        } else {
-            self.capture.set_near_end(choice.options(None))?;
-        }
-        Ok(self)
-    }
-
-    /// Decides anew where the speaker has become another one. Called now and then.
-    ///
-    /// # Errors
-    /// The microphone's rate cannot be resampled.
-    pub fn follow_speaker(&mut self) -> Result<(), PathError> {
-        let Some((choice, decided_for)) = &mut self.near_end else {
-            return Ok(());
+    /// A rate that cannot be resampled.
+    pub fn follow_devices(&mut self) -> Result<(), PathError> {
+        let speaker = self.playout.speaker().stats();
+        let pair = DevicePair {
+            microphone: self.capture.microphone().stats().name,
+            speaker: speaker.name,
         };
-        let name = self.playout.speaker().stats().name;
-        if name != *decided_for {
-            *decided_for = name;
-            self.capture
-                .set_near_end(choice.options(Some(decided_for)))?;
-        }
-        Ok(())
+        Ok(self.echo.follow_devices(&pair, &speaker.worn)?)
     }
 
     /// Takes what came from the far end.
     pub fn receive(&mut self, downlink: Downlink, now: Duration) {
+        if let Downlink::FarEnd { returns_own_voice } = downlink {
+            self.echo.far_end_returns(returns_own_voice);
+        }
         self.playout.receive(downlink, now);
     }
 
@@ -141,10 +135,41 @@ impl Engine {
         muted: bool,
         send: impl FnMut(Outgoing),
     ) -> Result<(), PathError> {
+        let told_us = self.playout.speaker().latency_us() + self.capture.microphone().latency_us();
+        let told = Duration::from_micros(u64::from(told_us));
+        if self.echo.wants_tone(told, now) {
+            let rate_hz = self.playout.speaker().sample_rate_hz();
+            self.playout.play_over(connect_tone::samples(rate_hz));
+        }
         // First what is played: the echo canceller must know it before the microphone hears it.
         self.playout.tick(now)?;
-        self.capture.hear(self.playout.rendered())?;
-        self.capture.tick(now, muted, send)
+        let rendered = self.playout.rendered();
+        self.echo.hear(rendered)?;
+        self.capture.hear(rendered)?;
+        self.capture
+            .tick(now, muted || self.echo.withholds(), send)?;
+        let latency = self.capture.capture_latency();
+        self.echo.listen(self.capture.captured(), latency, now);
+        let (near_end, urgent) = self.echo.near_end();
+        self.capture.set_near_end(near_end, urgent, now)
+    }
+
+    /// Searches for the connect tone, once it is recorded, on a thread that `search_aside` starts.
+    pub fn search_for_tone(&mut self, search_aside: impl FnOnce(Search) -> Receiver<EchoPath>) {
+        if let Some(recording) = self.echo.take_recording() {
+            self.search = Some(search_aside(Box::new(move || recording.measure())));
+        }
+        let found = self.search.as_ref().map(Receiver::try_recv);
+        match found {
+            Some(Ok(path)) => self.end_search(path),
+            Some(Err(TryRecvError::Disconnected)) => self.end_search(EchoPath::Unknown),
+            Some(Err(TryRecvError::Empty)) | None => {}
+        }
+    }
+
+    fn end_search(&mut self, path: EchoPath) {
+        self.search = None;
+        self.echo.measured(path);
     }
 
     /// Whether the far end has said all and all of it was played.
@@ -165,12 +190,15 @@ impl Engine {
         while let Some(notice) = self.playout.device_notice() {
             self.device_notices.push(notice);
         }
+        self.learned.extend(self.echo.take_learned());
         EngineStatus {
             call_stats: self.playout.call_stats().stats(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
             drift_ppm: self.playout.drift_ppm(),
             near_end: self.capture.near_end(),
+            echo: self.echo.status().clone(),
+            learned: self.learned.clone(),
             microphone: self.capture.microphone().stats(),
             speaker: self.playout.speaker().stats(),
             device_notices: self.device_notices.clone(),
@@ -272,6 +300,19 @@ impl Drop for EngineThread {
     }
 }
 
+/// Searches on a thread of its own, which nobody waits for.
+fn aside(search: Search) -> Receiver<EchoPath> {
+    let (found, receiver) = channel();
+    // Where the system gives no thread, the sender is gone, and nothing was found.
+    let _ = std::thread::Builder::new()
+        .name("echo-search".to_owned())
+        .spawn(move || {
+            // The call may have ended meanwhile.
+            let _ = found.send(search());
+        });
+    receiver
+}
+
 fn run(
     mut engine: Engine,
     clock: Clock,
@@ -292,9 +333,10 @@ fn run(
         let mut done = engine.tick(now, muted, |chunk| uplink.push(chunk));
         if now >= next_publish {
             next_publish = now + PUBLISH;
-            done = done.and_then(|()| engine.follow_speaker());
+            done = done.and_then(|()| engine.follow_devices());
             status.send_replace(engine.status(muted));
         }
+        engine.search_for_tone(aside);
         failure = done.err().map(|error| error.to_string());
         std::thread::sleep(LOOK);
     }

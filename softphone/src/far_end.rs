@@ -79,6 +79,7 @@ impl FarEnd {
             accepted: (self.sequence == 1).then(|| Accepted {
                 leg_id: "virtual".to_owned(),
                 processing_delay_us,
+                echo: Some(true),
             }),
             ..AudioChunk::default()
         })

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod delay;
 pub mod device;
 pub mod doctor;
+pub mod echo_control;
 #[cfg(test)]
 mod echo_simulation;
 pub mod engine;
@@ -19,6 +20,7 @@ pub mod heard_delay;
 pub mod line_trace;
 pub mod near_end_choice;
 pub mod near_end_path;
+pub mod near_end_switch;
 pub mod numbering;
 pub mod playout_path;
 pub mod priority;

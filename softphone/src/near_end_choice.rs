@@ -20,20 +20,9 @@ pub enum EchoChoice {
     On,
     /// Never.
     Off,
-    /// Where there is a real microphone and a real speaker, and that is not on somebody's ears.
+    /// Where the microphone is found to hear the speaker.
     #[default]
     Auto,
-}
-
-impl EchoChoice {
-    /// Whether that means on for this speaker; `None` where one of both ends is no real device.
-    pub fn is_on_for(self, speaker_name: Option<&str>) -> bool {
-        match self {
-            Self::On => true,
-            Self::Off => false,
-            Self::Auto => speaker_name.is_some_and(|name| !is_worn(name)),
-        }
-    }
 }
 
 /// All of it. Noise and level are by default left to the server, whose chain has a suppressor and a
@@ -49,9 +38,8 @@ pub struct NearEndChoice {
 }
 
 impl NearEndChoice {
-    /// What to do with this speaker; `None` where one of both ends is no real device.
-    pub fn options(self, speaker_name: Option<&str>) -> NearEndOptions {
-        let echo_canceller = self.echo.is_on_for(speaker_name);
+    /// What to do, with or without the canceller.
+    pub fn options(self, echo_canceller: bool) -> NearEndOptions {
         let noise_suppression = self.noise_suppression == Switch::On;
         let gain_control = self.gain_control == Switch::On;
         NearEndOptions {
@@ -64,43 +52,20 @@ impl NearEndChoice {
     }
 }
 
-/// Whether a speaker of this name is obviously worn, so that the microphone does not hear it.
-fn is_worn(name: &str) -> bool {
-    let name = name.to_lowercase();
-    let worn = ["headset", "headphone", "earphone", "earbud", "airpods"];
-    worn.iter().any(|word| name.contains(word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_canceller_is_on_by_itself_where_a_loudspeaker_may_be_heard() {
-        let on = |choice: EchoChoice, name| choice.is_on_for(name);
-        assert!(on(EchoChoice::Auto, Some("Built-in Audio Analog Stereo")));
-        assert!(on(EchoChoice::Auto, Some("default")));
-        for worn in [
-            "Jabra HEADSET Mono",
-            "Headphones (USB)",
-            "Anna's AirPods Pro",
-        ] {
-            assert!(!on(EchoChoice::Auto, Some(worn)), "{worn}");
-            assert!(on(EchoChoice::On, Some(worn)), "{worn}");
-        }
-        assert!(!on(EchoChoice::Auto, None));
-        assert!(on(EchoChoice::On, None));
-        assert!(!on(EchoChoice::Off, Some("default")));
-    }
-
-    #[test]
-    fn nothing_asked_for_on_no_device_is_nothing_at_all() {
-        assert!(!NearEndChoice::default().options(None).any());
+    fn nothing_asked_for_is_nothing_at_all() {
+        assert!(!NearEndChoice::default().options(false).any());
+        let canceller = NearEndChoice::default().options(true);
+        assert!(canceller.echo_canceller && canceller.high_pass);
         let noise_only = NearEndChoice {
             noise_suppression: Switch::On,
             ..NearEndChoice::default()
         };
-        let options = noise_only.options(None);
+        let options = noise_only.options(false);
         assert!(options.noise_suppression && options.high_pass);
         assert!(!options.echo_canceller && !options.gain_control);
     }

@@ -3,7 +3,7 @@
 //! Runs on the engine thread; pure but for the speaker it writes. The speaker's clock drives it:
 //! nothing is pulled that the speaker does not want.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use audio::{
     Format, RenderPath,
@@ -27,6 +27,11 @@ use crate::{
 pub enum Downlink {
     /// A new stream begins: its media time has nothing to do with the one before.
     Began,
+    /// What the far end said of itself.
+    FarEnd {
+        /// It returns what it is sent.
+        returns_own_voice: bool,
+    },
     /// One chunk from the far end.
     Chunk(Incoming),
     /// The far end has said all; what is buffered is still played.
@@ -55,6 +60,8 @@ pub struct PlayoutPath {
     render: RenderPath,
     /// What was written to the speaker last, mono.
     pulled: Vec<f32>,
+    /// What is still to be played over all else, mono at the speaker's rate.
+    over: VecDeque<f32>,
     /// As the speaker takes it, interleaved.
     played: Vec<f32>,
     meter: LevelMeter,
@@ -74,6 +81,7 @@ impl PlayoutPath {
             speaker,
             format,
             pulled: Vec::new(),
+            over: VecDeque::new(),
             played: Vec::new(),
             meter: LevelMeter::new(),
             ended: false,
@@ -90,6 +98,7 @@ impl PlayoutPath {
                 self.render.reset();
                 self.heard_delay.forget();
             }
+            Downlink::FarEnd { .. } => {}
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
             Downlink::Ended => {
                 self.ended = true;
@@ -120,6 +129,13 @@ impl PlayoutPath {
             return Ok(());
         }
         self.pull(wanted, now);
+        for (sample, over) in self
+            .pulled
+            .iter_mut()
+            .zip(self.over.drain(..wanted.min(self.over.len())))
+        {
+            *sample += over;
+        }
         self.meter.push(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
@@ -128,6 +144,12 @@ impl PlayoutPath {
         }
         self.speaker.write(&self.played);
         Ok(())
+    }
+
+    /// Plays `samples` (mono, at the speaker's rate) over all else, from the next
+    /// [`PlayoutPath::tick`] on.
+    pub fn play_over(&mut self, samples: Vec<f32>) {
+        self.over.extend(samples);
     }
 
     /// Whether the far end has said all and all of it was played.

@@ -493,6 +493,11 @@ impl Session {
             last: self.clock.now(),
         };
         let accepted = chunk.accepted.clone();
+        if let Some(accepted) = &accepted {
+            self.deliver(Downlink::FarEnd {
+                returns_own_voice: accepted.echo.unwrap_or(false),
+            });
+        }
         let incoming = numbering.receive(chunk);
         let has_sound = !incoming.payload.is_empty();
         self.deliver(Downlink::Chunk(incoming));

@@ -17,8 +17,10 @@ use crate::{
     capture_path::{CapturePath, PathError},
     clock::{Clock, SetClock},
     device::{Microphone, Speaker},
+    echo_control::{EchoControl, EchoMemory},
     engine::{Engine, EngineStatus},
     far_end::FarEnd,
+    near_end_choice::NearEndChoice,
     numbering::{Numbering, PROBE},
     playout_path::{Downlink, PlayoutPath},
     session::{Line, SessionStatus},
@@ -103,6 +105,9 @@ impl Simulation {
             options.bitrate,
         )?;
         let playout = PlayoutPath::new(speaker, options.format)?;
+        let near_end = NearEndChoice::default();
+        let echo = EchoControl::new(near_end, false, false, EchoMemory::default())
+            .map_err(PathError::from)?;
         let (clock, hand) = Clock::virtual_time();
         let other_seed = Impairment {
             seed: !options.impairment.seed,
@@ -112,7 +117,7 @@ impl Simulation {
             clock,
             hand,
             now: Duration::ZERO,
-            engine: Engine::new(capture, playout),
+            engine: Engine::new(capture, playout, echo),
             uplink: Uplink::new(clock),
             there: options.impairment.line(),
             back: other_seed.line(),

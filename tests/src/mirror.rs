@@ -68,6 +68,7 @@ mod tests {
             accepted: Some(Accepted {
                 leg_id: "leg".to_owned(),
                 processing_delay_us: 7,
+                echo: Some(true),
             }),
             ..AudioChunk::default()
         };

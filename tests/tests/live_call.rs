@@ -485,6 +485,7 @@ async fn what_only_a_server_may_say_is_not_taken_from_a_client() {
     let accepted = Some(Accepted {
         leg_id: "mine".to_owned(),
         processing_delay_us: 7,
+        echo: Some(true),
     });
     let first = AudioChunk {
         accepted: accepted.clone(),

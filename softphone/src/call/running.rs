@@ -16,6 +16,7 @@ use crate::{
     args::CallArgs,
     clock::Clock,
     device::virtual_speaker::Ear,
+    echo_control::{EchoMemory, control::Learned},
     engine::EngineThread,
     near_end_choice::EchoChoice,
     report::Report,
@@ -39,6 +40,10 @@ pub(super) struct Said {
     line: Line,
     /// Notices about devices.
     notices: usize,
+    /// Whether the echo canceller is on, and why.
+    echo: String,
+    /// What was found out about echoes, and kept.
+    learned: usize,
     reconnects: u64,
 }
 
@@ -54,6 +59,8 @@ pub(super) struct RunningCall {
     pub(super) ui: Ui,
     pub(super) signals: Signals,
     pub(super) said: Said,
+    /// Whether that is measured, and so worth a word.
+    pub(super) decides_on_echo: bool,
 }
 
 impl RunningCall {
@@ -67,7 +74,7 @@ impl RunningCall {
         }
         if args.has_real_devices() && args.aec == EchoChoice::Off {
             self.ui
-                .say("use headphones: with --aec off the microphone hears the loudspeaker");
+                .say("use headphones: with --aec off nobody removes the loudspeaker's echo");
         }
         self.ui
             .say("press m to mute, d for where the time goes, q to hang up");
@@ -133,8 +140,21 @@ impl RunningCall {
 
     fn look(&mut self) {
         let screen = self.screen();
+        self.keep_what_was_learned(&screen.engine.learned);
         self.say_changes(&screen);
         self.ui.show(&screen);
+    }
+
+    /// For the next call between the same devices.
+    fn keep_what_was_learned(&mut self, learned: &[Learned]) {
+        for new in learned.iter().skip(self.said.learned).cloned() {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = EchoMemory::store(&new.pair, new.path) {
+                    tracing::debug!("what is known of echoes cannot be kept: {error}");
+                }
+            });
+        }
+        self.said.learned = learned.len();
     }
 
     fn screen(&self) -> Screen {
@@ -175,6 +195,11 @@ impl RunningCall {
             self.ui.say(&notice.to_string());
         }
         self.said.notices = notices.count();
+        let echo = &screen.engine.echo;
+        if self.decides_on_echo && echo.reason != "unknown" && echo.message != self.said.echo {
+            self.ui.say(&echo.message);
+            self.said.echo.clone_from(&echo.message);
+        }
     }
 
     /// What is left of it, once its devices are let go.

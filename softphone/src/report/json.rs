@@ -68,6 +68,12 @@ impl Report {
                 "echo_delay_ms": near_end.echo_delay_ms,
                 "gain_db": near_end.gain_db.map(tenths),
             })),
+            "echo": {
+                "canceller": engine.echo.canceller,
+                "reason": engine.echo.reason,
+                "message": engine.echo.message,
+                "changes": engine.echo.changes,
+            },
             "engine_priority": engine.priority.to_string(),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),

@@ -1,0 +1,319 @@
+//! When which of it is done: the tone at the beginning and after a change of devices, the watch all
+//! the time, and the decision that follows from both. Pure; on the engine thread.
+
+use std::time::Duration;
+
+use audio::{ResamplerError, near_end::NearEndOptions};
+
+use super::{
+    connect_tone::ToneRecording,
+    coupling_watch::CouplingWatch,
+    decision::{EchoPath, EchoStatus, Known, decide, worn_by_name},
+    memory::{DevicePair, EchoMemory},
+};
+use crate::{
+    device::Worn,
+    near_end_choice::{EchoChoice, NearEndChoice},
+    near_end_path::Rendered,
+};
+
+/// Devices find their pace before the tone begins.
+const SETTLING: Duration = Duration::from_millis(100);
+/// Without a tone until now there will be none: a device gives nothing.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// What was heard and is not any more has gone after so much of what could have been heard.
+const GONE: Duration = Duration::from_secs(30);
+/// Where no tone could be looked for, there is no echo after so much of what would have made one.
+const UNHEARD: Duration = Duration::from_secs(4);
+/// Weaker than this the watch may be deaf to it, so its silence means nothing.
+const WATCHED_DB: f32 = -25.0;
+/// So strong an echo does not wait for a pause.
+const STRONG_DB: f32 = -3.0;
+
+/// What a call found out about a pair of devices.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Learned {
+    /// Which.
+    pub pair: DevicePair,
+    /// What.
+    pub path: EchoPath,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Until both devices give and take sound.
+    Waiting { since: Option<Duration> },
+    /// The tone is on its way.
+    Sounding(ToneRecording),
+    /// It is being looked for.
+    Searching { is_silent: bool },
+    /// Nothing is left but the watch.
+    Watching,
+}
+
+/// Decides whether the echo canceller is on.
+pub struct EchoControl {
+    choice: NearEndChoice,
+    plays_tone: bool,
+    memory: EchoMemory,
+    watch: CouplingWatch,
+    phase: Phase,
+    /// `None` before the devices are known.
+    pair: Option<DevicePair>,
+    known: Known,
+    status: EchoStatus,
+    /// Nothing depends on any measurement.
+    is_fixed: bool,
+    /// The microphone may be let through.
+    is_open: bool,
+    is_urgent: bool,
+    gave: bool,
+    took: bool,
+    learned: Vec<Learned>,
+}
+
+impl EchoControl {
+    /// For `choice`; `has_devices`: the sound comes from and goes to real ones. With a tone only if
+    /// it `plays_tone`.
+    ///
+    /// # Errors
+    /// A rate that cannot be resampled.
+    pub fn new(
+        choice: NearEndChoice,
+        has_devices: bool,
+        plays_tone: bool,
+        memory: EchoMemory,
+    ) -> Result<Self, ResamplerError> {
+        let fixed = match choice.echo {
+            EchoChoice::On => Some(EchoStatus::new(true, "asked", "--aec on")),
+            EchoChoice::Off => Some(EchoStatus::new(false, "asked", "--aec off")),
+            EchoChoice::Auto if !has_devices => Some(EchoStatus::new(
+                false,
+                "no_devices",
+                "there is no real microphone with a real speaker",
+            )),
+            EchoChoice::Auto => None,
+        };
+        Ok(Self {
+            choice,
+            plays_tone,
+            memory,
+            watch: CouplingWatch::new()?,
+            phase: Phase::Watching,
+            pair: None,
+            known: Known::default(),
+            is_fixed: fixed.is_some(),
+            is_open: fixed.is_some(),
+            status: fixed.unwrap_or_default(),
+            is_urgent: true,
+            gave: false,
+            took: false,
+            learned: Vec::new(),
+        })
+    }
+
+    /// Which devices are in use. Another pair is measured anew, unless it is remembered.
+    ///
+    /// # Errors
+    /// A rate that cannot be resampled.
+    pub fn follow_devices(&mut self, pair: &DevicePair, worn: &Worn) -> Result<(), ResamplerError> {
+        if self.is_fixed {
+            return Ok(());
+        }
+        let why_worn = match worn.worn {
+            Some(true) => Some(worn.reason.clone()),
+            Some(false) => None,
+            None => worn_by_name(&pair.speaker),
+        };
+        let is_another = self.pair.as_ref() != Some(pair);
+        let is_moved = why_worn != self.known.worn;
+        if !is_another && !is_moved {
+            return Ok(());
+        }
+        self.watch = CouplingWatch::new()?;
+        // A speaker that was put on or off under the same name is not the one that is remembered.
+        let path = match is_another {
+            true => self.memory.recall(pair),
+            false => EchoPath::Unknown,
+        };
+        self.pair = Some(pair.clone());
+        self.known = Known {
+            path,
+            worn: why_worn,
+            is_echo_call: self.known.is_echo_call,
+            howled: false,
+        };
+        let measures = self.plays_tone && path == EchoPath::Unknown && self.known.worn.is_none();
+        if measures {
+            self.phase = Phase::Waiting { since: None };
+        } else {
+            self.open();
+        }
+        Ok(())
+    }
+
+    /// Whether the far end returns what it is sent.
+    pub fn far_end_returns(&mut self, is_echo_call: bool) {
+        self.known.is_echo_call = is_echo_call;
+        if self.is_open {
+            self.is_urgent = false;
+            self.decide();
+        }
+    }
+
+    /// Takes what is played, also when it is nothing.
+    ///
+    /// # Errors
+    /// The speaker came back at a rate that cannot be resampled.
+    pub fn hear(&mut self, rendered: Rendered<'_>) -> Result<(), ResamplerError> {
+        self.took |= !rendered.samples.is_empty();
+        if self.is_fixed {
+            return Ok(());
+        }
+        self.watch.hear(rendered)
+    }
+
+    /// Takes what the microphone gave, mono at 48 kHz, whose newest sample is `latency` old.
+    pub fn listen(&mut self, captured: &[f32], latency: Duration, now: Duration) {
+        self.gave |= !captured.is_empty();
+        if self.is_fixed {
+            return;
+        }
+        self.watch.listen(captured, latency, now);
+        if let Phase::Sounding(recording) = &mut self.phase {
+            recording.push(captured);
+        }
+        let monitor = self.watch.monitor();
+        let found = match self.known.path {
+            EchoPath::Unknown | EchoPath::None => monitor.coupling().map(|found| EchoPath::Some {
+                gain_db: found.gain_db,
+                lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
+            }),
+            EchoPath::Some { gain_db, .. } => {
+                let has_gone = gain_db > WATCHED_DB && monitor.without() > GONE;
+                has_gone.then_some(EchoPath::None)
+            }
+        };
+        let howls = monitor.howls() && !self.status.canceller;
+        let is_unheard = monitor.without() > UNHEARD;
+        if let Some(path) = found {
+            self.is_urgent = matches!(path, EchoPath::Some { gain_db, .. } if gain_db > STRONG_DB);
+            self.learn(path);
+            self.decide();
+        }
+        if self.known.path == EchoPath::Unknown
+            && matches!(self.phase, Phase::Watching)
+            && is_unheard
+        {
+            // Not to be remembered: a weak one was not heard either.
+            self.known.path = EchoPath::None;
+            self.decide();
+        }
+        if howls {
+            self.known.howled = true;
+            self.is_urgent = true;
+            self.decide();
+        }
+    }
+
+    /// Whether the tone is to be handed to the speaker now. Says so once; `told` is what the devices
+    /// say that they take altogether.
+    pub fn wants_tone(&mut self, told: Duration, now: Duration) -> bool {
+        let Phase::Waiting { since } = &mut self.phase else {
+            return false;
+        };
+        let began = *since.get_or_insert(now);
+        let passed = now.saturating_sub(began);
+        if passed >= PATIENCE {
+            self.open();
+            return false;
+        }
+        if !(self.gave && self.took && passed >= SETTLING) {
+            return false;
+        }
+        self.phase = Phase::Sounding(ToneRecording::begin(told));
+        true
+    }
+
+    /// What is to be searched for the tone, once all of it is there.
+    pub fn take_recording(&mut self) -> Option<ToneRecording> {
+        match &self.phase {
+            Phase::Sounding(recording) if recording.is_complete() => {
+                let is_silent = recording.is_silent();
+                let searching = Phase::Searching { is_silent };
+                match std::mem::replace(&mut self.phase, searching) {
+                    Phase::Sounding(recording) => Some(recording),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes what the search found.
+    pub fn measured(&mut self, path: EchoPath) {
+        let Phase::Searching { is_silent } = self.phase else {
+            // The devices are others by now.
+            return;
+        };
+        // A microphone that is switched off will not be for ever.
+        if path != EchoPath::Unknown && !is_silent {
+            self.learn(path);
+        }
+        if self.known.path == EchoPath::Unknown {
+            self.known.path = path;
+        }
+        self.open();
+    }
+
+    /// Whether the microphone is still kept from the far end.
+    pub fn withholds(&self) -> bool {
+        !self.is_open
+    }
+
+    /// What the near end shall do, and whether at once.
+    pub fn near_end(&self) -> (NearEndOptions, bool) {
+        (self.choice.options(self.status.canceller), self.is_urgent)
+    }
+
+    /// What was decided.
+    pub fn status(&self) -> &EchoStatus {
+        &self.status
+    }
+
+    /// What was found out since the last call of this.
+    pub fn take_learned(&mut self) -> Vec<Learned> {
+        std::mem::take(&mut self.learned)
+    }
+
+    fn open(&mut self) {
+        // Nothing was let through yet that a change could be heard in.
+        self.is_urgent = !self.is_open;
+        self.phase = Phase::Watching;
+        self.decide();
+        self.is_open = true;
+    }
+
+    fn learn(&mut self, path: EchoPath) {
+        self.known.path = path;
+        if let Some(pair) = &self.pair {
+            self.learned.push(Learned {
+                pair: pair.clone(),
+                path,
+            });
+        }
+    }
+
+    fn decide(&mut self) {
+        if self.is_fixed {
+            return;
+        }
+        let changes = self.status.changes;
+        let status = decide(&self.known);
+        let is_change = self.is_open && status.canceller != self.status.canceller;
+        self.status = EchoStatus {
+            changes: changes + u32::from(is_change),
+            ..status
+        };
+    }
+}

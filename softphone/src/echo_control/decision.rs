@@ -1,0 +1,198 @@
+//! From what is known about an echo to what is done about it. Pure.
+
+/// An echo that is weaker than this is not worth the delay, nor what a canceller costs in quality.
+const AUDIBLE_DB: f32 = -40.0;
+
+/// In a call that returns one's own voice a loop that loses more than this dies away: the server's
+/// gain control adds 12 dB at most. And there a canceller would take one's own voice for echo.
+const HOWLING_DB: f32 = -15.0;
+
+/// The way of sound from the speaker to the microphone, as far as it is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum EchoPath {
+    /// It was not measured, or in vain.
+    #[default]
+    Unknown,
+    /// The microphone does not hear the speaker.
+    None,
+    /// It does.
+    Some {
+        /// Level of what is captured against what was played, in dB.
+        gain_db: f32,
+        /// From the hand-over to the speaker to the arrival from the microphone, in milliseconds.
+        lag_ms: u32,
+    },
+}
+
+/// All that a decision depends on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    /// The way from speaker to microphone.
+    pub path: EchoPath,
+    /// Why the speaker must be on somebody's ears, if it is.
+    pub worn: Option<String>,
+    /// The far end returns what it is sent.
+    pub is_echo_call: bool,
+    /// The call was heard to howl with these devices.
+    pub howled: bool,
+}
+
+/// Whether the echo canceller is to be on, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EchoStatus {
+    /// On.
+    pub canceller: bool,
+    /// Why, for programs.
+    pub reason: &'static str,
+    /// Why, for people: a sentence without its full stop.
+    pub message: String,
+    /// How often that changed during the call.
+    pub changes: u32,
+}
+
+impl EchoStatus {
+    /// A decision that was not changed yet.
+    pub(crate) fn new(canceller: bool, reason: &'static str, why: &str) -> Self {
+        let state = if canceller { "on" } else { "off" };
+        Self {
+            canceller,
+            reason,
+            message: format!("echo canceller {state}: {why}"),
+            changes: 0,
+        }
+    }
+}
+
+impl Default for EchoStatus {
+    fn default() -> Self {
+        Self::new(false, "unknown", "not decided yet")
+    }
+}
+
+/// What follows.
+pub fn decide(known: &Known) -> EchoStatus {
+    if known.howled {
+        return EchoStatus::new(true, "howl", "the sound went round in a loop");
+    }
+    match (&known.path, &known.worn) {
+        (&EchoPath::Some { gain_db, .. }, _) if gain_db < AUDIBLE_DB => EchoStatus::new(
+            false,
+            "too_weak",
+            &format!(
+                "the microphone hardly hears the speaker ({:.0} dB)",
+                gain_db
+            ),
+        ),
+        (&EchoPath::Some { gain_db, .. }, _) if known.is_echo_call && gain_db < HOWLING_DB => {
+            EchoStatus::new(
+                false,
+                "dies_away",
+                &format!(
+                    "the call returns your own voice, and of the speaker the microphone hears too \
+                     little for it to go round ({gain_db:.0} dB)"
+                ),
+            )
+        }
+        (&EchoPath::Some { gain_db, lag_ms }, _) => EchoStatus::new(
+            true,
+            "heard",
+            &format!("the microphone hears the speaker ({gain_db:.0} dB, after {lag_ms} ms)"),
+        ),
+        (EchoPath::None, _) => EchoStatus::new(
+            false,
+            "not_heard",
+            "the microphone does not hear the speaker",
+        ),
+        (EchoPath::Unknown, Some(why)) => {
+            EchoStatus::new(false, "worn", &format!("the speaker is worn ({why})"))
+        }
+        (EchoPath::Unknown, None) => EchoStatus::new(
+            false,
+            "unknown",
+            "nothing is known of an echo yet; the call is listened to",
+        ),
+    }
+}
+
+/// Why a speaker of this name is obviously worn, so that the microphone does not hear it.
+pub fn worn_by_name(name: &str) -> Option<String> {
+    let lower = name.to_lowercase();
+    let words = ["headset", "headphone", "earphone", "earbud", "airpods"];
+    let is_worn = words.iter().any(|word| lower.contains(word));
+    is_worn.then(|| format!("it is called \"{name}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(gain_db: f32) -> Known {
+        Known {
+            path: EchoPath::Some {
+                gain_db,
+                lag_ms: 130,
+            },
+            ..Known::default()
+        }
+    }
+
+    #[test]
+    fn it_is_on_where_the_speaker_is_heard_and_off_where_not() {
+        let on = decide(&heard(-20.0));
+        assert!(on.canceller);
+        assert_eq!(
+            on.message,
+            "echo canceller on: the microphone hears the speaker (-20 dB, after 130 ms)"
+        );
+        let off = decide(&Known {
+            path: EchoPath::None,
+            ..Known::default()
+        });
+        assert!(!off.canceller);
+        assert_eq!(
+            off.message,
+            "echo canceller off: the microphone does not hear the speaker"
+        );
+        assert!(!decide(&heard(-45.0)).canceller);
+        assert_eq!(decide(&heard(-45.0)).reason, "too_weak");
+        assert!(!decide(&Known::default()).canceller);
+    }
+
+    #[test]
+    fn in_an_echo_call_only_what_would_howl_is_cancelled() {
+        for (gain_db, canceller) in [(-20.0, false), (-10.0, true), (0.0, true), (6.0, true)] {
+            let known = Known {
+                is_echo_call: true,
+                ..heard(gain_db)
+            };
+            assert_eq!(decide(&known).canceller, canceller, "{gain_db} dB");
+        }
+    }
+
+    #[test]
+    fn a_worn_speaker_is_believed_until_it_is_heard() {
+        let worn = |path| {
+            decide(&Known {
+                path,
+                worn: worn_by_name("Jabra HEADSET Mono"),
+                ..Known::default()
+            })
+        };
+        assert_eq!(worn(EchoPath::Unknown).reason, "worn");
+        assert!(worn(heard(-12.0).path).canceller);
+        for name in ["Headphones (USB)", "Anna's AirPods Pro"] {
+            assert!(worn_by_name(name).is_some(), "{name}");
+        }
+        assert_eq!(worn_by_name("Built-in Audio Analog Stereo"), None);
+    }
+
+    #[test]
+    fn what_has_howled_is_cancelled_whatever_was_measured() {
+        let known = Known {
+            howled: true,
+            path: EchoPath::None,
+            ..Known::default()
+        };
+        assert!(decide(&known).canceller);
+    }
+}

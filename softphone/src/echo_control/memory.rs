@@ -1,0 +1,181 @@
+//! What was found out about pairs of devices, kept from one call to the next.
+//!
+//! A small JSON file in the user's state directory. That it cannot be read or written costs a tone
+//! at the beginning of the next call, and nothing else.
+
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
+
+use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
+
+use super::decision::EchoPath;
+
+/// More pairs than a desk has; the file stays small.
+const MOST_PAIRS: usize = 64;
+
+/// Which microphone with which speaker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DevicePair {
+    /// The microphone's name.
+    pub microphone: String,
+    /// The speaker's name.
+    pub speaker: String,
+}
+
+/// The paths between them, as far as they were measured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EchoMemory(BTreeMap<DevicePair, EchoPath>);
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    pairs: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    microphone: String,
+    speaker: String,
+    /// `null`: the microphone does not hear the speaker.
+    echo: Option<Echo>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Echo {
+    gain_db: f32,
+    lag_ms: u32,
+}
+
+const VERSION: u32 = 1;
+
+impl EchoMemory {
+    /// What is in the user's file; nothing where there is none, or none that can be read.
+    pub fn load() -> Self {
+        let text = file().and_then(|path| fs::read_to_string(path).ok());
+        text.map_or_else(Self::default, |text| Self::parse(&text))
+    }
+
+    /// What is known of this pair.
+    pub fn recall(&self, pair: &DevicePair) -> EchoPath {
+        self.0.get(pair).copied().unwrap_or_default()
+    }
+
+    /// Keeps what was measured, in the user's file too. May block: not for the engine thread.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn store(pair: &DevicePair, path: EchoPath) -> io::Result<()> {
+        let Some(file) = file() else {
+            return Ok(());
+        };
+        // Read anew: another call may have written meanwhile.
+        let mut memory = Self::load();
+        memory.learn(pair, path);
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let unfinished = file.with_extension(format!("{}.new", std::process::id()));
+        fs::write(&unfinished, memory.text())?;
+        fs::rename(unfinished, file)
+    }
+
+    /// Keeps it for this run.
+    pub fn learn(&mut self, pair: &DevicePair, path: EchoPath) {
+        if self.0.len() >= MOST_PAIRS && !self.0.contains_key(pair) {
+            self.0.pop_first();
+        }
+        match path {
+            EchoPath::Unknown => self.0.remove(pair),
+            path => self.0.insert(pair.clone(), path),
+        };
+    }
+
+    fn parse(text: &str) -> Self {
+        let Ok(file) = serde_json::from_str::<File>(text) else {
+            return Self::default();
+        };
+        if file.version != VERSION {
+            return Self::default();
+        }
+        let pairs = file.pairs.into_iter().map(|entry| {
+            let pair = DevicePair {
+                microphone: entry.microphone,
+                speaker: entry.speaker,
+            };
+            let path = entry.echo.map_or(EchoPath::None, |echo| EchoPath::Some {
+                gain_db: echo.gain_db,
+                lag_ms: echo.lag_ms,
+            });
+            (pair, path)
+        });
+        Self(pairs.take(MOST_PAIRS).collect())
+    }
+
+    fn text(&self) -> String {
+        let pairs = self.0.iter().map(|(pair, path)| Entry {
+            microphone: pair.microphone.clone(),
+            speaker: pair.speaker.clone(),
+            echo: match *path {
+                EchoPath::Some { gain_db, lag_ms } => Some(Echo { gain_db, lag_ms }),
+                EchoPath::None | EchoPath::Unknown => None,
+            },
+        });
+        let file = File {
+            version: VERSION,
+            pairs: pairs.collect(),
+        };
+        serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
+    }
+}
+
+/// `$XDG_STATE_HOME/softphone/echo.json`, or what the system has in its place.
+fn file() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Some(state.join("softphone").join("echo.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(speaker: &str) -> DevicePair {
+        DevicePair {
+            microphone: "Desk \"Microphone\"".to_owned(),
+            speaker: speaker.to_owned(),
+        }
+    }
+
+    const HEARD: EchoPath = EchoPath::Some {
+        gain_db: -12.5,
+        lag_ms: 140,
+    };
+
+    #[test]
+    fn what_was_learned_is_there_in_the_next_call() {
+        let mut memory = EchoMemory::default();
+        memory.learn(&pair("loudspeaker"), HEARD);
+        memory.learn(&pair("headset"), EchoPath::None);
+        let next = EchoMemory::parse(&memory.text());
+        assert_eq!(next.recall(&pair("loudspeaker")), HEARD);
+        assert_eq!(next.recall(&pair("headset")), EchoPath::None);
+        assert_eq!(next.recall(&pair("another")), EchoPath::Unknown);
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_none() {
+        for text in ["", "{", "[]", "{\"version\": 9, \"pairs\": []}"] {
+            assert_eq!(EchoMemory::parse(text), EchoMemory::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_does_not_grow_for_ever() {
+        let mut memory = EchoMemory::default();
+        for n in 0..200 {
+            memory.learn(&pair(&n.to_string()), HEARD);
+        }
+        assert_eq!(memory.0.len(), MOST_PAIRS);
+        assert_eq!(memory.recall(&pair("199")), HEARD);
+    }
+}
