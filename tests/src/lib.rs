@@ -8,6 +8,7 @@ pub mod analysis;
 pub mod bare_ticker;
 pub mod cpu;
 pub mod desk;
+pub mod heard_call;
 pub mod lab;
 pub mod memory;
 pub mod mirror;

@@ -116,13 +116,15 @@ impl Rig {
     }
 
     /// The environment in which a program finds this server, through ALSA's `default` as well as
-    /// through a PulseAudio library.
+    /// through a PulseAudio library, and a state directory of its own.
     pub fn env(&self) -> Vec<(String, String)> {
         let dir = self.dir.path().display();
         vec![
             ("PULSE_SERVER".to_owned(), format!("unix:{dir}/native")),
             // Any is accepted; without one, clients would write theirs into the user's home.
             ("PULSE_COOKIE".to_owned(), format!("{dir}/cookie")),
+            // What one test found out about devices is nothing to another, nor to the user.
+            ("XDG_STATE_HOME".to_owned(), format!("{dir}/state")),
         ]
     }
 

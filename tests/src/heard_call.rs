@@ -1,0 +1,122 @@
+//! A call as somebody hears it: speech into the virtual microphone, and what comes out of the
+//! virtual speaker judged from outside, against what was said.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    Process, Server,
+    analysis::{delays, percentile, rms_dbfs},
+    bin, pesq,
+    rig::{RATE, Rig, Unclean},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+/// Recorded longer than spoken.
+const RECORD_AFTER: Duration = Duration::from_secs(1);
+/// The pieces in which something may be missing.
+const PIECE: usize = RATE as usize / 50;
+/// A piece of speech that should be heard, and one that is not.
+const LOUD_DBFS: f64 = -35.0;
+const MISSING_DB: f64 = -20.0;
+
+/// What was heard of a call.
+#[derive(Debug, Clone)]
+pub struct HeardCall {
+    /// PESQ in wide band; `None` where it cannot be measured.
+    pub pesq: Option<f64>,
+    /// Mouth to ear, in ms: median and 95th percentile.
+    pub delay_ms: [f64; 2],
+    /// Of the loud pieces of 20 ms, how many were not heard: from 0 to 1.
+    pub missing: f64,
+    /// Level of the last second, long after the last word.
+    pub last_dbfs: f64,
+    /// What the softphone says of it.
+    pub figures: Value,
+    /// What it said on the way.
+    pub said: String,
+}
+
+/// Makes a call between the rig's devices and an own server, with these flags beside the server's
+/// address, and says `words`.
+///
+/// # Errors
+/// The rig was not clean.
+///
+/// # Panics
+/// The softphone did not connect, or ended otherwise than well.
+pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall, Unclean> {
+    let server = Server::start(&["--log", "error"]);
+    let addr = server.addr().to_string();
+    let args = [&["--server", &addr, "--json"][..], flags].concat();
+    let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
+    softphone.wait_for_stderr("connected", LIMIT);
+    if !flags.contains(&"--aec") {
+        softphone.wait_for_stderr("echo canceller", LIMIT);
+    }
+    let spoken = Duration::from_secs_f64(words.len() as f64 / f64::from(RATE));
+    let recording = rig.play_and_record_mixed(words, spoken + RECORD_AFTER * 3)?;
+    softphone.signal("INT");
+    let output = softphone.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let figures = serde_json::from_str(&output.stdout).expect("JSON on stdout");
+    let speaker = &recording.speaker;
+    // The microphone's channel holds the echo too: what was said is known better.
+    let begins = recording
+        .feed
+        .iter()
+        .position(|sample| sample.abs() > 1e-3)
+        .zip(words.iter().position(|sample| sample.abs() > 1e-3));
+    let Some((heard_at, said_at)) = begins else {
+        return Err(Unclean::because("nothing was said"));
+    };
+    let mut said = vec![0.0; heard_at.saturating_sub(said_at)];
+    said.extend_from_slice(words);
+    said.resize(speaker.len(), 0.0);
+    let found: Vec<f64> = delays(&said, speaker, RATE)
+        .iter()
+        .filter(|delay| delay.correlation > 0.5)
+        .map(|delay| delay.delay_ms)
+        .collect();
+    let delay_ms = [50.0, 95.0].map(|percent| percentile(&found, percent));
+    let shift = (delay_ms[0] * f64::from(RATE) / 1e3) as usize;
+    Ok(HeardCall {
+        pesq: pesq(&said, speaker, RATE),
+        delay_ms,
+        missing: missing(&said, speaker, shift),
+        last_dbfs: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
+        figures,
+        said: output.stderr,
+    })
+}
+
+/// Of the loud pieces of `said`, the part that is not in `heard`, `shift` samples later.
+fn missing(said: &[f32], heard: &[f32], shift: usize) -> f64 {
+    let later = heard.get(shift..).unwrap_or_default();
+    let pieces = said.chunks_exact(PIECE).zip(later.chunks_exact(PIECE));
+    let loud: Vec<f64> = pieces
+        .map(|(said, heard)| (rms_dbfs(said), rms_dbfs(heard)))
+        .filter(|(said, _)| *said > LOUD_DBFS)
+        .map(|(said, heard)| heard - said)
+        .collect();
+    let missing = loud.iter().filter(|change| **change < MISSING_DB).count();
+    missing as f64 / loud.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::tone;
+
+    #[test]
+    fn what_is_missing_is_counted() {
+        let said = tone(440.0, 2.0, 0.3);
+        let mut heard = vec![0.0; 480];
+        heard.extend(&said);
+        assert!(missing(&said, &heard, 480) < 0.02);
+        heard[48_000..57_600].fill(0.0);
+        let part = missing(&said, &heard, 480);
+        assert!((part - 0.1).abs() < 0.02, "{part}");
+    }
+}
