@@ -86,6 +86,8 @@ pub struct Engine {
     learned: Vec<Learned>,
     /// The search for the connect tone, while one runs.
     search: Option<Receiver<EchoPath>>,
+    /// What the devices had lost when the tone began.
+    lost_before_tone: u64,
     device_notices: NoticeLog,
     priority: EnginePriority,
 }
@@ -101,6 +103,7 @@ impl Engine {
             echo,
             learned: Vec::new(),
             search: None,
+            lost_before_tone: 0,
         }
     }
 
@@ -140,6 +143,7 @@ impl Engine {
         if self.echo.wants_tone(told, now) {
             let rate_hz = self.playout.speaker().sample_rate_hz();
             self.playout.play_over(connect_tone::samples(rate_hz));
+            self.lost_before_tone = self.lost_samples();
         }
         // First what is played: the echo canceller must know it before the microphone hears it.
         self.playout.tick(now)?;
@@ -167,9 +171,20 @@ impl Engine {
         }
     }
 
+    fn lost_samples(&self) -> u64 {
+        let microphone = self.capture.microphone().stats();
+        let speaker = self.playout.speaker().stats();
+        microphone.ring_fault_samples + speaker.ring_fault_samples
+    }
+
     fn end_search(&mut self, path: EchoPath) {
         self.search = None;
-        self.echo.measured(path);
+        // A device that stumbled may have swallowed the tone.
+        let is_torn = self.lost_samples() != self.lost_before_tone;
+        self.echo.measured(match path {
+            EchoPath::None if is_torn => EchoPath::Unknown,
+            path => path,
+        });
     }
 
     /// Whether the far end has said all and all of it was played.

@@ -53,14 +53,9 @@ fn judge(
             Ok((levels, figures))
         })
     };
-    let (mut levels, mut figures) = attempt();
-    if !good(&levels) {
-        // Seen once with no ring faults to blame; why is not known. Twice is a failure.
-        println!("{delay_ms} ms, {gain_db} dB, canceller {aec}: {levels:.0?}; once more");
-        (levels, figures) = attempt();
-    }
-    let near_end = &figures["near_end"];
-    println!("{delay_ms} ms, {gain_db} dB, canceller {aec}: {levels:.0?}, {near_end}");
+    let (levels, figures) = attempt();
+    let (near_end, echo) = (&figures["near_end"], &figures["echo"]["message"]);
+    println!("{delay_ms} ms, {gain_db} dB, --aec {aec}: {levels:.0?}, {near_end}, {echo}");
     assert!(
         good(&levels),
         "{delay_ms} ms, {gain_db} dB, {aec}: {levels:?}, {figures:#}"

@@ -27,8 +27,8 @@ const ACTIVE_DBFS: f32 = -55.0;
 
 /// A loop that howls is as loud as this at both ends, without a pause, for so many steps: a voice
 /// has one between any two syllables.
-const HOWL_DBFS: f32 = -16.0;
-const HOWL_STEPS: u32 = 70;
+const HOWL_DBFS: f32 = -22.0;
+const HOWL_STEPS: u32 = 100;
 
 /// A microphone that hears the loudspeaker.
 #[derive(Debug, Clone, Copy, PartialEq)]

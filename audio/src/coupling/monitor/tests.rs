@@ -148,7 +148,7 @@ fn without_coupling_none_is_seen_in_200_calls() {
         for _ in 0..4 {
             random.next();
         }
-        let seconds = 12;
+        let seconds = 8;
         let near = sound(&mut random, seconds);
         let noise_level = 10_f32.powf(random.between(-80.0, -35.0) / 20.0);
         let mut captured = near.clone();
@@ -181,7 +181,7 @@ fn coupling_is_seen_within_two_seconds_of_speech_and_where_it_is() {
         for gain_db in [-30.0, -20.0, -10.0, 0.0, 6.0] {
             for lag_ms in [60, 160, 340] {
                 let mut random = Random(seed * 77_777 + 1);
-                let played = voice(&mut random, 8, 0.4);
+                let played = voice(&mut random, 4, 0.4);
                 let mut captured = in_a_room(&mut random, &played, lag_ms, gain_db);
                 add(&mut captured, &fan_noise(0.002, seed, played.len()));
                 let (seen, monitor, _) = watch(&played, &captured);
