@@ -283,7 +283,7 @@ pub(crate) fn judge(
             ),
         );
     }
-    if session.sound_received == 0 && !engine.muted {
+    if session.sound_received == 0 && !engine.muted && !engine.withheld {
         return Verdict::new(
             ExitCode::NoAudio,
             format!(

@@ -69,6 +69,8 @@ pub struct EngineStatus {
     pub priority: EnginePriority,
     /// Whether the near end is muted.
     pub muted: bool,
+    /// Whether the microphone is still kept from the far end, until the echo is measured.
+    pub withheld: bool,
     /// Chunks that the encoder refused.
     pub encoder_failures: u64,
     /// Why the engine stopped, if it had to.
@@ -219,6 +221,7 @@ impl Engine {
             device_notices: self.device_notices.clone(),
             priority: self.priority.clone(),
             muted,
+            withheld: self.echo.withholds(),
             encoder_failures: self.capture.failures(),
             failure: None,
             near_level: Some(self.capture.read_level()),

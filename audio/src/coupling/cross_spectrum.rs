@@ -48,7 +48,7 @@ pub(super) struct CrossSpectrum {
     reference: VecDeque<Box<Bins>>,
     averages: Vec<Average>,
     /// Per lag: of what was played with itself, phase only.
-    repetition: Vec<Box<Bins>>,
+    repetition: Vec<Bins>,
     /// The part by which an average follows a new step.
     follow: f32,
 }
@@ -83,7 +83,7 @@ impl CrossSpectrum {
             captured: vec![0.0; FRAME],
             reference: VecDeque::from(vec![Box::new([Complex32::ZERO; BINS]); lags]),
             averages: vec![nothing; lags],
-            repetition: vec![Box::new([Complex32::ZERO; BINS]); lags],
+            repetition: vec![[Complex32::ZERO; BINS]; lags],
             follow: 1.0 / steps,
         }
     }
@@ -122,9 +122,7 @@ impl CrossSpectrum {
     /// The lag from `first` on that stands out most.
     pub(super) fn peak(&self, first: usize) -> Peak {
         let mut powers: Vec<f32> = self.averages.iter().map(|a| power(&a.phase)).collect();
-        let repetition = self.repetition[ASIDE..]
-            .iter()
-            .map(|average| power(average));
+        let repetition = self.repetition[ASIDE..].iter().map(power);
         let repetition = repetition.fold(0.0, f32::max);
         let best = (first..powers.len()).max_by(|&a, &b| powers[a].total_cmp(&powers[b]));
         let lag = best.unwrap_or(first);
