@@ -1,13 +1,13 @@
 //! The command line of `server`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use audio::Effects;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use crate::exchange::MIN_TICK;
+use crate::{exchange::MIN_TICK, listen_address::ListenAddress};
 
 /// The call centre's server: LiveCall and the stock ticker on one port.
 #[derive(Debug, Clone, Parser)]
@@ -17,17 +17,18 @@ use crate::exchange::MIN_TICK;
     about,
     after_help = "Examples:\n  \
         server                                     calls from this machine only\n  \
-        server --listen 0.0.0.0:50051 --insecure   calls from the local network, unencrypted\n  \
+        server --listen :50051 --insecure          calls from the local network, unencrypted\n  \
         server --effects none                      echo without processing\n  \
         server --replay tape.csv --replay-speed 10 quotes from a file\n  \
         server --lab                               behave like the lab exercise's servers"
 )]
 pub struct Args {
-    /// Address to listen on, HOST:PORT; may be given several times. Port 0 takes a free one.
+    /// Address to listen on: HOST:PORT, HOST (port 50051), PORT (this machine only) or :PORT (all
+    /// addresses of this machine); may be given several times. Port 0 takes a free one.
     ///
     /// [default: this machine only, 127.0.0.1 and ::1, port 50051]
-    #[arg(long, value_name = "ADDR")]
-    pub listen: Vec<String>,
+    #[arg(long, value_name = "ADDR", value_parser = ListenAddress::from_str)]
+    pub listen: Vec<ListenAddress>,
 
     /// Listen on addresses that other machines reach, although nothing is encrypted yet and
     /// nobody is asked who they are.

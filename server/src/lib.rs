@@ -13,6 +13,7 @@ pub mod leg;
 mod leg_log;
 pub mod leg_stream;
 pub mod listen;
+pub mod listen_address;
 pub mod market;
 mod numbering;
 mod place;

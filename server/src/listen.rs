@@ -2,21 +2,21 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
 };
 
 use tokio::net::TcpListener;
 
+use crate::listen_address::{DEFAULT_PORT, ListenAddress};
+
 /// Why the server cannot listen where it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Not an address at all.
-    #[error(
-        "--listen {wish}: {error}; write it as HOST:PORT, for example 127.0.0.1:50051 or [::1]:50051"
-    )]
+    /// A name that stands for no address.
+    #[error("--listen {wish}: {error}; name a host or an address of this machine")]
     Address {
         /// What was asked for.
-        wish: String,
+        wish: ListenAddress,
         /// What the resolver said.
         error: io::Error,
     },
@@ -43,24 +43,33 @@ pub enum ListenError {
     },
 }
 
-const DEFAULT_PORT: u16 = 50_051;
-
 /// Binds every address that was asked for, or this machine's own two on the default port.
 ///
 /// # Errors
 /// One of them cannot be had; then none is kept.
-pub async fn bind(wishes: &[String], insecure: bool) -> Result<Vec<TcpListener>, ListenError> {
+pub async fn bind(
+    wishes: &[ListenAddress],
+    insecure: bool,
+) -> Result<Vec<TcpListener>, ListenError> {
     if wishes.is_empty() {
-        return bind_default().await;
+        return bind_this_machine(DEFAULT_PORT).await;
     }
     let mut listeners = Vec::new();
     for wish in wishes {
-        let addrs = wish
-            .to_socket_addrs()
-            .map_err(|error| ListenError::Address {
-                wish: wish.clone(),
-                error,
-            })?;
+        let (host, port) = match wish {
+            ListenAddress::ThisMachine { port } => {
+                listeners.append(&mut bind_this_machine(*port).await?);
+                continue;
+            }
+            ListenAddress::Host { host, port } => (host, *port),
+        };
+        let addrs =
+            (host.as_str(), port)
+                .to_socket_addrs()
+                .map_err(|error| ListenError::Address {
+                    wish: wish.clone(),
+                    error,
+                })?;
         for addr in addrs {
             if !addr.ip().is_loopback() && !insecure {
                 return Err(ListenError::NotLoopback(addr));
@@ -72,9 +81,11 @@ pub async fn bind(wishes: &[String], insecure: bool) -> Result<Vec<TcpListener>,
 }
 
 /// A machine without IPv6 still has a server.
-async fn bind_default() -> Result<Vec<TcpListener>, ListenError> {
-    let v4 = bind_one(SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT))).await?;
-    let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], DEFAULT_PORT));
+async fn bind_this_machine(port: u16) -> Result<Vec<TcpListener>, ListenError> {
+    let v4 = bind_one(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+    // Of a free port that was taken, the same.
+    let port = v4.local_addr().map_or(port, |addr| addr.port());
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
     match bind_one(v6).await {
         Ok(v6) => Ok(vec![v4, v6]),
         Err(error @ ListenError::InUse(_)) => Err(error),
@@ -123,8 +134,8 @@ fn is_link_local(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn wish(text: &str) -> Vec<String> {
-        vec![text.to_owned()]
+    fn wish(text: &str) -> Vec<ListenAddress> {
+        vec![text.parse().unwrap()]
     }
 
     #[tokio::test]
@@ -147,11 +158,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_is_explained() {
-        for bad in ["", "127.0.0.1", "127.0.0.1:99999", "host name:1"] {
-            let error = bind(&wish(bad), false).await.unwrap_err().to_string();
-            assert!(error.contains("HOST:PORT"), "{error}");
+    async fn a_port_alone_is_this_machines_and_one_with_a_colon_is_everybodys() {
+        let own = bind(&wish("0"), false).await.unwrap();
+        let addrs: Vec<_> = own.iter().map(|own| own.local_addr().unwrap()).collect();
+        assert!(addrs[0].is_ipv4(), "{addrs:?}");
+        for addr in &addrs {
+            assert!(addr.ip().is_loopback(), "{addrs:?}");
+            assert_eq!(addr.port(), addrs[0].port(), "{addrs:?}");
         }
+        let error = bind(&wish(":0"), false).await.unwrap_err();
+        assert!(matches!(error, ListenError::NotLoopback(_)), "{error}");
+        assert!(bind(&wish(":0"), true).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_stands_for_no_address_is_told() {
+        let error = bind(&wish("no-such-host.invalid"), false)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no-such-host.invalid:50051"), "{error}");
     }
 
     #[test]

@@ -123,9 +123,9 @@ pub struct CallArgs {
     #[arg(long = "frame-ms", value_name = "MS", default_value = "10", value_parser = frame_length)]
     pub frame: Duration,
 
-    /// Bits per second of the Opus encoder, 6000 to 510000.
+    /// Bits per second of the Opus encoder, 6k to 510k: 64k is 64000.
     #[arg(long, value_name = "BITS", default_value_t = audio::codec::DEFAULT_BITRATE,
-          value_parser = clap::value_parser!(u32).range(6_000..=510_000))]
+          value_parser = bitrate)]
     pub bitrate: u32,
 
     /// Processing of this leg by the server: a comma list of highpass, denoise, agc, limiter,
@@ -288,6 +288,28 @@ fn frame_length(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What libopus can be told: `64k`, `64kbit` or `64000`, 6,000 to 510,000 bits per second.
+fn bitrate(text: &str) -> Result<u32, String> {
+    let text = text.trim().to_ascii_lowercase();
+    let number = text
+        .trim_end_matches("bit/s")
+        .trim_end_matches("bps")
+        .trim_end_matches("bit")
+        .trim_end();
+    let bits = match number.strip_suffix('k') {
+        Some(thousands) => thousands.trim_end().parse::<f64>().map(|k| k * 1e3),
+        None => number.parse::<f64>(),
+    };
+    match bits {
+        Ok(bits) if (6e3..=510e3).contains(&bits) => Ok(bits.round() as u32),
+        Ok(bits) if (6.0..=510.0).contains(&bits) => Err(format!(
+            "{bits} bits per second; is {bits}k meant? Accepted are 6k to 510k"
+        )),
+        Ok(_) => Err("accepted are 6k to 510k (6000 to 510000 bits per second)".to_owned()),
+        Err(_) => Err("write it like 64k or 64000; accepted are 6k to 510k".to_owned()),
+    }
+}
+
 /// A filter that the log understands. Also what `RUST_LOG` says, where `--log` is not given.
 fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
@@ -321,8 +343,28 @@ mod tests {
     }
 
     #[test]
+    fn bit_rates_are_read_with_and_without_a_k() {
+        for (text, bits) in [
+            ("64000", 64_000),
+            ("64k", 64_000),
+            ("64K", 64_000),
+            ("64 kbit/s", 64_000),
+            ("24.5k", 24_500),
+            ("6k", 6_000),
+            ("510k", 510_000),
+        ] {
+            assert_eq!(bitrate(text), Ok(bits), "{text}");
+        }
+        for text in ["", "k", "64m", "-64k", "5999", "511k", "nan", "inf", "1e9k"] {
+            assert!(bitrate(text).unwrap_err().contains("510k"), "{text}");
+        }
+        assert!(bitrate("64").unwrap_err().contains("64k"));
+    }
+
+    #[test]
     fn wrong_values_are_explained() {
         for (args, word) in [
+            (vec!["--bitrate", "64"], "64k meant"),
             (vec!["--frame-ms", "7"], "5, 10, 20"),
             (vec!["--codec", "mp3"], "pcmu"),
             (vec!["--effects", "reverb"], "denoise"),

@@ -548,7 +548,7 @@ fn what_cannot_be_is_said_before_anybody_is_called() {
         (&["--effects", "reverb"], "denoise"),
         (&["--codec", "mp3"], "pcmu"),
         (&["--frame-ms", "15"], "5, 10, 20, 40 and 60"),
-        (&["--bitrate", "100"], "6000"),
+        (&["--bitrate", "100"], "100k"),
         (&["--server", "http://x"], "HOST[:PORT]"),
         (&["--source", "tone.mp3"], "neither mic nor tone"),
         (
