@@ -284,7 +284,7 @@ mod tests {
     fn whole_frames_cost_no_framing_delay() {
         for chunk in [480, 960, 5_760] {
             assert_eq!(chain("none", 48_000, 1, chunk).delay_samples(), 0);
-            assert_eq!(chain("denoise", 48_000, 1, chunk).delay_samples(), 480);
+            assert_eq!(chain("denoise", 48_000, 1, chunk).delay_samples(), 96);
         }
         assert_eq!(chain("none", 48_000, 1, 240).delay_samples(), 240);
         assert_eq!(chain("none", 48_000, 1, 120).delay_samples(), 360);

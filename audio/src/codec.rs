@@ -8,8 +8,8 @@ use audio_codec_algorithms::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw}
 
 use crate::format::{Codec, Format, MAX_CHUNK, PayloadError};
 
-/// Bitrate for Opus unless told otherwise: transparent for wideband speech (PESQ 3.5 at 20 ms).
-pub const DEFAULT_BITRATE: u32 = 32_000;
+/// Bitrate for Opus at 48 kHz in mono unless told otherwise: `docs/bit-rate.md` says why.
+pub const DEFAULT_BITRATE: u32 = 64_000;
 
 /// Encoder effort: most of complexity 10's quality for three quarters of its time.
 const OPUS_COMPLEXITY: i32 = 5;
@@ -177,6 +177,19 @@ impl Decoder {
     }
 }
 
+/// The bitrate that an Opus stream of this format gets unless told otherwise: [`DEFAULT_BITRATE`] for
+/// 48 kHz in mono, less for lower rates, half as much again for stereo. Means nothing to other codecs.
+pub fn default_bitrate(format: Format) -> u32 {
+    let mono = match format.sample_rate_hz() {
+        ..=8_000 => 24_000,
+        ..=12_000 => 32_000,
+        ..=16_000 => 40_000,
+        ..=24_000 => 48_000,
+        _ => DEFAULT_BITRATE,
+    };
+    mono + mono / 2 * (format.channels() as u32 - 1)
+}
+
 /// Turns samples into payloads.
 pub struct Encoder {
     format: Format,
@@ -185,7 +198,8 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder for one direction of one leg. `bitrate` is in bits per second and means something
-    /// to Opus only; libopus clamps it to what is possible.
+    /// to Opus only; libopus clamps it to what is possible. It is the mean over speech and pauses: a
+    /// packet of speech takes up to half as much again, one of silence next to nothing.
     ///
     /// # Errors
     /// libopus could not be set up.
@@ -199,6 +213,8 @@ impl Encoder {
                 )?;
                 opus.set_bitrate(bits(bitrate))?;
                 opus.set_complexity(OPUS_COMPLEXITY)?;
+                // A constrained packet of speech must do with what one of silence gets.
+                opus.set_vbr_constraint(false)?;
                 Some(opus)
             }
             _ => None,
@@ -414,6 +430,35 @@ mod tests {
                 assert!((late_s - 0.000_5).abs() < 0.000_05, "{format}: {late_s}");
             }
         }
+    }
+
+    #[test]
+    fn the_default_bitrate_goes_by_the_format() {
+        for (rate, channels, bitrate) in [
+            (48_000, 1, DEFAULT_BITRATE),
+            (48_000, 2, 96_000),
+            (16_000, 1, 40_000),
+            (8_000, 1, 24_000),
+            (8_000, 2, 36_000),
+        ] {
+            assert_eq!(default_bitrate(format("opus", rate, channels)), bitrate);
+        }
+    }
+
+    #[test]
+    fn speech_takes_what_it_needs_and_silence_next_to_nothing() {
+        let mean = |sound: &[f32]| {
+            let mut encoder = Encoder::new(Format::OPUS_48K_MONO, DEFAULT_BITRATE).unwrap();
+            let mut payload = Vec::new();
+            for chunk in sound.chunks_exact(480) {
+                encoder.encode(chunk, &mut payload).unwrap();
+            }
+            payload.len() * 8 * 48_000 / sound.len()
+        };
+        let speech = mean(&speech_like(4));
+        assert!((64_000..110_000).contains(&speech), "{speech}");
+        let silence = mean(&vec![0.0; 96_000]);
+        assert!(silence < 8_000, "{silence}");
     }
 
     #[test]

@@ -5,14 +5,14 @@
 //! undecoded, which is what makes such an echo lossless and cheap.
 
 use crate::chain::Chain;
-use crate::codec::{CodecError, DEFAULT_BITRATE, Decoded, Decoder, Encoder};
+use crate::codec::{CodecError, Decoded, Decoder, Encoder, default_bitrate};
 use crate::effects::Effects;
 use crate::format::{Codec, Format, PayloadError};
 use crate::meter::rfc6464_level;
 use crate::resampler::ResamplerError;
 
-/// Bitrate of an answer in stereo; in mono it is [`DEFAULT_BITRATE`].
-const STEREO_BITRATE: u32 = 48_000;
+/// Over so much sound the bitrate of a peer is measured.
+const BITRATE_WINDOW: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// No answer is encoded at more than this, whatever the packets of the peer look like.
 const MAX_BITRATE: u32 = 256_000;
@@ -146,15 +146,15 @@ struct Path {
     encoder: Encoder,
     lookahead: usize,
     bitrate: u32,
+    /// Of the peer's packets since its bitrate was last measured, samples per channel.
+    measured_bytes: u64,
+    measured_samples: u64,
     samples: Vec<f32>,
 }
 
 impl Path {
     fn new(format: Format, effects: &Effects, chunk_samples: usize) -> Result<Self, LegError> {
-        let bitrate = match format.channels() {
-            1 => DEFAULT_BITRATE,
-            _ => STEREO_BITRATE,
-        };
+        let bitrate = default_bitrate(format);
         let mut encoder = Encoder::new(format, bitrate)?;
         Ok(Self {
             decoder: Decoder::new(format)?,
@@ -167,6 +167,8 @@ impl Path {
             lookahead: encoder.lookahead(),
             encoder,
             bitrate,
+            measured_bytes: 0,
+            measured_samples: 0,
             samples: Vec::new(),
         })
     }
@@ -188,17 +190,27 @@ impl Path {
         })
     }
 
-    /// Answers in no lower quality than the peer speaks in.
+    /// Answers in no lower quality than the peer speaks in. Speech takes up to half as much again as
+    /// the bitrate that an encoder was told, so that is what the measured one may be and what is taken
+    /// off it.
     fn follow_bitrate(&mut self, bytes: usize, samples: usize) -> Result<(), CodecError> {
         let format = self.encoder.format();
-        if format.codec() != Codec::Opus || samples == 0 {
+        if format.codec() != Codec::Opus {
             return Ok(());
         }
-        let theirs = bytes as u64 * 8 * u64::from(format.sample_rate_hz()) / samples as u64;
-        let theirs = u32::try_from(theirs).unwrap_or(u32::MAX).min(MAX_BITRATE);
-        if theirs > self.bitrate {
-            self.bitrate = theirs;
-            self.encoder.set_bitrate(theirs)?;
+        self.measured_bytes += bytes as u64;
+        self.measured_samples += samples as u64;
+        if self.measured_samples < format.samples_in(BITRATE_WINDOW) as u64 {
+            return Ok(());
+        }
+        let rate = u64::from(format.sample_rate_hz());
+        let theirs = self.measured_bytes * 8 * rate / self.measured_samples;
+        (self.measured_bytes, self.measured_samples) = (0, 0);
+        let told = u32::try_from(theirs * 2 / 3).unwrap_or(u32::MAX);
+        let told = told.min(MAX_BITRATE);
+        if told > self.bitrate + self.bitrate / 8 {
+            self.bitrate = told;
+            self.encoder.set_bitrate(told)?;
         }
         Ok(())
     }
@@ -346,14 +358,14 @@ mod tests {
     #[test]
     fn the_delay_is_known_before_the_first_payload() {
         let opus = Format::OPUS_48K_MONO;
-        // 10 ms of denoising, 0.5 of limiting, 2.5 of Opus.
+        // 2 ms of denoising, 0.5 of limiting, 2.5 of Opus.
         let mut leg = Leg::new(opus, &Effects::default());
-        assert_eq!(leg.processing_delay_us(), 13_000);
+        assert_eq!(leg.processing_delay_us(), 5_000);
         call(&mut leg, &[0.0; 9_600], &[480]);
-        assert_eq!(leg.processing_delay_us(), 13_000);
+        assert_eq!(leg.processing_delay_us(), 5_000);
         let mut leg = Leg::new(opus, &Effects::default());
         call(&mut leg, &[0.0; 9_600], &[240]);
-        assert_eq!(leg.processing_delay_us(), 18_000);
+        assert_eq!(leg.processing_delay_us(), 10_000);
         for codec in ["opus", "pcm", "pcmu"] {
             let leg = Leg::new(format(codec, 8_000, 2), &Effects::none());
             assert_eq!(leg.processing_delay_us(), 0);
@@ -464,23 +476,24 @@ mod tests {
 
     #[test]
     fn a_peer_with_a_high_bitrate_is_answered_in_kind() {
-        let sound = noise(0.3, 1, 96_000);
-        for (theirs, low, high) in [(16_000, 28_000, 36_000), (96_000, 90_000, 130_000)] {
+        let sound = speech_like(4);
+        for (theirs, low, high) in [(16_000, 64_000, 110_000), (160_000, 150_000, 320_000)] {
             let mut encoder = Encoder::new(Format::OPUS_48K_MONO, theirs).unwrap();
             let mut leg = Leg::new(Format::OPUS_48K_MONO, &effects("limiter"));
             let (mut payload, mut answer, mut bytes) = (Vec::new(), Vec::new(), 0);
-            for (index, chunk) in sound.chunks(960).enumerate() {
+            for (index, chunk) in sound.chunks_exact(960).enumerate() {
                 payload.clear();
                 encoder.encode(chunk, &mut payload).unwrap();
                 leg.process(&payload, &mut answer).unwrap();
-                if index >= 50 {
+                if index >= 100 {
                     bytes += answer.len();
                 }
             }
+            // Of two seconds.
             assert!(
-                (low..high).contains(&(bytes * 8)),
+                (low..high).contains(&(bytes * 4)),
                 "{theirs}: {}",
-                bytes * 8
+                bytes * 4
             );
         }
     }

@@ -8,6 +8,7 @@
 //! samples per channel unless a name says otherwise.
 
 pub mod agc;
+mod band_filter;
 pub mod chain;
 pub mod codec;
 mod concealment;
@@ -35,6 +36,7 @@ mod phase_only;
 mod playout_schedule;
 pub mod render_path;
 pub mod resampler;
+mod rnnoise;
 mod sample_fifo;
 pub mod sending_rule;
 mod sliding_minimum;

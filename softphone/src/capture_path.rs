@@ -68,6 +68,8 @@ pub struct CapturePath {
     /// Why samples before `media_time` are missing, until a chunk has told it.
     gap: Gap,
     muted: bool,
+    /// Samples that the microphone has yet to give of time that was sent as silence already.
+    sent_ahead: usize,
     last_sound: Duration,
     last_chunk: Duration,
     meter: LevelMeter,
@@ -108,6 +110,7 @@ impl CapturePath {
             media_time: 0,
             gap: Gap::None,
             muted: false,
+            sent_ahead: 0,
             last_sound: Duration::ZERO,
             last_chunk: Duration::ZERO,
             meter: LevelMeter::new(),
@@ -161,6 +164,9 @@ impl CapturePath {
         mut send: impl FnMut(Outgoing),
     ) -> Result<(), PathError> {
         let falls_silent = muted && !self.muted;
+        if falls_silent && self.media_time > 0 && now.saturating_sub(self.last_sound) < AWAY {
+            send(self.closing_chunk(now));
+        }
         self.set_muted(muted);
         self.read(now)?;
         while !self.muted && self.pending.len() >= self.chunk_samples {
@@ -245,6 +251,9 @@ impl CapturePath {
         );
         self.to_format.process(&self.processed, &mut self.pending);
         self.last_sound = now;
+        let sent = self.sent_ahead.min(self.pending.len());
+        self.pending.drain(..sent);
+        self.sent_ahead -= sent;
         if self.muted {
             self.media_time += self.pending.len() as u64;
             self.pending.clear();
@@ -278,6 +287,19 @@ impl CapturePath {
             self.resampler_rate_hz = rate;
         }
         Ok(())
+    }
+
+    /// What was begun, faded out and filled up with silence. A codec plays the end of a packet with the
+    /// beginning of the next: without this one, the last milliseconds before the silence would be heard
+    /// after it.
+    fn closing_chunk(&mut self, now: Duration) -> Outgoing {
+        let begun = self.pending.len();
+        for (n, sample) in self.pending.iter_mut().enumerate() {
+            *sample *= 1.0 - n as f32 / begun as f32;
+        }
+        self.pending.resize(self.chunk_samples, 0.0);
+        self.sent_ahead = self.chunk_samples - begun;
+        self.next_chunk(now)
     }
 
     fn next_chunk(&mut self, now: Duration) -> Outgoing {
