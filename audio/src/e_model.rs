@@ -1,19 +1,74 @@
 //! What a listener would say of a line, from its delay and its losses: the E-model. Pure.
 //!
-//! ITU-T G.107.2 (the fullband E-model), reduced to the two things that a call over a network
-//! changes; everything else is at the recommendation's defaults (no side tone trouble, no noise, no
-//! residual echo). A planning model: it says how a line of these figures is judged on average, not
+//! ITU-T G.107.2 (the fullband E-model), reduced to the codec and the two things that a call over a
+//! network changes; everything else is at the recommendation's defaults (no side tone trouble, no noise,
+//! no residual echo). A planning model: it says how a line of these figures is judged on average, not
 //! how this sentence sounded.
 
 use std::time::Duration;
 
+use crate::format::{Codec, Format};
+
 /// R of a fullband line without any impairment (G.107.2: Ro).
 const R_BEST: f64 = 148.0;
 
-/// Equipment impairment of the codec without loss, and its robustness against loss: the fullband
-/// figures of a codec with concealment, which Opus at our bitrates is.
-const IE: f64 = 10.2;
+/// Robustness of the codec against loss: the fullband figure of a codec with concealment.
 const BPL: f64 = 4.3;
+
+/// Equipment impairment of Opus (48 kHz, mono, 10 ms, low delay) without loss, by thousands of bits per
+/// second: that which leads to the mean of the PESQ once and twice through the codec, which
+/// `docs/bit-rate.md` tells. Between two of them it is interpolated.
+const OPUS: [(f64, f64); 6] = [
+    (16.0, 79.0),
+    (24.0, 62.0),
+    (32.0, 44.3),
+    (48.0, 27.7),
+    (64.0, 18.6),
+    (96.0, CodecImpairment::NONE.0),
+];
+
+/// Of G.711, and of anything else without the upper half of the wide band: PESQ 2.9.
+const NARROW_BAND: f64 = 64.1;
+
+/// What a codec takes from R without any loss (Ie).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CodecImpairment(f64);
+
+impl CodecImpairment {
+    /// Of a codec whose coding is not heard: the fullband figure of G.107.2.
+    pub const NONE: Self = Self(10.2);
+
+    /// Of this format, by Opus at `bitrate` bits per second (48 kHz in mono; other rates and stereo are
+    /// taken to be as good at their own default bitrates).
+    pub fn of(format: Format, bitrate: u32) -> Self {
+        if format.sample_rate_hz() < 16_000 {
+            return Self(NARROW_BAND);
+        }
+        if format.codec() != Codec::Opus {
+            return Self::NONE;
+        }
+        let usual = f64::from(crate::codec::default_bitrate(format));
+        let mono_48k = f64::from(crate::codec::DEFAULT_BITRATE);
+        let thousands = f64::from(bitrate) / 1e3 * mono_48k / usual;
+        Self(interpolated(thousands))
+    }
+}
+
+impl Default for CodecImpairment {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+fn interpolated(thousands: f64) -> f64 {
+    let within = OPUS.windows(2).find(|pair| thousands < pair[1].0);
+    let Some([low, high]) = within else {
+        return CodecImpairment::NONE.0;
+    };
+    // Below the first it goes on as between the first two.
+    let part = (thousands - low.0) / (high.0 - low.0);
+    (low.1 + part * (high.1 - low.1)).min(IE_MOST)
+}
 
 /// What Ie,eff tends to when everything is lost (G.107.2).
 const IE_MOST: f64 = 132.0;
@@ -34,11 +89,12 @@ pub struct Rating {
     pub mos: f64,
 }
 
-/// Rates a line of this mouth-to-ear `delay` on which this part of the playing time (0 to 1) was
+/// Rates a line of this `codec` and mouth-to-ear `delay` on which this part of the playing time (0 to 1) was
 /// concealed. Concealed time stands for the model's random packet loss: a frame that was concealed is
 /// one that was not heard, whether it was lost or late.
-pub fn rate(delay: Duration, concealed_ratio: f64) -> Rating {
-    let r = (R_BEST - delay_impairment(delay) - equipment_impairment(concealed_ratio)).max(0.0);
+pub fn rate(codec: CodecImpairment, delay: Duration, concealed_ratio: f64) -> Rating {
+    let equipment = equipment_impairment(codec, concealed_ratio);
+    let r = (R_BEST - delay_impairment(delay) - equipment).max(0.0);
     Rating {
         r,
         mos: mean_opinion_score(r),
@@ -46,9 +102,9 @@ pub fn rate(delay: Duration, concealed_ratio: f64) -> Rating {
 }
 
 /// Ie,eff of G.107.2 for random loss.
-fn equipment_impairment(concealed_ratio: f64) -> f64 {
+fn equipment_impairment(codec: CodecImpairment, concealed_ratio: f64) -> f64 {
     let percent = concealed_ratio.clamp(0.0, 1.0) * 100.0;
-    IE + (IE_MOST - IE) * percent / (percent + BPL)
+    codec.0 + (IE_MOST - codec.0) * percent / (percent + BPL)
 }
 
 /// Idd (G.107, section 7.4, equations 7-27 and 7-28) on the fullband scale.
@@ -80,7 +136,8 @@ mod tests {
     use super::*;
 
     fn mos(delay_ms: u64, concealed_ratio: f64) -> f64 {
-        rate(Duration::from_millis(delay_ms), concealed_ratio).mos
+        let delay = Duration::from_millis(delay_ms);
+        rate(CodecImpairment::NONE, delay, concealed_ratio).mos
     }
 
     #[test]
@@ -97,8 +154,33 @@ mod tests {
                 "{delay_ms} ms, {concealed}: {mos}"
             );
         }
-        let best = rate(Duration::ZERO, 0.0);
+        let best = rate(CodecImpairment::NONE, Duration::ZERO, 0.0);
         assert!((best.r - 137.8).abs() < 1e-9, "{best:?}");
+    }
+
+    #[test]
+    fn each_codec_has_the_score_that_pesq_gives_it() {
+        let opus = Format::OPUS_48K_MONO;
+        let format = |codec, rate| Format::parse(codec, rate, 1).unwrap();
+        for (format, bitrate, pesq) in [
+            (opus, 24_000, 3.0),
+            (opus, 32_000, 3.6),
+            (opus, 64_000, 4.27),
+            (opus, 510_000, 4.41),
+            (format("opus", 16_000), 40_000, 4.27),
+            (format("pcmu", 8_000), 64_000, 2.93),
+            (format("opus", 8_000), 24_000, 2.93),
+            (format("pcm", 48_000), 64_000, 4.41),
+        ] {
+            let codec = CodecImpairment::of(format, bitrate);
+            let mos = rate(codec, Duration::ZERO, 0.0).mos;
+            assert!((mos - pesq).abs() < 0.05, "{format}, {bitrate}: {mos}");
+        }
+        let mos = |bitrate| rate(CodecImpairment::of(opus, bitrate), Duration::ZERO, 0.0).mos;
+        for thousands in 6..200 {
+            assert!(mos(1_000 * thousands) <= mos(1_000 * (thousands + 1)));
+            assert!((1.0..=4.5).contains(&mos(1_000 * thousands)));
+        }
     }
 
     #[test]
@@ -121,7 +203,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_the_worst_line_and_not_a_panic() {
-        assert_eq!(rate(Duration::MAX, 7.0), Rating { r: 0.0, mos: 1.0 });
+        let worst = rate(CodecImpairment::NONE, Duration::MAX, 7.0);
+        assert_eq!(worst, Rating { r: 0.0, mos: 1.0 });
         assert_eq!(mos(0, -1.0), mos(0, 0.0));
     }
 }

@@ -244,8 +244,9 @@ fn start_engine(
     let chunk = plan.format.samples_in(args.frame);
     let capture = CapturePath::new(microphone, plan.format, chunk, args.bitrate)
         .map_err(|error| failed(error.to_string()))?;
-    let playout =
-        PlayoutPath::new(speaker, plan.format).map_err(|error| failed(error.to_string()))?;
+    let playout = PlayoutPath::new(speaker, plan.format)
+        .map_err(|error| failed(error.to_string()))?
+        .encoded_at(args.bitrate);
     let echo = EchoControl::new(
         args.near_end(),
         args.has_real_devices(),

@@ -6,9 +6,15 @@
 
 use std::time::Duration;
 
-use audio::{e_model, jitter_buffer::JitterBufferStats};
+use audio::{
+    e_model::{self, CodecImpairment},
+    jitter_buffer::JitterBufferStats,
+};
 
 use crate::delay::Stages;
+
+/// A second whose loudest sample stays below this (−60 dBFS) is silence.
+const SILENCE: f32 = 0.001;
 
 /// Seconds that are remembered one by one. When a call is longer, every other one is dropped and
 /// from then on only each second, fourth ... is added.
@@ -26,7 +32,7 @@ pub struct CallStats {
     pub p95_us: Option<u32>,
     /// The total of the worst second, likewise.
     pub worst_us: Option<u32>,
-    /// How the call was judged.
+    /// How the call was judged. `None` while there was nothing to judge: silence, or no sound at all.
     pub mos: Option<MosStats>,
 }
 
@@ -37,7 +43,7 @@ pub struct MosStats {
     pub now: f64,
     /// Of the worst one.
     pub worst: f64,
-    /// Over all.
+    /// Of the whole call: its mean delay, and all that was concealed.
     pub mean: f64,
 }
 
@@ -53,7 +59,10 @@ pub struct Heard {
 /// What is remembered of a call.
 #[derive(Debug, Default)]
 pub struct CallStatsCollector {
+    codec: CodecImpairment,
     newest: Heard,
+    /// The loudest sample of the second.
+    peak: f32,
     /// Which second `current` is of.
     second: u64,
     current: Sum,
@@ -69,9 +78,17 @@ pub struct CallStatsCollector {
     /// Where the jitter buffer's totals stood when the second began.
     heard_us: u64,
     concealed_us: u64,
-    judged_seconds: u64,
-    mos_sum: f64,
+    judged: Judged,
     mos: Option<MosStats>,
+}
+
+/// What was judged so far: of holes that come in bursts a mean over seconds knows too little.
+#[derive(Debug, Clone, Copy, Default)]
+struct Judged {
+    heard_us: u64,
+    concealed_us: u64,
+    seconds: u32,
+    delay: Duration,
 }
 
 /// Stages, weighted by how long they were heard.
@@ -79,6 +96,14 @@ pub struct CallStatsCollector {
 struct Sum {
     weight: u64,
     us: [u64; Stages::COUNT],
+}
+
+impl Judged {
+    /// Of the mean delay, and of all that was concealed in all that was played.
+    fn mos(&self, codec: CodecImpairment) -> f64 {
+        let concealed = self.concealed_us as f64 / self.heard_us.max(1) as f64;
+        e_model::rate(codec, self.delay / self.seconds.max(1), concealed).mos
+    }
 }
 
 impl Sum {
@@ -106,6 +131,21 @@ impl Sum {
 }
 
 impl CallStatsCollector {
+    /// For a call whose codec takes this much.
+    pub fn new(codec: CodecImpairment) -> Self {
+        Self {
+            codec,
+            ..Self::default()
+        }
+    }
+
+    /// This is played: sound, concealment or silence.
+    pub fn play(&mut self, samples: &[f32]) {
+        self.peak = samples
+            .iter()
+            .fold(self.peak, |peak, sample| peak.max(sample.abs()));
+    }
+
     /// Sound of this age is heard, `samples` of it.
     pub fn hear(&mut self, stages: &Stages, samples: usize) {
         self.newest = Heard {
@@ -174,27 +214,30 @@ impl CallStatsCollector {
         }
     }
 
-    /// A second in which nothing was due is not judged; one in which all was missing has the delay
-    /// of the last that was heard.
+    /// A second in which nothing was due, or nothing but silence came, is not judged; one in which all
+    /// was missing has the delay of the last that was heard.
     fn judge(&mut self, buffer: &JitterBufferStats) {
         let heard_us = buffer.played_us + buffer.concealed_us - self.heard_us;
         let concealed_us = buffer.concealed_us - self.concealed_us;
         self.heard_us += heard_us;
         self.concealed_us += concealed_us;
+        let silent = std::mem::take(&mut self.peak) < SILENCE && concealed_us < heard_us;
         let Some(stages) = self.last_known else {
             return;
         };
-        if heard_us == 0 {
+        if heard_us == 0 || silent {
             return;
         }
         let delay = Duration::from_micros(u64::from(stages.total()));
-        let mos = e_model::rate(delay, concealed_us as f64 / heard_us as f64).mos;
-        self.judged_seconds += 1;
-        self.mos_sum += mos;
+        let mos = e_model::rate(self.codec, delay, concealed_us as f64 / heard_us as f64).mos;
+        self.judged.heard_us += heard_us;
+        self.judged.concealed_us += concealed_us;
+        self.judged.seconds += 1;
+        self.judged.delay += delay;
         self.mos = Some(MosStats {
             now: mos,
             worst: self.mos.map_or(mos, |before| before.worst.min(mos)),
-            mean: self.mos_sum / self.judged_seconds as f64,
+            mean: self.judged.mos(self.codec),
         });
     }
 }
@@ -217,6 +260,15 @@ mod tests {
         collector: CallStatsCollector,
         ms: u64,
         buffer: JitterBufferStats,
+        level: f32,
+    }
+
+    fn speech(codec: CodecImpairment) -> Call {
+        Call {
+            collector: CallStatsCollector::new(codec),
+            level: 0.1,
+            ..Call::default()
+        }
     }
 
     impl Call {
@@ -229,6 +281,7 @@ mod tests {
                     self.buffer.concealed_us += 1_000;
                 } else if let Some(total_us) = heard {
                     self.collector.hear(&stages(total_us), 48);
+                    self.collector.play(&[self.level]);
                     self.buffer.played_us += 1_000;
                 }
             }
@@ -287,7 +340,7 @@ mod tests {
 
     #[test]
     fn each_second_is_judged_by_its_own_delay_and_losses() {
-        let mut call = Call::default();
+        let mut call = speech(CodecImpairment::NONE);
         let good = call.second(Some(50_000), 0).mos.unwrap();
         assert!((good.now - 4.41).abs() < 0.01, "{good:?}");
         let bad = call.second(Some(300_000), 50).mos.unwrap();
@@ -296,9 +349,23 @@ mod tests {
         assert!(lost.now < 1.1 && lost.worst == lost.now, "{lost:?}");
         let back = call.second(Some(50_000), 0).mos.unwrap();
         assert_eq!((back.now, back.worst), (good.now, lost.worst));
-        let mean = (2.0 * good.now + bad.now + lost.now) / 4.0;
-        assert!((back.mean - mean).abs() < 1e-9, "{back:?}");
+        let concealed = 1_050.0 / 4_000.0;
+        let whole = e_model::rate(CodecImpairment::NONE, Duration::from_millis(175), concealed);
+        assert!((back.mean - whole.mos).abs() < 1e-9, "{back:?}");
         // Nobody spoke: no second of the call.
         assert_eq!(call.second(None, 0).mos, Some(back));
+    }
+
+    #[test]
+    fn the_codec_is_in_the_judgement_and_silence_is_not_judged() {
+        let narrow = CodecImpairment::of(audio::Format::parse("pcmu", 8_000, 1).unwrap(), 64_000);
+        let mut call = speech(narrow);
+        let mos = call.second(Some(50_000), 0).mos.unwrap();
+        assert!((mos.now - 2.93).abs() < 0.05, "{mos:?}");
+        call.level = 0.000_5;
+        assert_eq!(call.second(Some(900_000), 0).mos, Some(mos));
+        let mut silent = Call::default();
+        assert_eq!(silent.second(Some(50_000), 0).mos, None);
+        assert_eq!(silent.second(Some(50_000), 20).mos, None);
     }
 }

@@ -7,6 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use audio::{
     Format, RenderPath,
+    e_model::CodecImpairment,
     jitter_buffer::{self, JitterBufferStats, Packet, Playout},
     meter::{Level, LevelMeter},
 };
@@ -90,6 +91,14 @@ impl PlayoutPath {
         })
     }
 
+    /// For a call whose sound was encoded at `bitrate`, which the judgement must know.
+    #[must_use]
+    pub fn encoded_at(mut self, bitrate: u32) -> Self {
+        let codec = CodecImpairment::of(self.format, bitrate);
+        self.call_stats = CallStatsCollector::new(codec);
+        self
+    }
+
     /// Takes what came from the session.
     pub fn receive(&mut self, downlink: Downlink, now: Duration) {
         match downlink {
@@ -137,6 +146,7 @@ impl PlayoutPath {
             *sample += over;
         }
         self.meter.push(&self.pulled);
+        self.call_stats.play(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
         for &sample in &self.pulled {

@@ -104,7 +104,7 @@ impl Simulation {
             options.chunk_samples,
             options.bitrate,
         )?;
-        let playout = PlayoutPath::new(speaker, options.format)?;
+        let playout = PlayoutPath::new(speaker, options.format)?.encoded_at(options.bitrate);
         let near_end = NearEndChoice::default();
         let echo = EchoControl::new(near_end, false, false, EchoMemory::default())
             .map_err(PathError::from)?;

@@ -36,9 +36,20 @@ pub fn repeated(sound: &[f32], seconds: f64) -> Vec<f32> {
 ///
 /// When espeak-ng fails, or is missing in CI ([`skip`]).
 pub fn speech(text: &str) -> Option<Vec<f32>> {
+    speech_by("en", text)
+}
+
+/// `text`, spoken by one of the voices of espeak-ng, such as `en-us`, `de` or `en-gb+f2`. `None`, with
+/// the reason printed, where that is missing.
+///
+/// # Panics
+///
+/// When espeak-ng fails, or is missing in CI ([`skip`]).
+pub fn speech_by(voice: &str, text: &str) -> Option<Vec<f32>> {
     let dir = tempfile::tempdir().expect("the system has a directory for temporary files");
     let file = dir.path().join("speech.wav");
     match Command::new("espeak-ng")
+        .args(["-v", voice])
         .arg("-w")
         .arg(&file)
         .arg(text)

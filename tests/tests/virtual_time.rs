@@ -38,7 +38,7 @@ fn a_perfect_line_is_heard_whole_and_its_delay_stands_still() {
     assert!((12.5..40.0).contains(&start), "{start} ms");
     let end = number(&figures, "/virtual_line/delay_ms/end");
     assert!((end - start).abs() < 5.0, "{start} ms became {end}");
-    assert!(number(&figures, "/mos/worst") > 4.3);
+    assert!(number(&figures, "/mos/worst") > 4.2);
 }
 
 #[test]
