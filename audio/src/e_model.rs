@@ -101,6 +101,16 @@ pub fn rate(codec: CodecImpairment, delay: Duration, concealed_ratio: f64) -> Ra
     }
 }
 
+/// The longest that one hole counts: a listener who waits for the rest is not disturbed anew.
+const MAX_HOLE: Duration = Duration::from_millis(300);
+
+/// The part of the playing time that counts as concealed in the judgement of a whole call: so much in so
+/// many holes, of all that was `played`.
+pub fn concealed_ratio(concealed: Duration, holes: u64, played: Duration) -> f64 {
+    let most = MAX_HOLE.saturating_mul(u32::try_from(holes).unwrap_or(u32::MAX));
+    concealed.min(most).as_secs_f64() / played.as_secs_f64().max(1e-3)
+}
+
 /// Ie,eff of G.107.2 for random loss.
 fn equipment_impairment(codec: CodecImpairment, concealed_ratio: f64) -> f64 {
     let percent = concealed_ratio.clamp(0.0, 1.0) * 100.0;
@@ -199,6 +209,16 @@ mod tests {
         }
         assert!(mos(400, 0.0) < mos(150, 0.0));
         assert!(mos(50, 0.01) < mos(50, 0.0));
+    }
+
+    #[test]
+    fn a_long_hole_counts_less_than_as_much_in_many() {
+        let ms = Duration::from_millis;
+        let ratio = |concealed, holes| concealed_ratio(ms(concealed), holes, ms(20_000));
+        assert_eq!(ratio(2_000, 1), 0.015);
+        assert_eq!(ratio(2_000, 7), 0.1);
+        assert_eq!(ratio(100, 10), 0.005);
+        assert_eq!(ratio(0, 0), 0.0);
     }
 
     #[test]

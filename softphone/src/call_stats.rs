@@ -43,7 +43,7 @@ pub struct MosStats {
     pub now: f64,
     /// Of the worst one.
     pub worst: f64,
-    /// Of the whole call: its mean delay, and all that was concealed.
+    /// Of the whole call: the mean of its seconds, or less where its holes were many.
     pub mean: f64,
 }
 
@@ -82,13 +82,16 @@ pub struct CallStatsCollector {
     mos: Option<MosStats>,
 }
 
-/// What was judged so far: of holes that come in bursts a mean over seconds knows too little.
+/// What was judged so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Judged {
     heard_us: u64,
     concealed_us: u64,
+    /// How often concealment began.
+    holes: u64,
     seconds: u32,
     delay: Duration,
+    mos_sum: f64,
 }
 
 /// Stages, weighted by how long they were heard.
@@ -99,10 +102,14 @@ struct Sum {
 }
 
 impl Judged {
-    /// Of the mean delay, and of all that was concealed in all that was played.
+    /// The worse of two: that of the mean delay and of all holes, which knows what many short ones do, and
+    /// the mean of the seconds, which knows how long nothing was heard.
     fn mos(&self, codec: CodecImpairment) -> f64 {
-        let concealed = self.concealed_us as f64 / self.heard_us.max(1) as f64;
-        e_model::rate(codec, self.delay / self.seconds.max(1), concealed).mos
+        let seconds = self.seconds.max(1);
+        let [concealed, heard] = [self.concealed_us, self.heard_us].map(Duration::from_micros);
+        let concealed = e_model::concealed_ratio(concealed, self.holes, heard);
+        let whole = e_model::rate(codec, self.delay / seconds, concealed).mos;
+        whole.min(self.mos_sum / f64::from(seconds))
     }
 }
 
@@ -232,7 +239,9 @@ impl CallStatsCollector {
         let mos = e_model::rate(self.codec, delay, concealed_us as f64 / heard_us as f64).mos;
         self.judged.heard_us += heard_us;
         self.judged.concealed_us += concealed_us;
+        self.judged.holes = buffer.concealment_events;
         self.judged.seconds += 1;
+        self.judged.mos_sum += mos;
         self.judged.delay += delay;
         self.mos = Some(MosStats {
             now: mos,
@@ -345,15 +354,29 @@ mod tests {
         assert!((good.now - 4.41).abs() < 0.01, "{good:?}");
         let bad = call.second(Some(300_000), 50).mos.unwrap();
         assert!((bad.now - 1.79).abs() < 0.01, "{bad:?}");
+        call.buffer.concealment_events = 2;
         let lost = call.second(None, 1_000).mos.unwrap();
         assert!(lost.now < 1.1 && lost.worst == lost.now, "{lost:?}");
         let back = call.second(Some(50_000), 0).mos.unwrap();
         assert_eq!((back.now, back.worst), (good.now, lost.worst));
-        let concealed = 1_050.0 / 4_000.0;
-        let whole = e_model::rate(CodecImpairment::NONE, Duration::from_millis(175), concealed);
+        // Two holes of 300 ms, as far as they count, in four seconds.
+        let whole = e_model::rate(CodecImpairment::NONE, Duration::from_millis(175), 0.15);
         assert!((back.mean - whole.mos).abs() < 1e-9, "{back:?}");
         // Nobody spoke: no second of the call.
         assert_eq!(call.second(None, 0).mos, Some(back));
+    }
+
+    #[test]
+    fn many_short_holes_are_worse_than_the_mean_of_their_seconds() {
+        let mut call = speech(CodecImpairment::NONE);
+        for second in 0..20 {
+            let concealed_ms = if second % 5 == 4 { 250 } else { 0 };
+            call.buffer.concealment_events += u64::from(concealed_ms > 0);
+            call.second(Some(50_000), concealed_ms);
+        }
+        let mos = call.collector.stats().mos.unwrap();
+        assert!((2.0..3.0).contains(&mos.mean), "{mos:?}");
+        assert!(mos.worst < 1.5 && mos.now < 1.5, "{mos:?}");
     }
 
     #[test]

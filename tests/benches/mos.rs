@@ -7,7 +7,12 @@
 use std::{env, fs, time::Duration};
 
 use audio::{Chain, Decoder, Effects, Encoder, Format, e_model};
-use tests::{pesq, playout_line::PlayoutLine, python::repository, signals::speech};
+use tests::{
+    pesq,
+    playout_line::{Heard, PlayoutLine},
+    python::repository,
+    signals::speech,
+};
 
 const LENGTH: Duration = Duration::from_secs(20);
 
@@ -79,8 +84,9 @@ const NOTES: &str = "
 How to read it:
 
 - *Echo* is speech that went through the codec, the server's default effects and the codec again.
-- MOS is of the call as a whole: its mean delay, here always below the 100 ms that nobody notices unless
-  the jitter buffer adds more, and all that was concealed. PESQ knows nothing of delay.
+- MOS is of the call as a whole, the worse of two: of its delay and all that was concealed, a hole counting
+  300 ms at most; and the mean of its seconds. The first knows what many short holes do, the second how
+  long nothing was heard. PESQ knows nothing of delay, and of jitter it hears the stretching of time.
 - The impairment of each bit rate was taken from `docs/bit-rate.md`, that of G.711 from a measurement like
   it. Speech that the near end itself took away (a canceller at fault) is not known to the model yet.
 - No MOS is shown where there was nothing to judge: seconds of silence, no microphone, no answer.
@@ -136,7 +142,7 @@ fn measure(call: &Call, voice: &[f32]) -> Option<([String; 5], f64)> {
     let delay_ms = OTHER_DELAY_MS + heard.percentile(0.0, LENGTH.as_secs_f64(), 50.0);
     let codec = e_model::CodecImpairment::of(format, call.bitrate);
     let delay = Duration::from_secs_f64(delay_ms / 1e3);
-    let mos = e_model::rate(codec, delay, heard.concealed_ratio()).mos;
+    let mos = whole_call(codec, delay, &heard);
     let score = pesq(&said, &samples, 48_000)?;
     let row = [
         call.name.to_owned(),
@@ -146,6 +152,19 @@ fn measure(call: &Call, voice: &[f32]) -> Option<([String; 5], f64)> {
         format!("{:+.2}", mos - score),
     ];
     Some((row, mos - score))
+}
+
+/// As `softphone` reckons it: by all holes, or by the mean of the seconds, whichever is worse.
+fn whole_call(codec: e_model::CodecImpairment, delay: Duration, heard: &Heard) -> f64 {
+    let stats = &heard.stats;
+    let concealed = Duration::from_micros(stats.concealed_us);
+    let played = concealed + Duration::from_micros(stats.played_us);
+    let ratio = e_model::concealed_ratio(concealed, stats.concealment_events, played);
+    let whole = e_model::rate(codec, delay, ratio).mos;
+    // Seconds without a hole, and as many as there is concealment in which nothing is heard.
+    let [best, lost] = [0.0, 1.0].map(|ratio| e_model::rate(codec, delay, ratio).mos);
+    let seconds = best + heard.concealed_ratio() * (lost - best);
+    whole.min(seconds)
 }
 
 /// Encoded, decoded and processed.
