@@ -37,12 +37,33 @@ pub struct Level {
     pub peak_dbfs: f32,
 }
 
-/// Gathers levels between two looks at the screen.
+/// Gathers levels between two readings, and over all of them.
 #[derive(Debug, Clone, Default)]
 pub struct LevelMeter {
+    since_reading: Sums,
+    overall: Sums,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Sums {
     squares: f64,
     count: u64,
     peak: f32,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.squares += other.squares;
+        self.count += other.count;
+        self.peak = self.peak.max(other.peak);
+    }
+
+    fn level(&self) -> Level {
+        Level {
+            rms_dbfs: power_to_dbfs(self.squares, self.count),
+            peak_dbfs: amplitude_to_dbfs(self.peak),
+        }
+    }
 }
 
 impl LevelMeter {
@@ -53,19 +74,23 @@ impl LevelMeter {
 
     /// Takes samples into account, of one channel or interleaved.
     pub fn push(&mut self, samples: &[f32]) {
-        self.squares += sum_of_squares(samples);
-        self.count += samples.len() as u64;
-        self.peak = self.peak.max(peak(samples));
+        let sums = Sums {
+            squares: sum_of_squares(samples),
+            count: samples.len() as u64,
+            peak: peak(samples),
+        };
+        self.since_reading.add(&sums);
+        self.overall.add(&sums);
     }
 
     /// The level since the last call, and begins anew. Nothing pushed reads as silence.
     pub fn read(&mut self) -> Level {
-        let level = Level {
-            rms_dbfs: power_to_dbfs(self.squares, self.count),
-            peak_dbfs: amplitude_to_dbfs(self.peak),
-        };
-        *self = Self::default();
-        level
+        std::mem::take(&mut self.since_reading).level()
+    }
+
+    /// The level of all that was ever pushed, whatever was read meanwhile.
+    pub fn overall(&self) -> Level {
+        self.overall.level()
     }
 }
 
@@ -131,5 +156,6 @@ mod tests {
             peak_dbfs: FLOOR_DBFS,
         };
         assert_eq!(meter.read(), silence);
+        assert_eq!(meter.overall(), level);
     }
 }

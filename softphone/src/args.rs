@@ -27,7 +27,8 @@ use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
         softphone devices                          list microphones and speakers\n  \
         softphone doctor                           find out what keeps a call from working\n\n\
         Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
-        server, 5 no audio (also: no working device), 6 wrong audio (--synthetic)"
+        server, 5 no audio (also: no working device), 6 wrong audio (--synthetic), 7 the figures asked \
+        for could not be written"
 )]
 pub struct Args {
     /// What to do instead of a call.
@@ -204,9 +205,15 @@ pub struct CallArgs {
     #[arg(long, value_name = "HZ", default_value_t = 440.0, value_parser = tone_hz)]
     pub tone: f32,
 
-    /// Print the call's figures as JSON on stdout when it is over; all else goes to stderr.
+    /// Print the call's figures as JSON on stdout when it is over; all else goes to stderr. Their
+    /// schema is docs/softphone-json.schema.json.
     #[arg(long)]
     pub json: bool,
+
+    /// Print a line of JSON on stdout each second of the call, and the call's figures as the last
+    /// one; all else goes to stderr. A reader who is too slow misses lines, never the last.
+    #[arg(long, conflicts_with_all = ["json", "virtual_time"])]
+    pub json_lines: bool,
 
     /// What to log, on stderr: error, warn, info, debug. [default: RUST_LOG, or error]
     // By itself the PulseAudio library calls it an error when we hang up.
@@ -222,6 +229,11 @@ impl CallArgs {
             noise_suppression: self.ns,
             gain_control: self.agc,
         }
+    }
+
+    /// Whether stdout belongs to JSON.
+    pub fn wants_json(&self) -> bool {
+        self.json || self.json_lines
     }
 
     /// Whether microphone and speaker are both devices.

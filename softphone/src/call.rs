@@ -46,7 +46,7 @@ const DOWNLINK_CHUNKS: usize = 2_000;
 /// # Errors
 /// The call did not even begin: devices, files or the codec could not be had.
 pub async fn call(args: &CallArgs) -> Result<Report, Verdict> {
-    call_shown(args, || Ui::new(args.json)).await
+    call_shown(args, || Ui::new(args.wants_json(), args.json_lines)).await
 }
 
 /// The same call without a word on the screen: for a check that only wants the report.

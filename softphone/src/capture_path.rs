@@ -198,6 +198,11 @@ impl CapturePath {
         self.meter.read()
     }
 
+    /// Level of all that was captured.
+    pub fn overall_level(&self) -> Level {
+        self.meter.overall()
+    }
+
     /// Age of the newest chunk's first sample when it was made, in microseconds.
     pub fn age_us(&self) -> u32 {
         self.age_us

@@ -44,6 +44,10 @@ pub struct EngineStatus {
     pub near_level: Option<audio::meter::Level>,
     /// Level of what was played, likewise.
     pub far_level: Option<audio::meter::Level>,
+    /// Level of the microphone over the whole call, muted or not.
+    pub near_overall_level: Option<audio::meter::Level>,
+    /// Level of what was played over the whole call.
+    pub far_overall_level: Option<audio::meter::Level>,
     /// Mouth-to-ear delay by stages, and the judgement that follows from it.
     pub call_stats: CallStats,
     /// Age of the newest sent chunk's first sample when it was made, in microseconds.
@@ -226,6 +230,8 @@ impl Engine {
             failure: None,
             near_level: Some(self.capture.read_level()),
             far_level: Some(self.playout.read_level()),
+            near_overall_level: Some(self.capture.overall_level()),
+            far_overall_level: Some(self.playout.overall_level()),
         }
     }
 }

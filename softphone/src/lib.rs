@@ -6,6 +6,7 @@
 pub mod args;
 pub mod call;
 pub mod call_stats;
+pub mod call_status;
 pub mod capture_path;
 pub mod clock;
 pub mod delay;

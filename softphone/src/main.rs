@@ -1,18 +1,26 @@
 //! `softphone`: parses its arguments, sets up logging, and makes the call.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
 
 use clap::Parser;
+use serde_json::Value;
 use softphone::{
     args::{Args, CallArgs, Command, DoctorArgs},
     call::call,
     device::list,
     doctor::doctor,
     report::Report,
+    ui::output::Output,
     verdict::{ExitCode, Verdict},
     virtual_call,
 };
 use tracing_subscriber::EnvFilter;
+
+/// How long a reader of the last words may stand still before the program ends without them.
+const READER_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn main() -> std::process::ExitCode {
     let args = Args::parse();
@@ -46,46 +54,52 @@ fn make_call(args: &CallArgs) -> ExitCode {
 }
 
 fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
-    match result {
+    let (verdict, figures, words) = match result {
         Ok(report) => {
-            let good = report.verdict.exit == ExitCode::Good;
-            if args.json {
-                print(&format!("{:#}", report.json()));
-            }
-            if good && !args.json {
-                print(&report.summary());
-            } else {
-                print_error(&report.summary());
-            }
-            report.verdict.exit
+            let (figures, words) = (report.json(), report.summary());
+            (report.verdict, figures, words)
         }
         Err(verdict) => {
-            say_it_never_began(args, &verdict);
-            verdict.exit
+            let words = format!("softphone: {}", verdict.why);
+            let figures = verdict.json();
+            (verdict, figures, words)
         }
+    };
+    let is_good = verdict.exit == ExitCode::Good;
+    if is_good && !args.wants_json() {
+        print(&words);
+    } else {
+        print_error(&words);
     }
+    if args.wants_json() && !print_figures(args, &figures) && is_good {
+        print_error("softphone: the figures could not be written to stdout");
+        return ExitCode::NotWritten;
+    }
+    verdict.exit
 }
 
-fn say_it_never_began(args: &CallArgs, verdict: &Verdict) {
-    if args.json {
-        let figures = serde_json::json!({
-            "outcome": verdict.exit,
-            "exit_code": verdict.exit.code(),
-            "message": verdict.why,
-        });
-        print(&format!("{figures:#}"));
-    }
-    print_error(&format!("softphone: {}", verdict.why));
+/// Returns whether they were written.
+fn print_figures(args: &CallArgs, figures: &Value) -> bool {
+    let text = match args.json {
+        true => format!("{figures:#}\n"),
+        false => format!("{figures}\n"),
+    };
+    let stdout = Output::stdout();
+    stdout.line(text);
+    stdout.finish(READER_TIMEOUT)
 }
 
-/// Unlike `println!`, does not panic when the reader is gone: how the call went does not depend on
-/// who still listens.
+/// A reader that is gone or stands still changes nothing about how the call went.
 fn print(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    let stdout = Output::stdout();
+    stdout.line(format!("{text}\n"));
+    stdout.finish(READER_TIMEOUT);
 }
 
 fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let stderr = Output::stderr();
+    stderr.line(format!("{text}\n"));
+    stderr.finish(READER_TIMEOUT);
 }
 
 fn devices(json: bool) -> ExitCode {

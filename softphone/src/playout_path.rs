@@ -202,6 +202,11 @@ impl PlayoutPath {
         self.meter.read()
     }
 
+    /// Level of all that was played.
+    pub fn overall_level(&self) -> Level {
+        self.meter.overall()
+    }
+
     /// Delay and judgement so far.
     pub fn call_stats(&self) -> &CallStatsCollector {
         &self.call_stats

@@ -1,11 +1,14 @@
 //! What is left of a call when it is over: the figures, for people and for scripts.
 
 mod json;
+mod json_line;
 mod summary;
 
 use std::time::Duration;
 
 use audio::ToneReport;
+
+pub use json_line::status_json;
 
 use crate::{
     engine::EngineStatus, session::SessionStatus, verdict::Verdict, virtual_call::VirtualFigures,

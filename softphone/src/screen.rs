@@ -2,29 +2,9 @@
 //!
 //! Pure: figures in, words out. The terminal is in `ui`.
 
-use std::time::Duration;
+use crate::{call_status::CallStatus, device::DeviceState, report::Report, session::Line};
 
-use crate::{
-    device::DeviceState,
-    engine::EngineStatus,
-    report::Report,
-    session::{Line, SessionStatus},
-};
-
-/// Everything the line shows.
-#[derive(Debug, Clone, Default)]
-pub struct Screen {
-    /// Since the call began.
-    pub elapsed: Duration,
-    /// The engine's newest figures.
-    pub engine: EngineStatus,
-    /// The session's newest figures.
-    pub session: SessionStatus,
-    /// Chunks dropped on the way out.
-    pub dropped: u64,
-}
-
-impl Screen {
+impl CallStatus {
     /// The status line, at most `width` characters. On a narrow terminal the least important figures
     /// go first; whether the call lasts, whether one is heard, and the delay stay longest.
     pub fn status_line(&self, width: usize) -> String {
@@ -133,16 +113,20 @@ fn unknown() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use audio::near_end::NearEndStats;
 
     use crate::{
         call_stats::{CallStats, MosStats},
         delay::Stages,
+        engine::EngineStatus,
+        session::SessionStatus,
     };
 
-    fn in_call() -> Screen {
-        Screen {
+    fn in_call() -> CallStatus {
+        CallStatus {
             elapsed: Duration::from_secs(75),
             engine: EngineStatus {
                 near_level: Some(audio::meter::Level {

@@ -3,8 +3,10 @@
 //! Runs on tokio's side; a thread of its own waits for keys. The terminal is put back as it was,
 //! however the call ends.
 
+pub mod output;
+
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,10 +21,17 @@ use crossterm::{
 };
 use tokio::sync::mpsc;
 
-use crate::screen::Screen;
+use crate::{call_status::CallStatus, report::status_json};
+use output::Output;
 
 /// How often a plain line with the figures is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// How often a line of JSON is.
+const JSON_LINE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a reader that stands still is waited for when the call is over.
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the key thread waits before it looks whether the call is over.
 const KEY_PATIENCE: Duration = Duration::from_millis(100);
@@ -41,26 +50,29 @@ pub enum Key {
 /// Where a call shows itself.
 pub struct Ui {
     live: Option<LiveTerminal>,
-    /// Plain lines go to stderr when stdout belongs to JSON.
-    to_stderr: bool,
-    /// Nothing is written at all.
-    unseen: bool,
+    /// For people; `None`: nothing is written.
+    output: Option<Output>,
+    /// A line of JSON each second.
+    json_lines: Option<Output>,
     next_plain: Duration,
+    next_json: Duration,
     /// Characters of the status line on the screen.
     shown: usize,
 }
 
 impl Ui {
-    /// A live line if stdin and stdout are a terminal, else plain lines; on stderr if stdout is
-    /// wanted for JSON.
-    pub fn new(json: bool) -> Self {
-        let live = !json && io::stdout().is_terminal() && io::stdin().is_terminal();
+    /// A live line if stdin and stdout are a terminal, else plain lines; on stderr if stdout
+    /// belongs to JSON.
+    pub fn new(stdout_is_json: bool, json_lines: bool) -> Self {
+        let live = !stdout_is_json && io::stdout().is_terminal() && io::stdin().is_terminal();
         Self {
             live: live.then(LiveTerminal::take).flatten(),
-            to_stderr: json,
-            unseen: false,
-            next_plain: PLAIN_EVERY,
-            shown: 0,
+            output: Some(match stdout_is_json {
+                true => Output::stderr(),
+                false => Output::stdout(),
+            }),
+            json_lines: json_lines.then(Output::stdout),
+            ..Self::unseen()
         }
     }
 
@@ -68,9 +80,10 @@ impl Ui {
     pub fn unseen() -> Self {
         Self {
             live: None,
-            to_stderr: true,
-            unseen: true,
+            output: None,
+            json_lines: None,
             next_plain: PLAIN_EVERY,
+            next_json: JSON_LINE_EVERY,
             shown: 0,
         }
     }
@@ -93,57 +106,62 @@ impl Ui {
 
     /// Says something that stays on the screen.
     pub fn say(&mut self, words: &str) {
+        let Some(output) = &self.output else {
+            return;
+        };
         if self.live.is_some() {
             // Raw mode: lines end in carriage return and line feed.
             let words = words.replace('\n', "\r\n");
             self.shown = 0;
-            self.print(&format!("\r\x1b[2K{words}\r\n"));
+            output.line(format!("\r\x1b[2K{words}\r\n"));
         } else {
-            self.print(&format!("{words}\n"));
+            output.line(format!("{words}\n"));
         }
     }
 
     /// Shows the newest figures.
-    pub fn show(&mut self, screen: &Screen) {
+    pub fn show(&mut self, status: &CallStatus) {
+        if let Some(json_lines) = &self.json_lines
+            && status.elapsed >= self.next_json
+        {
+            while self.next_json <= status.elapsed {
+                self.next_json += JSON_LINE_EVERY;
+            }
+            json_lines.line(format!("{}\n", status_json(status)));
+        }
+        let Some(output) = &self.output else {
+            return;
+        };
         if self.live.is_some() {
             let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(1));
             // A terminal that has become narrower has broken the line: what stands above is ours.
             let above = self.shown.saturating_sub(1) / width;
-            if above > 0 {
-                self.print(&format!("\x1b[{above}A"));
-            }
-            let line = screen.status_line(width - 1);
+            let up = match above {
+                0 => String::new(),
+                above => format!("\x1b[{above}A"),
+            };
+            let line = status.status_line(width - 1);
             self.shown = line.chars().count();
-            self.print(&format!("\r\x1b[J{line}"));
-        } else if screen.elapsed >= self.next_plain {
+            output.picture(format!("{up}\r\x1b[J{line}"));
+        } else if status.elapsed >= self.next_plain {
             self.next_plain += PLAIN_EVERY;
-            self.print(&format!("{}\n", screen.status_line(usize::MAX)));
+            output.line(format!("{}\n", status.status_line(usize::MAX)));
         }
     }
 
     /// Gives the terminal back.
     pub fn close(&mut self) {
-        if self.live.take().is_some() {
-            self.print("\r\x1b[2K");
+        let live = self.live.take();
+        if let Some(output) = &self.output {
+            if live.is_some() {
+                output.line("\r\x1b[2K".to_owned());
+            }
+            output.finish(READER_TIMEOUT);
+        }
+        if let Some(json_lines) = self.json_lines.take() {
+            json_lines.finish(READER_TIMEOUT);
         }
     }
-
-    /// A reader that went away is no reason to hang up.
-    fn print(&self, text: &str) {
-        if self.unseen {
-            return;
-        }
-        let _ = if self.to_stderr {
-            write_flushed(&mut io::stderr(), text)
-        } else {
-            write_flushed(&mut io::stdout(), text)
-        };
-    }
-}
-
-fn write_flushed(out: &mut impl Write, text: &str) -> io::Result<()> {
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 /// The terminal in raw mode, with a thread that reads its keys.

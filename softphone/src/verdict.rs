@@ -32,6 +32,8 @@ pub enum ExitCode {
     NoAudio,
     /// Something to hear, but not what was sent.
     WrongAudio,
+    /// The call went as it should, but what was to be written of it could not be.
+    NotWritten,
 }
 
 impl ExitCode {
@@ -44,6 +46,7 @@ impl ExitCode {
             Self::Rejected => 4,
             Self::NoAudio => 5,
             Self::WrongAudio => 6,
+            Self::NotWritten => 7,
         }
     }
 
@@ -56,6 +59,7 @@ impl ExitCode {
             Self::Rejected => "rejected",
             Self::NoAudio => "no audio",
             Self::WrongAudio => "wrong audio",
+            Self::NotWritten => "not written",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod bare_ticker;
 pub mod cpu;
 pub mod desk;
 pub mod heard_call;
+pub mod json_schema;
 pub mod lab;
 pub mod memory;
 pub mod mirror;

@@ -14,13 +14,13 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use super::{Plan, judge};
 use crate::{
     args::CallArgs,
+    call_status::CallStatus,
     clock::Clock,
     device::virtual_speaker::Ear,
     echo_control::{EchoMemory, control::Learned},
     engine::EngineThread,
     near_end_choice::EchoChoice,
     report::Report,
-    screen::Screen,
     session::{Line, SessionEnd, SessionStatus},
     signals::Signals,
     ui::{Key, Ui},
@@ -93,7 +93,7 @@ impl RunningCall {
                         let muted = self.engine.control().toggle_mute();
                         self.ui.say(if muted { "muted" } else { "unmuted" });
                     }
-                    Key::Delay => self.ui.say(&self.screen().delay_line()),
+                    Key::Delay => self.ui.say(&self.status().delay_line()),
                 },
                 _ = looks.tick() => {
                     self.look();
@@ -139,10 +139,10 @@ impl RunningCall {
     }
 
     fn look(&mut self) {
-        let screen = self.screen();
-        self.keep_what_was_learned(&screen.engine.learned);
-        self.say_changes(&screen);
-        self.ui.show(&screen);
+        let status = self.status();
+        self.keep_what_was_learned(&status.engine.learned);
+        self.say_changes(&status);
+        self.ui.show(&status);
     }
 
     /// For the next call between the same devices.
@@ -157,8 +157,8 @@ impl RunningCall {
         self.said.learned = learned.len();
     }
 
-    fn screen(&self) -> Screen {
-        Screen {
+    fn status(&self) -> CallStatus {
+        CallStatus {
             elapsed: self.clock.now(),
             engine: self.engine.status().borrow().clone(),
             session: self.session_status.borrow().clone(),
@@ -166,8 +166,8 @@ impl RunningCall {
         }
     }
 
-    fn say_changes(&mut self, screen: &Screen) {
-        let line = &screen.session.line;
+    fn say_changes(&mut self, status: &CallStatus) {
+        let line = &status.session.line;
         if *line != self.said.line {
             match (&self.said.line, line) {
                 (Line::Connecting, Line::Connected) => self.ui.say("connected"),
@@ -184,18 +184,18 @@ impl RunningCall {
                 _ => {}
             }
             self.said.line = line.clone();
-        } else if screen.session.reconnects != self.said.reconnects {
+        } else if status.session.reconnects != self.said.reconnects {
             // So quick that it was never seen otherwise.
             self.ui
                 .say("the line had stalled; the call goes on on a second one");
         }
-        self.said.reconnects = screen.session.reconnects;
-        let notices = &screen.engine.device_notices;
+        self.said.reconnects = status.session.reconnects;
+        let notices = &status.engine.device_notices;
         for notice in notices.after(self.said.notices) {
             self.ui.say(&notice.to_string());
         }
         self.said.notices = notices.count();
-        let echo = &screen.engine.echo;
+        let echo = &status.engine.echo;
         if self.decides_on_echo && echo.reason != "unknown" && echo.message != self.said.echo {
             self.ui.say(&echo.message);
             self.said.echo.clone_from(&echo.message);

@@ -287,7 +287,7 @@ fn judge_call(verdict: &Verdict, figures: &Value) -> Finding {
         .or(Fix::advice(
             "or wait until it has room, if it says that it is full",
         )),
-        ExitCode::NoConnection | ExitCode::Usage => Finding::fail(
+        ExitCode::NoConnection | ExitCode::Usage | ExitCode::NotWritten => Finding::fail(
             Fault::CallLost,
             verdict.why.clone(),
             Fix::command("look at what the server says", "server --log debug"),

@@ -1,23 +1,26 @@
 //! The figures of a call for scripts.
 
+use audio::meter::Level;
 use serde_json::{Value, json};
 
 use super::Report;
 use crate::{
     delay::Stages,
     device::{DeviceState, DeviceStats, Placement},
+    verdict::Verdict,
     virtual_call::VirtualFigures,
 };
 
+/// Of `docs/softphone-json.schema.json`. Grows when a key goes or means something else; new keys may
+/// come without.
+pub(super) const SCHEMA_VERSION: u32 = 1;
+
 impl Report {
-    /// The figures for scripts. Keys stay; new ones may come.
+    /// The figures for scripts.
     pub fn json(&self) -> Value {
         let engine = &self.engine;
         let buffer = &engine.jitter_buffer;
-        json!({
-            "outcome": self.verdict.exit,
-            "exit_code": self.verdict.exit.code(),
-            "message": self.verdict.why,
+        let mut figures = json!({
             "server": self.server,
             "call_id": self.call_id,
             "leg_id": self.session.leg_id,
@@ -74,6 +77,10 @@ impl Report {
                 "message": engine.echo.message,
                 "changes": engine.echo.changes,
             },
+            "levels": {
+                "input": engine.near_overall_level.map(level_json),
+                "output": engine.far_overall_level.map(level_json),
+            },
             "engine_priority": engine.priority.to_string(),
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
@@ -89,6 +96,25 @@ impl Report {
                 "clicks": tone.clicks,
                 "listened_ms": tone.listened_ms,
             })),
+        });
+        if let (Value::Object(figures), Value::Object(verdict)) =
+            (&mut figures, self.verdict.json())
+        {
+            figures.extend(verdict);
+        }
+        figures
+    }
+}
+
+impl Verdict {
+    /// The part of the figures that there is even when a call never began.
+    pub fn json(&self) -> Value {
+        json!({
+            "version": SCHEMA_VERSION,
+            "type": "report",
+            "outcome": self.exit,
+            "exit_code": self.exit.code(),
+            "message": self.why,
         })
     }
 }
@@ -103,8 +129,16 @@ fn stages_json(stages: &Stages) -> Value {
 }
 
 /// More digits would say more than the model knows.
-fn hundredths(value: f64) -> f64 {
+pub(super) fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// `mean` is the RMS level.
+pub(super) fn level_json(level: Level) -> Value {
+    json!({
+        "mean_dbfs": tenths(level.rms_dbfs),
+        "peak_dbfs": tenths(level.peak_dbfs),
+    })
 }
 
 fn tenths(db: f32) -> f64 {
@@ -138,6 +172,6 @@ fn device_json(device: &DeviceStats) -> Value {
     })
 }
 
-fn ms(us: u64) -> f64 {
+pub(super) fn ms(us: u64) -> f64 {
     us as f64 / 1e3
 }
