@@ -22,6 +22,7 @@ pub mod echo_path;
 pub mod effects;
 pub mod format;
 pub mod frame;
+pub mod gain;
 pub mod highpass;
 pub mod impairment;
 pub mod jitter_buffer;

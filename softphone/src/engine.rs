@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
         mpsc::{Receiver, TryRecvError, channel},
     },
     thread::JoinHandle,
@@ -36,6 +36,12 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// How often the figures for the screen are renewed.
 const PUBLISH: Duration = Duration::from_millis(100);
+
+/// The volume goes in such steps, between these. The most is what a quiet caller needs.
+const VOLUME_STEP_DB: i32 = 2;
+const MIN_VOLUME_DB: i32 = -40;
+/// The most, in dB.
+pub const MAX_VOLUME_DB: i32 = 12;
 
 /// The engine's figures at one moment.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +81,8 @@ pub struct EngineStatus {
     pub muted: bool,
     /// Whether the microphone is still kept from the far end, until the echo is measured.
     pub withheld: bool,
+    /// By how much what is played was made louder, in dB.
+    pub volume_db: i32,
     /// Chunks that the encoder refused.
     pub encoder_failures: u64,
     /// Why the engine stopped, if it had to.
@@ -94,6 +102,7 @@ pub struct Engine {
     search: Option<Receiver<EchoPath>>,
     /// What the devices had lost when the tone began.
     lost_before_tone: u64,
+    volume_db: i32,
     device_notices: NoticeLog,
     priority: EnginePriority,
 }
@@ -104,6 +113,7 @@ impl Engine {
         Self {
             capture,
             playout,
+            volume_db: 0,
             device_notices: NoticeLog::default(),
             priority: EnginePriority::default(),
             echo,
@@ -132,6 +142,14 @@ impl Engine {
             self.echo.far_end_returns(returns_own_voice);
         }
         self.playout.receive(downlink, now);
+    }
+
+    /// Plays everything louder or more quietly from now on.
+    pub fn set_volume_db(&mut self, db: i32) {
+        if db != self.volume_db {
+            self.volume_db = db;
+            self.playout.set_volume_db(db);
+        }
     }
 
     /// Plays what the speaker wants and hands the chunks that are complete to `send`.
@@ -226,6 +244,7 @@ impl Engine {
             priority: self.priority.clone(),
             muted,
             withheld: self.echo.withholds(),
+            volume_db: self.volume_db,
             encoder_failures: self.capture.failures(),
             failure: None,
             near_level: Some(self.capture.read_level()),
@@ -247,13 +266,31 @@ impl EngineStatus {
 #[derive(Debug, Default)]
 pub struct EngineControl {
     muted: AtomicBool,
+    volume_db: AtomicI32,
     stop: AtomicBool,
 }
 
 impl EngineControl {
-    /// Mutes or unmutes the microphone, and says which it is now.
-    pub fn toggle_mute(&self) -> bool {
-        !self.muted.fetch_xor(true, Ordering::Relaxed)
+    /// Mutes the microphone, or unmutes it.
+    pub fn toggle_mute(&self) {
+        self.muted.fetch_xor(true, Ordering::Relaxed);
+    }
+
+    /// Mutes or unmutes the microphone.
+    pub fn set_muted(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// Plays the far end louder or more quietly by so many steps, within what hurts nobody.
+    pub fn change_volume(&self, steps: i32) {
+        let change = |db: i32| {
+            let db = db + steps * VOLUME_STEP_DB;
+            Some(db.clamp(MIN_VOLUME_DB, MAX_VOLUME_DB))
+        };
+        // It never refuses.
+        let _ = self
+            .volume_db
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     /// Ends the thread, without waiting for what is buffered.
@@ -351,6 +388,7 @@ fn run(
     while failure.is_none() && !control.stop.load(Ordering::Relaxed) && !engine.is_finished() {
         let now = clock.now();
         let muted = control.muted.load(Ordering::Relaxed);
+        engine.set_volume_db(control.volume_db.load(Ordering::Relaxed));
         while let Ok(received) = downlink.try_recv() {
             engine.receive(received, now);
         }

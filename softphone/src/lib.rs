@@ -32,6 +32,7 @@ pub mod session;
 pub mod signals;
 pub mod simulation;
 pub mod stamp;
+pub mod text_layout;
 pub mod ui;
 pub mod uplink;
 pub mod verdict;

@@ -13,7 +13,7 @@ use softphone::{
     device::list,
     doctor::doctor,
     report::Report,
-    ui::output::Output,
+    ui::{self, output::Output},
     verdict::{ExitCode, Verdict},
     virtual_call,
 };
@@ -56,7 +56,12 @@ fn make_call(args: &CallArgs) -> ExitCode {
 fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
     let (verdict, figures, words) = match result {
         Ok(report) => {
-            let (figures, words) = (report.json(), report.summary());
+            let figures = report.json();
+            let width = match report.verdict.exit == ExitCode::Good && !args.wants_json() {
+                true => ui::columns(&io::stdout()),
+                false => ui::columns(&io::stderr()),
+            };
+            let words = report.summary(width);
             (report.verdict, figures, words)
         }
         Err(verdict) => {

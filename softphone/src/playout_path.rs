@@ -8,6 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 use audio::{
     Format, RenderPath,
     e_model::CodecImpairment,
+    gain::SmoothGain,
     jitter_buffer::{self, JitterBufferStats, Packet, Playout},
     meter::{Level, LevelMeter},
 };
@@ -59,6 +60,7 @@ pub struct PlayoutPath {
     speaker: Box<dyn Speaker>,
     format: Format,
     render: RenderPath,
+    volume: SmoothGain,
     /// What was written to the speaker last, mono.
     pulled: Vec<f32>,
     /// What is still to be played over all else, mono at the speaker's rate.
@@ -79,6 +81,7 @@ impl PlayoutPath {
     pub fn new(speaker: Box<dyn Speaker>, format: Format) -> Result<Self, PathError> {
         Ok(Self {
             render: RenderPath::new(format, speaker.sample_rate_hz())?,
+            volume: SmoothGain::new(),
             speaker,
             format,
             pulled: Vec::new(),
@@ -138,6 +141,7 @@ impl PlayoutPath {
             return Ok(());
         }
         self.pull(wanted, now);
+        self.volume.process(&mut self.pulled);
         for (sample, over) in self
             .pulled
             .iter_mut()
@@ -160,6 +164,11 @@ impl PlayoutPath {
     /// [`PlayoutPath::tick`] on.
     pub fn play_over(&mut self, samples: Vec<f32>) {
         self.over.extend(samples);
+    }
+
+    /// Plays everything louder or more quietly from now on.
+    pub fn set_volume_db(&mut self, db: i32) {
+        self.volume.set_db(db as f32);
     }
 
     /// Whether the far end has said all and all of it was played.

@@ -1,241 +1,211 @@
-//! What the call looks like while it lasts: one line of status, as text.
+//! What the call looks like while it lasts: a few lines of text for a terminal of any size, or one
+//! line where there is none.
 //!
-//! Pure: figures in, words out. The terminal is in `ui`.
+//! Pure: figures in, lines out. The terminal is in `ui`.
 
-use crate::{call_status::CallStatus, device::DeviceState, report::Report, session::Line};
+mod details;
+mod meter;
+mod warnings;
 
-impl CallStatus {
-    /// The status line, at most `width` characters. On a narrow terminal the least important figures
-    /// go first; whether the call lasts, whether one is heard, and the delay stay longest.
-    pub fn status_line(&self, width: usize) -> String {
-        let mut parts = self.parts();
-        let too_long = |parts: &[Part]| joined(parts).chars().count() > width;
-        while parts.len() > 1 && too_long(&parts) {
-            let least = (0..parts.len()).min_by_key(|&n| parts[n].importance);
-            parts.remove(least.unwrap_or(0));
+use std::time::Duration;
+
+use proto::text::one_line;
+
+use crate::{
+    call_status::CallStatus,
+    device::{DeviceState, DeviceStats},
+    engine::MAX_VOLUME_DB,
+    report::Report,
+    session::Line,
+    text_layout::{self, Part, fit, wrap},
+};
+pub use details::Panel;
+use meter::Meter;
+use warnings::Warnings;
+
+/// Narrower, there is no room for bars, and the first line has to say what else a line of its own does.
+const NARROW: usize = 30;
+
+/// With fewer rows the same.
+const FEW_ROWS: usize = 3;
+
+/// Columns of a level's bar, and on a terminal of less than 60.
+const BAR: usize = 20;
+const SHORT_BAR: usize = 8;
+
+/// The screen's state.
+#[derive(Debug, Default)]
+pub struct Screen {
+    status: CallStatus,
+    near: Meter,
+    far: Meter,
+    warnings: Warnings,
+    panel: Option<Panel>,
+}
+
+impl Screen {
+    /// Takes the newest figures: some ten times a second.
+    pub fn update(&mut self, status: CallStatus) {
+        let now = status.elapsed;
+        self.near.update(status.engine.near_level, now);
+        self.far.update(status.engine.far_level, now);
+        self.warnings.update(&status.engine, now);
+        self.status = status;
+    }
+
+    /// How long the call had lasted at the newest figures.
+    pub fn elapsed(&self) -> Duration {
+        self.status.elapsed
+    }
+
+    /// Shows `panel` under the status, or no longer.
+    pub fn toggle(&mut self, panel: Panel) {
+        self.panel = (self.panel != Some(panel)).then_some(panel);
+    }
+
+    /// At most `height` lines of at most `width` columns, the most important first.
+    pub fn lines(&self, width: usize, height: usize) -> Vec<String> {
+        let is_small = width < NARROW || height < FEW_ROWS;
+        let mut lines = vec![match is_small {
+            true => self.small_line(width),
+            false => fit(self.call_parts(), width),
+        }];
+        let notice = self.warnings.current().map(|warning| warning.words());
+        // On a small screen there is room for what is wrong, none for what is right.
+        let notice = notice.unwrap_or(match is_small {
+            true => "",
+            false => &self.status.engine.echo.message,
+        });
+        let near = fit(self.near_parts(width), width);
+        let far = fit(self.far_parts(width), width);
+        lines.extend([near, far]);
+        if !notice.is_empty() {
+            lines.extend(wrap(notice, width, 0));
         }
-        joined(&parts).chars().take(width).collect()
-    }
-
-    /// Where the time goes: the delay of the newest second or two, stage by stage.
-    pub fn delay_line(&self) -> String {
-        match &self.engine.call_stats.now {
-            Some(stages) => format!(
-                "mouth to ear {:.1} ms: {}",
-                f64::from(stages.total()) / 1e3,
-                stages.words()
-            ),
-            None => "mouth to ear unknown: the server has not told its part".to_owned(),
+        if let Some(panel) = self.panel {
+            lines.extend(panel.lines(&self.status, width));
         }
+        lines.truncate(height.max(1));
+        lines
     }
 
-    fn parts(&self) -> Vec<Part> {
-        let seconds = self.elapsed.as_secs();
-        let engine = &self.engine;
-        let buffer = &engine.jitter_buffer;
-        // On a line that is lost there is no delay, only what it once was.
-        let connected = self.session.line == Line::Connected;
-        let known = |text: Option<String>| text.filter(|_| connected).unwrap_or_else(unknown);
-        let round_trip = self.session.round_trip;
-        let round_trip = round_trip.map(|rtt| format!("{:5.1} ms", rtt.as_secs_f64() * 1e3));
-        let mouth_to_ear = engine.mouth_to_ear_us();
-        let mouth_to_ear = mouth_to_ear.map(|us| format!("{:3.0} ms", f64::from(us) / 1e3));
-        let mos = engine.call_stats.mos.filter(|_| connected);
-        let mos = mos.map_or_else(|| "  ?".to_owned(), |mos| format!("{:.1}", mos.now));
-        let part = |importance, text| Part { importance, text };
-        let erle_db = engine.near_end.and_then(|near_end| near_end.erle_db);
-        let echo = erle_db.map(|db| part(0, format!("echo -{:.0} dB", db.max(0.0))));
-        let parts = vec![
-            part(
-                9,
-                format!("{:02}:{:02} {}", seconds / 60, seconds % 60, self.line()),
-            ),
-            part(8, format!("you {}", self.near())),
-            part(5, format!("far {}", level(engine.far_level))),
-            part(3, format!("rtt {}", known(round_trip))),
-            part(7, format!("mouth-to-ear {}", known(mouth_to_ear))),
-            part(6, format!("MOS {mos}")),
-            part(2, format!("buffer {:3.0} ms", buffer.depth_us as f64 / 1e3)),
-            part(
-                4,
-                format!("concealed {:.1} %", Report::concealed_ratio(engine) * 100.0),
-            ),
-            part(1, format!("dropped {}", self.dropped)),
-        ];
-        // Worth the room only where there are any.
-        let xruns = engine.microphone.xruns + engine.speaker.xruns;
-        let xruns = (xruns > 0).then(|| part(0, format!("xruns {xruns}")));
-        parts.into_iter().chain(echo).chain(xruns).collect()
+    /// All of the first three lines in one, however long.
+    pub fn plain_line(&self) -> String {
+        let mut parts = self.call_parts();
+        parts.insert(1, Part::new(0, format!("you {}", self.near_text())));
+        parts.insert(2, Part::new(0, format!("far {}", self.far.text())));
+        fit(parts, usize::MAX)
     }
 
-    fn line(&self) -> String {
-        match &self.session.line {
-            Line::Connecting => "connecting".to_owned(),
-            Line::Connected => "in call".to_owned(),
-            Line::Stalled => "line stalled".to_owned(),
-            Line::Lost { .. } => "line lost".to_owned(),
-            Line::Ended => "ended".to_owned(),
+    /// The line, the delay, and whether one is heard.
+    fn small_line(&self, width: usize) -> String {
+        let mut words = vec![self.line().to_owned(), self.mouth_to_ear()];
+        words.extend(self.status.engine.muted.then(|| "MUTED".to_owned()));
+        text_layout::cut(&words.join(" "), width)
+    }
+
+    fn call_parts(&self) -> Vec<Part> {
+        let status = &self.status;
+        let seconds = status.elapsed.as_secs();
+        let time = format!("{:02}:{:02}", seconds / 60, seconds % 60);
+        let mos = status.engine.call_stats.mos.filter(|_| self.is_connected());
+        let mos = mos.map_or_else(|| "?".to_owned(), |mos| format!("{:.1}", mos.now));
+        let concealed = Report::concealed_ratio(&status.engine) * 100.0;
+        let round_trip = status.session.round_trip.filter(|_| self.is_connected());
+        let round_trip =
+            round_trip.map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3));
+        let delay = self.mouth_to_ear();
+        vec![
+            Part::new(9, format!("{time} {}", self.line())).or(self.line()),
+            Part::new(8, format!("mouth-to-ear {delay}")).or(delay),
+            Part::new(7, format!("MOS {mos}")),
+            Part::new(6, format!("concealed {concealed:.1} %")),
+            Part::new(5, format!("rtt {round_trip}")),
+        ]
+    }
+
+    fn near_parts(&self, width: usize) -> Vec<Part> {
+        let engine = &self.status.engine;
+        let mut parts = vec![Part::new(9, "you")];
+        parts.extend(bar(&self.near, width, self.status.elapsed));
+        parts.push(Part::new(8, self.near_text()));
+        if !engine.muted {
+            let peak = self.near.peak_text(self.status.elapsed);
+            parts.push(Part::new(5, peak));
         }
+        parts.extend(device_name(&engine.microphone));
+        parts
     }
 
-    fn near(&self) -> String {
-        if self.engine.muted {
+    fn far_parts(&self, width: usize) -> Vec<Part> {
+        let engine = &self.status.engine;
+        let mut parts = vec![Part::new(9, "far")];
+        parts.extend(bar(&self.far, width, self.status.elapsed));
+        parts.push(Part::new(8, self.far.text()));
+        parts.push(Part::new(5, self.far.peak_text(self.status.elapsed)));
+        if engine.volume_db != 0 {
+            let most = match engine.volume_db {
+                MAX_VOLUME_DB => ", the most",
+                _ => "",
+            };
+            let volume = format!("volume {:+} dB", engine.volume_db);
+            let short = format!("{:+} dB", engine.volume_db);
+            parts.push(Part::new(6, format!("{volume}{most}")).or(short));
+        }
+        parts.extend(device_name(&engine.speaker));
+        parts
+    }
+
+    fn near_text(&self) -> String {
+        let engine = &self.status.engine;
+        if engine.muted {
             "MUTED     ".to_owned()
-        } else if self.engine.microphone.state != DeviceState::Running {
+        } else if engine.microphone.state != DeviceState::Running {
             "no microphone".to_owned()
         } else {
-            level(self.engine.near_level)
+            self.near.text()
         }
     }
-}
 
-/// One figure of the line.
-struct Part {
-    importance: u8,
-    text: String,
-}
-
-fn joined(parts: &[Part]) -> String {
-    let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
-    texts.join("  ")
-}
-
-fn level(level: Option<audio::meter::Level>) -> String {
-    match level {
-        Some(level) if level.rms_dbfs > -90.0 => format!("{:5.1} dBFS", level.rms_dbfs),
-        _ => "silent    ".to_owned(),
+    fn line(&self) -> &'static str {
+        match &self.status.session.line {
+            Line::Connecting => "connecting",
+            Line::Connected => "in call",
+            Line::Stalled => "line stalled",
+            Line::Lost { .. } => "line lost",
+            Line::Ended => "ended",
+        }
     }
+
+    fn mouth_to_ear(&self) -> String {
+        let us = self.status.engine.mouth_to_ear_us();
+        // On a line that is lost there is no delay, only what it once was.
+        us.filter(|_| self.is_connected())
+            .map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3))
+    }
+
+    fn is_connected(&self) -> bool {
+        self.status.session.line == Line::Connected
+    }
+}
+
+fn bar(meter: &Meter, width: usize, now: Duration) -> Option<Part> {
+    let cells = match width {
+        ..NARROW => return None,
+        NARROW..60 => SHORT_BAR,
+        60.. => BAR,
+    };
+    Some(Part::new(7, meter.bar(cells, now)))
+}
+
+fn device_name(device: &DeviceStats) -> Option<Part> {
+    let name = one_line(&device.name);
+    (!name.is_empty()).then(|| Part::new(3, name.clone()).or(text_layout::cut(&name, 24)))
 }
 
 fn unknown() -> String {
-    "   ? ms".to_owned()
+    "? ms".to_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use audio::near_end::NearEndStats;
-
-    use crate::{
-        call_stats::{CallStats, MosStats},
-        delay::Stages,
-        engine::EngineStatus,
-        session::SessionStatus,
-    };
-
-    fn in_call() -> CallStatus {
-        CallStatus {
-            elapsed: Duration::from_secs(75),
-            engine: EngineStatus {
-                near_level: Some(audio::meter::Level {
-                    rms_dbfs: -23.4,
-                    peak_dbfs: -12.0,
-                }),
-                call_stats: CallStats {
-                    now: Some(Stages {
-                        uplink: 52_300,
-                        ..Stages::default()
-                    }),
-                    mos: Some(MosStats {
-                        now: 4.31,
-                        worst: 2.0,
-                        mean: 4.2,
-                    }),
-                    ..CallStats::default()
-                },
-                ..EngineStatus::default()
-            },
-            session: SessionStatus {
-                line: Line::Connected,
-                round_trip: Some(Duration::from_micros(1_240)),
-                ..SessionStatus::default()
-            },
-            dropped: 3,
-        }
-    }
-
-    #[test]
-    fn all_figures_are_on_the_line() {
-        assert_eq!(
-            in_call().status_line(200),
-            "01:15 in call  you -23.4 dBFS  far silent      rtt   1.2 ms  mouth-to-ear  52 ms  MOS 4.3  buffer   0 ms  concealed 0.0 %  dropped 3"
-        );
-    }
-
-    #[test]
-    fn the_canceller_shows_what_it_does_where_there_is_room() {
-        let mut screen = in_call();
-        screen.engine.near_end = Some(NearEndStats {
-            erle_db: Some(41.7),
-            ..NearEndStats::default()
-        });
-        assert!(screen.status_line(200).ends_with("dropped 3  echo -42 dB"));
-        assert!(!screen.status_line(140).contains("echo"));
-    }
-
-    #[test]
-    fn it_fits_any_width() {
-        for width in 0..200 {
-            assert!(in_call().status_line(width).chars().count() <= width);
-        }
-        assert_eq!(
-            in_call().status_line(80),
-            "01:15 in call  you -23.4 dBFS  far silent      mouth-to-ear  52 ms  MOS 4.3"
-        );
-        assert_eq!(
-            in_call().status_line(55),
-            "01:15 in call  you -23.4 dBFS  mouth-to-ear  52 ms"
-        );
-    }
-
-    #[test]
-    fn a_muted_end_and_its_delay_are_seen_on_the_narrowest_terminal() {
-        let mut screen = in_call();
-        screen.engine.muted = true;
-        let line = screen.status_line(50);
-        assert!(line.contains("MUTED"), "{line}");
-        assert!(line.contains("mouth-to-ear  52 ms"), "{line}");
-    }
-
-    #[test]
-    fn a_line_that_is_lost_has_neither_delay_nor_score() {
-        let mut screen = in_call();
-        screen.session.line = Line::Lost { why: String::new() };
-        let line = screen.status_line(200);
-        assert!(line.contains("mouth-to-ear    ? ms  MOS   ?"), "{line}");
-    }
-
-    #[test]
-    fn the_stages_are_told_when_asked_for_and_xruns_when_there_are_any() {
-        let mut screen = in_call();
-        let line = screen.delay_line();
-        let stages = screen.engine.call_stats.now.unwrap();
-        assert!(line.starts_with(&format!(
-            "mouth to ear {:.1} ms: ",
-            f64::from(stages.total()) / 1e3
-        )));
-        for name in [
-            "capture device",
-            "uplink",
-            "server",
-            "jitter buffer",
-            "resampler",
-        ] {
-            assert!(line.contains(name), "{line}");
-        }
-        assert!(!screen.status_line(200).contains("xruns"));
-        screen.engine.speaker.xruns = 2;
-        assert!(screen.status_line(200).contains("xruns 2"));
-        screen.engine.call_stats.now = None;
-        assert!(screen.delay_line().contains("unknown"));
-    }
-
-    #[test]
-    fn mute_is_seen() {
-        let mut screen = in_call();
-        screen.engine.muted = true;
-        assert!(screen.status_line(80).contains("MUTED"));
-    }
-}
+mod tests;

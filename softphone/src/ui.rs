@@ -1,28 +1,27 @@
-//! The terminal in a call: a live status line and keys, or plain lines when nobody looks.
+//! The terminal in a call: a few lines that are drawn anew and take keys, or plain lines where there
+//! is no terminal.
 //!
-//! Runs on tokio's side; a thread of its own waits for keys. The terminal is put back as it was,
-//! however the call ends.
+//! Runs on tokio's side and never waits: a thread writes ([`output`]), another reads keys. The
+//! terminal is put back as it was, however the call ends.
 
+mod keys;
 pub mod output;
+mod terminal;
 
 use std::{
     io::{self, IsTerminal},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
     time::Duration,
 };
 
-use crossterm::{
-    event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
-    terminal,
+use crate::{
+    call_status::CallStatus,
+    report::status_json,
+    screen::{Panel, Screen},
+    text_layout::wrap,
 };
-use tokio::sync::mpsc;
-
-use crate::{call_status::CallStatus, report::status_json};
+pub use keys::Key;
 use output::Output;
+use terminal::LiveTerminal;
 
 /// How often a plain line with the figures is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -33,22 +32,17 @@ const JSON_LINE_EVERY: Duration = Duration::from_secs(1);
 /// How long a reader that stands still is waited for when the call is over.
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the key thread waits before it looks whether the call is over.
-const KEY_PATIENCE: Duration = Duration::from_millis(100);
-
-/// What a key asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    /// Mute, or unmute.
-    Mute,
-    /// Say where the time goes.
-    Delay,
-    /// Hang up.
-    HangUp,
+/// Columns that there are for text on `stream`: where it is no terminal, any number.
+pub fn columns(stream: &impl IsTerminal) -> usize {
+    match stream.is_terminal() {
+        true => terminal::size().0,
+        false => usize::MAX,
+    }
 }
 
 /// Where a call shows itself.
 pub struct Ui {
+    screen: Screen,
     live: Option<LiveTerminal>,
     /// For people; `None`: nothing is written.
     output: Option<Output>,
@@ -56,21 +50,24 @@ pub struct Ui {
     json_lines: Option<Output>,
     next_plain: Duration,
     next_json: Duration,
-    /// Characters of the status line on the screen.
-    shown: usize,
 }
 
 impl Ui {
-    /// A live line if stdin and stdout are a terminal, else plain lines; on stderr if stdout
-    /// belongs to JSON.
+    /// Live if stdin and stdout are a terminal, else plain lines; on stderr if stdout belongs to
+    /// JSON.
     pub fn new(stdout_is_json: bool, json_lines: bool) -> Self {
+        let output = match stdout_is_json {
+            true => Output::stderr(),
+            false => Output::stdout(),
+        };
         let live = !stdout_is_json && io::stdout().is_terminal() && io::stdin().is_terminal();
+        let live = live.then(LiveTerminal::take).flatten();
+        if live.is_some() {
+            output.line(terminal::TAKE.to_owned());
+        }
         Self {
-            live: live.then(LiveTerminal::take).flatten(),
-            output: Some(match stdout_is_json {
-                true => Output::stderr(),
-                false => Output::stdout(),
-            }),
+            live,
+            output: Some(output),
             json_lines: json_lines.then(Output::stdout),
             ..Self::unseen()
         }
@@ -79,12 +76,12 @@ impl Ui {
     /// None: nothing is shown, no key is taken.
     pub fn unseen() -> Self {
         Self {
+            screen: Screen::default(),
             live: None,
             output: None,
             json_lines: None,
             next_plain: PLAIN_EVERY,
             next_json: JSON_LINE_EVERY,
-            shown: 0,
         }
     }
 
@@ -96,10 +93,7 @@ impl Ui {
     /// The next key; waits for ever without a terminal.
     pub async fn key(&mut self) -> Key {
         match &mut self.live {
-            Some(live) => match live.keys.recv().await {
-                Some(key) => key,
-                None => std::future::pending().await,
-            },
+            Some(live) => live.key().await,
             None => std::future::pending().await,
         }
     }
@@ -110,43 +104,36 @@ impl Ui {
             return;
         };
         if self.live.is_some() {
-            // Raw mode: lines end in carriage return and line feed.
-            let words = words.replace('\n', "\r\n");
-            self.shown = 0;
-            output.line(format!("\r\x1b[2K{words}\r\n"));
+            let (width, _) = terminal::size();
+            let lines: Vec<String> = words
+                .lines()
+                .flat_map(|line| wrap(line, width, 2))
+                .collect();
+            output.line(terminal::above(&lines));
+            self.draw();
         } else {
             output.line(format!("{words}\n"));
         }
     }
 
     /// Shows the newest figures.
-    pub fn show(&mut self, status: &CallStatus) {
+    pub fn show(&mut self, status: CallStatus) {
         if let Some(json_lines) = &self.json_lines
             && status.elapsed >= self.next_json
         {
             while self.next_json <= status.elapsed {
                 self.next_json += JSON_LINE_EVERY;
             }
-            json_lines.line(format!("{}\n", status_json(status)));
+            json_lines.line(format!("{}\n", status_json(&status)));
         }
-        let Some(output) = &self.output else {
-            return;
-        };
-        if self.live.is_some() {
-            let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(1));
-            // A terminal that has become narrower has broken the line: what stands above is ours.
-            let above = self.shown.saturating_sub(1) / width;
-            let up = match above {
-                0 => String::new(),
-                above => format!("\x1b[{above}A"),
-            };
-            let line = status.status_line(width - 1);
-            self.shown = line.chars().count();
-            output.picture(format!("{up}\r\x1b[J{line}"));
-        } else if status.elapsed >= self.next_plain {
-            self.next_plain += PLAIN_EVERY;
-            output.line(format!("{}\n", status.status_line(usize::MAX)));
-        }
+        self.screen.update(status);
+        self.draw();
+    }
+
+    /// Shows `panel` under the figures, or no longer.
+    pub fn toggle(&mut self, panel: Panel) {
+        self.screen.toggle(panel);
+        self.draw();
     }
 
     /// Gives the terminal back.
@@ -154,7 +141,8 @@ impl Ui {
         let live = self.live.take();
         if let Some(output) = &self.output {
             if live.is_some() {
-                output.line("\r\x1b[2K".to_owned());
+                // Instead of the picture that was not written yet.
+                output.picture(terminal::GIVE_BACK.to_owned());
             }
             output.finish(READER_TIMEOUT);
         }
@@ -162,70 +150,17 @@ impl Ui {
             json_lines.finish(READER_TIMEOUT);
         }
     }
-}
 
-/// The terminal in raw mode, with a thread that reads its keys.
-struct LiveTerminal {
-    keys: mpsc::Receiver<Key>,
-    over: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl LiveTerminal {
-    fn take() -> Option<Self> {
-        terminal::enable_raw_mode().ok()?;
-        restore_on_panic();
-        let (keys_tx, keys) = mpsc::channel(16);
-        let over = Arc::new(AtomicBool::new(false));
-        let thread_over = Arc::clone(&over);
-        let thread = thread::Builder::new()
-            .name("keys".to_owned())
-            .spawn(move || read_keys(&keys_tx, &thread_over))
-            .ok();
-        Some(Self { keys, over, thread })
-    }
-}
-
-impl Drop for LiveTerminal {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-        let _ = terminal::disable_raw_mode();
-    }
-}
-
-fn read_keys(keys: &mpsc::Sender<Key>, over: &AtomicBool) {
-    while !over.load(Ordering::Relaxed) {
-        match event::poll(KEY_PATIENCE) {
-            Ok(false) => continue,
-            Ok(true) => {}
-            Err(_) => return,
-        }
-        let key = match event::read() {
-            Ok(Event::Key(key)) if key.kind == KeyEventKind::Press => key,
-            Ok(_) => continue,
-            Err(_) => return,
-        };
-        let key = match key.code {
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Key::HangUp,
-            KeyCode::Char('q' | 'Q') => Key::HangUp,
-            KeyCode::Char('m' | 'M') => Key::Mute,
-            KeyCode::Char('d' | 'D') => Key::Delay,
-            _ => continue,
-        };
-        if keys.blocking_send(key).is_err() {
+    fn draw(&mut self) {
+        let Some(output) = &self.output else {
             return;
+        };
+        if self.live.is_some() {
+            let (width, height) = terminal::size();
+            output.picture(terminal::picture(&self.screen.lines(width, height)));
+        } else if self.screen.elapsed() >= self.next_plain {
+            self.next_plain += PLAIN_EVERY;
+            output.line(format!("{}\n", self.screen.plain_line()));
         }
     }
-}
-
-/// A panic elsewhere must leave a terminal that can be typed into.
-fn restore_on_panic() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let _ = terminal::disable_raw_mode();
-        before(info);
-    }));
 }

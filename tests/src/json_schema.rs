@@ -41,12 +41,14 @@ fn check(schema: &Value, rule: &Value, value: &Value, path: &str) -> Result<(), 
             },
             "const" => value == operand,
             "enum" => list(operand).contains(value),
-            "minimum" => value.as_f64() >= operand.as_f64(),
+            "minimum" => value
+                .as_f64()
+                .is_none_or(|number| Some(number) >= operand.as_f64()),
             "required" => {
-                let is_missing =
-                    |key: &&Value| value.is_object() && value.get(key.as_str().unwrap()).is_none();
-                if let Some(key) = list(operand).iter().find(is_missing) {
-                    return Err(format!("{path}/{} is missing", key.as_str().unwrap()));
+                let keys = list(operand).iter().filter_map(Value::as_str);
+                let missing = keys.filter(|key| value.is_object() && value.get(key).is_none());
+                if let Some(key) = missing.last() {
+                    return Err(format!("{path}/{key} is missing"));
                 }
                 true
             }

@@ -45,7 +45,7 @@ fn assert_ended(output: &Output) {
 fn reports_are_as_documented() {
     let server = Server::start(&[]);
     let schema = schema();
-    let call = synthetic(&server, &["--json", "--duration", "3s", "--aec", "on"]);
+    let call = synthetic(&server, &["--json", "--duration", "3s"]);
     assert_ended(&call);
     let report = parsed(&call.stdout);
     assert_matches(&schema, "#/$defs/report", &report);

@@ -21,6 +21,7 @@ use crate::{
     engine::EngineThread,
     near_end_choice::EchoChoice,
     report::Report,
+    screen::Panel,
     session::{Line, SessionEnd, SessionStatus},
     signals::Signals,
     ui::{Key, Ui},
@@ -76,8 +77,7 @@ impl RunningCall {
             self.ui
                 .say("use headphones: with --aec off nobody removes the loudspeaker's echo");
         }
-        self.ui
-            .say("press m to mute, d for where the time goes, q to hang up");
+        self.ui.say("press ? for the keys, m to mute, q to hang up");
     }
 
     /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
@@ -87,14 +87,12 @@ impl RunningCall {
             tokio::select! {
                 end = &mut self.session => return self.play_out(ended(end)).await,
                 () = self.signals.recv() => break,
-                key = self.ui.key() => match key {
-                    Key::HangUp => break,
-                    Key::Mute => {
-                        let muted = self.engine.control().toggle_mute();
-                        self.ui.say(if muted { "muted" } else { "unmuted" });
+                key = self.ui.key() => {
+                    if key == Key::HangUp {
+                        break;
                     }
-                    Key::Delay => self.ui.say(&self.status().delay_line()),
-                },
+                    self.obey(key);
+                }
                 _ = looks.tick() => {
                     self.look();
                     if self.is_over() {
@@ -127,6 +125,21 @@ impl RunningCall {
         end
     }
 
+    fn obey(&mut self, key: Key) {
+        let control = self.engine.control();
+        match key {
+            // Whoever calls this knows better what to do.
+            Key::HangUp => {}
+            Key::Mute => control.toggle_mute(),
+            Key::Talk => control.set_muted(false),
+            Key::TalkEnd => control.set_muted(true),
+            Key::Louder => control.change_volume(1),
+            Key::Quieter => control.change_volume(-1),
+            Key::Details => self.ui.toggle(Panel::Details),
+            Key::Help => self.ui.toggle(Panel::Keys),
+        }
+    }
+
     fn is_over(&self) -> bool {
         let time_is_up = self.duration.is_some_and(|most| self.clock.now() >= most);
         let source_finished = self
@@ -142,7 +155,7 @@ impl RunningCall {
         let status = self.status();
         self.keep_what_was_learned(&status.engine.learned);
         self.say_changes(&status);
-        self.ui.show(&status);
+        self.ui.show(status);
     }
 
     /// For the next call between the same devices.

@@ -3,11 +3,11 @@
 use proto::text::one_line;
 
 use super::Report;
-use crate::call_stats::CallStats;
+use crate::{call_stats::CallStats, text_layout::wrap};
 
 impl Report {
-    /// A few lines for people.
-    pub fn summary(&self) -> String {
+    /// A few lines for people, of at most `width` columns.
+    pub fn summary(&self, width: usize) -> String {
         let engine = &self.engine;
         let buffer = &engine.jitter_buffer;
         let session = &self.session;
@@ -64,6 +64,7 @@ impl Report {
                 ));
             }
         }
+        let lines: Vec<String> = lines.iter().flat_map(|line| wrap(line, width, 2)).collect();
         lines.join("\n")
     }
 }

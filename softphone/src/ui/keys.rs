@@ -1,0 +1,141 @@
+//! What a key means. Pure: events of the terminal in, with the time; wishes out.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// Where a terminal does not tell a key that is held from one that is pressed often, presses that
+/// follow so soon are the former.
+const REPEAT_WITHIN: Duration = Duration::from_millis(150);
+
+/// What a key asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// Mute, or unmute.
+    Mute,
+    /// Unmute until [`Key::TalkEnd`].
+    Talk,
+    /// Mute, after [`Key::Talk`].
+    TalkEnd,
+    /// Play the far end louder.
+    Louder,
+    /// Play it more quietly.
+    Quieter,
+    /// Say where the time goes, or no longer.
+    Details,
+    /// List the keys, or no longer.
+    Help,
+    /// Hang up.
+    HangUp,
+}
+
+/// Reads keys one by one.
+#[derive(Debug, Default)]
+pub(super) struct KeyReader {
+    /// The terminal tells when a key is let go, as it has done so before.
+    reports_releases: bool,
+    space_pressed: Option<Duration>,
+}
+
+impl KeyReader {
+    /// What the event means, if anything. The space key is push-to-talk where releases are reported,
+    /// otherwise it mutes and unmutes.
+    pub(super) fn read(&mut self, key: &KeyEvent, now: Duration) -> Option<Key> {
+        self.reports_releases |= key.kind == KeyEventKind::Release;
+        if key.code == KeyCode::Char(' ') {
+            return self.space(key.kind, now);
+        }
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        match key.code {
+            KeyCode::Char('+' | '=') => return Some(Key::Louder),
+            KeyCode::Char('-' | '_') => return Some(Key::Quieter),
+            _ if key.kind == KeyEventKind::Repeat => return None,
+            _ => {}
+        }
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                Some(Key::HangUp)
+            }
+            KeyCode::Char('q' | 'Q') => Some(Key::HangUp),
+            KeyCode::Char('m' | 'M') => Some(Key::Mute),
+            KeyCode::Char('d' | 'D') => Some(Key::Details),
+            KeyCode::Char('?' | 'h' | 'H') => Some(Key::Help),
+            _ => None,
+        }
+    }
+
+    fn space(&mut self, kind: KeyEventKind, now: Duration) -> Option<Key> {
+        match kind {
+            KeyEventKind::Release => Some(Key::TalkEnd),
+            KeyEventKind::Repeat => None,
+            KeyEventKind::Press if self.reports_releases => Some(Key::Talk),
+            KeyEventKind::Press => {
+                let before = self.space_pressed.replace(now);
+                let is_repeat = before.is_some_and(|before| now - before < REPEAT_WITHIN);
+                (!is_repeat).then_some(Key::Mute)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(c: char, kind: KeyEventKind) -> KeyEvent {
+        KeyEvent::new_with_kind(KeyCode::Char(c), KeyModifiers::NONE, kind)
+    }
+
+    fn press(reader: &mut KeyReader, c: char, ms: u64) -> Option<Key> {
+        let at = Duration::from_millis(ms);
+        reader.read(&event(c, KeyEventKind::Press), at)
+    }
+
+    fn release(reader: &mut KeyReader, c: char) -> Option<Key> {
+        reader.read(&event(c, KeyEventKind::Release), Duration::ZERO)
+    }
+
+    #[test]
+    fn space_is_push_to_talk_where_releases_are_reported() {
+        let mut reader = KeyReader::default();
+        assert_eq!(press(&mut reader, 'd', 0), Some(Key::Details));
+        assert_eq!(release(&mut reader, 'd'), None);
+        assert_eq!(press(&mut reader, ' ', 10), Some(Key::Talk));
+        let repeat = event(' ', KeyEventKind::Repeat);
+        assert_eq!(reader.read(&repeat, Duration::from_millis(500)), None);
+        assert_eq!(release(&mut reader, ' '), Some(Key::TalkEnd));
+        // Quickly again.
+        assert_eq!(press(&mut reader, ' ', 20), Some(Key::Talk));
+    }
+
+    #[test]
+    fn space_mutes_and_unmutes_where_they_are_not_and_does_not_flutter_when_held() {
+        let mut reader = KeyReader::default();
+        assert_eq!(press(&mut reader, ' ', 0), Some(Key::Mute));
+        assert_eq!(press(&mut reader, ' ', 400), Some(Key::Mute));
+        for ms in (430..2_000).step_by(30) {
+            assert_eq!(press(&mut reader, ' ', ms), None);
+        }
+        assert_eq!(press(&mut reader, ' ', 3_000), Some(Key::Mute));
+    }
+
+    #[test]
+    fn volume_keys_repeat_and_others_do_not() {
+        let mut reader = KeyReader::default();
+        let mut repeat = |c| reader.read(&event(c, KeyEventKind::Repeat), Duration::ZERO);
+        assert_eq!(repeat('+'), Some(Key::Louder));
+        assert_eq!(repeat('-'), Some(Key::Quieter));
+        assert_eq!(repeat('m'), None);
+        assert_eq!(repeat('q'), None);
+    }
+
+    #[test]
+    fn control_c_hangs_up_and_c_does_not() {
+        let mut reader = KeyReader::default();
+        assert_eq!(press(&mut reader, 'c', 0), None);
+        let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(reader.read(&control_c, Duration::ZERO), Some(Key::HangUp));
+    }
+}

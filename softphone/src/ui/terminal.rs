@@ -1,0 +1,152 @@
+//! The terminal while a call is on it: what is written to it, and the thread that reads its keys.
+//!
+//! The figures stand at the bottom, and the cursor, unseen, at their top left. So each text begins
+//! by itself where the figures begin, whatever was lost before it and whatever a new size has done to
+//! what stands there: a terminal that breaks its lines anew takes the cursor along.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossterm::{
+    event::{self, Event},
+    terminal,
+};
+use tokio::sync::mpsc;
+
+use super::keys::{Key, KeyReader};
+
+/// No cursor, and key releases from terminals that report them (kitty's protocol: all keys as
+/// escape codes, with their releases and with what shift makes of them). Others ignore that.
+pub(super) const TAKE: &str = "\x1b[?25l\x1b[>15u";
+
+/// The reverse, without the figures.
+pub(super) const GIVE_BACK: &str = "\r\x1b[J\x1b[<1u\x1b[?25h";
+
+/// How long the key thread waits before it looks whether the call is over.
+const KEY_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Columns and rows to lay out for. The last column stays free: what is written there leaves the
+/// cursor in doubt.
+pub(super) fn size() -> (usize, usize) {
+    let (columns, rows) = terminal::size().unwrap_or((80, 24));
+    (
+        usize::from(columns).saturating_sub(1).max(1),
+        usize::from(rows).max(1),
+    )
+}
+
+/// `lines` as the figures. A line that a terminal that just became narrower has no room for is cut
+/// by it, not broken.
+pub(super) fn picture(lines: &[String]) -> String {
+    let text = lines.join("\x1b[K\r\n");
+    let up = match lines.len() {
+        0 | 1 => String::new(),
+        count => format!("\x1b[{}A", count - 1),
+    };
+    format!("\x1b[?7l\r{text}\x1b[J\r{up}\x1b[?7h")
+}
+
+/// `lines` where the figures stand, which are to be drawn below them.
+pub(super) fn above(lines: &[String]) -> String {
+    let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    format!("\r\x1b[J{text}")
+}
+
+/// The terminal in raw mode, with a thread that reads its keys.
+pub(super) struct LiveTerminal {
+    keys: mpsc::Receiver<Key>,
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl LiveTerminal {
+    /// None if the terminal cannot be had.
+    pub(super) fn take() -> Option<Self> {
+        terminal::enable_raw_mode().ok()?;
+        restore_on_panic();
+        let (keys_tx, keys) = mpsc::channel(16);
+        let over = Arc::new(AtomicBool::new(false));
+        let thread_over = Arc::clone(&over);
+        let thread = thread::Builder::new()
+            .name("keys".to_owned())
+            .spawn(move || read_keys(&keys_tx, &thread_over))
+            .ok();
+        Some(Self { keys, over, thread })
+    }
+
+    /// The next key; waits for ever once there are none any more.
+    pub(super) async fn key(&mut self) -> Key {
+        match self.keys.recv().await {
+            Some(key) => key,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for LiveTerminal {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        // A key that nobody takes any more must not hold the thread.
+        self.keys.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = terminal::disable_raw_mode();
+    }
+}
+
+fn read_keys(keys: &mpsc::Sender<Key>, over: &AtomicBool) {
+    let begun = Instant::now();
+    let mut reader = KeyReader::default();
+    while !over.load(Ordering::Relaxed) {
+        match event::poll(KEY_PATIENCE) {
+            Ok(false) => continue,
+            Ok(true) => {}
+            Err(_) => return,
+        }
+        let key = match event::read() {
+            Ok(Event::Key(key)) => reader.read(&key, begun.elapsed()),
+            Ok(_) => None,
+            Err(_) => return,
+        };
+        if let Some(key) = key
+            && keys.blocking_send(key).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// A panic elsewhere must leave a terminal that can be typed into.
+fn restore_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let _ = terminal::disable_raw_mode();
+        let _ = io::stdout().write_all(GIVE_BACK.as_bytes());
+        let _ = io::stdout().flush();
+        before(info);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_ends_where_it_began_and_leaves_nothing_of_a_larger_one() {
+        let lines = ["one", "two"].map(str::to_owned);
+        assert_eq!(
+            picture(&lines),
+            "\x1b[?7l\rone\x1b[K\r\ntwo\x1b[J\r\x1b[1A\x1b[?7h"
+        );
+        assert_eq!(picture(&lines[..1]), "\x1b[?7l\rone\x1b[J\r\x1b[?7h");
+        assert_eq!(above(&lines), "\r\x1b[Jone\r\ntwo\r\n");
+    }
+}
