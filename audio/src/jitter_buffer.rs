@@ -314,8 +314,8 @@ impl JitterBuffer {
         let (last, played) = self.pace.last_pull().unwrap_or((now, 0));
         let passed = now.saturating_sub(last);
         if passed < STOPPED {
-            self.schedule
-                .observe(self.format.samples_in(passed).min(played));
+            let since_pull = self.format.samples_in(passed).min(played);
+            self.schedule.observe(since_pull, played);
         }
     }
 

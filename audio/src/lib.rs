@@ -35,6 +35,7 @@ pub mod near_end_reference;
 mod packet;
 mod phase_only;
 mod playout_schedule;
+mod pull_phase;
 pub mod render_path;
 pub mod resampler;
 mod rnnoise;

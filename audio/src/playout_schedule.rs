@@ -10,10 +10,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::Format;
+use crate::pull_phase::PullPhase;
 
 /// What should be left at the low quantile, besides a quarter of the spread: covers what ten
 /// seconds did not show.
 const MARGIN: Duration = Duration::from_micros(2_500);
+/// The same where packets always arrive at the same place between two pulls: covers how far the
+/// resampler stays behind a place that moves slowly.
+const STILL_MARGIN: Duration = Duration::from_micros(750);
 /// One observation: the smallest lead within so much playing. A whole underrun is one, since
 /// nothing arrives in it: a rare stall, however long, does not become everyone's delay.
 const SLOT: Duration = Duration::from_millis(20);
@@ -52,6 +56,8 @@ pub(crate) struct ScheduleError {
 pub(crate) struct PlayoutSchedule {
     slot: i64,
     margin: i64,
+    still_margin: i64,
+    phase: PullPhase,
     received: i64,
     pulled: i64,
     /// Cut or skipped, less what was inserted or concealed: what waits is lead less this.
@@ -85,6 +91,8 @@ impl PlayoutSchedule {
         Self {
             slot: format.samples_in(SLOT) as i64,
             margin: format.samples_in(MARGIN) as i64,
+            still_margin: format.samples_in(STILL_MARGIN) as i64,
+            phase: PullPhase::new(format.sample_rate_hz()),
             received: 0,
             pulled: 0,
             removed: 0,
@@ -138,6 +146,7 @@ impl PlayoutSchedule {
         self.anchor_pending = true;
         self.current = None;
         self.current_length = 0;
+        self.phase.forget();
     }
 
     /// A new stream: nothing is known.
@@ -166,13 +175,15 @@ impl PlayoutSchedule {
                 self.lows.pop_front();
             }
             self.lows.push_back(lead);
+            self.phase.end_slot();
             self.current_length = 0;
             self.judge();
         }
     }
 
-    /// A packet arrives, so many samples' time after the last pull.
-    pub(crate) fn observe(&mut self, since_pull: usize) {
+    /// A packet arrives, so many samples' time after the last pull, which took `pulled`.
+    pub(crate) fn observe(&mut self, since_pull: usize, pulled: usize) {
+        self.phase.observe(since_pull, pulled);
         let lead = self.received - self.pulled - since_pull as i64;
         let usual = self.low.map(|(_, median)| median).or(self.current);
         // A second earlier than usual: not the line, but a media time that jumped.
@@ -196,7 +207,7 @@ impl PlayoutSchedule {
     /// much is wanting. 0 while nothing is known.
     pub(crate) fn surplus(&self) -> i64 {
         self.low
-            .map_or(0, |(low, _)| low - self.removed - self.margin)
+            .map_or(0, |(low, _)| low - self.removed - self.needed())
     }
 
     /// Whether the line was observed for long enough to tell what is usual on it.
@@ -209,7 +220,7 @@ impl PlayoutSchedule {
     pub(crate) fn take_error(&mut self) -> Option<ScheduleError> {
         let recent = self.recent.take()?;
         let (low, median) = self.low?;
-        let samples = recent - (median - low) - self.removed - self.margin;
+        let samples = recent - (median - low) - self.removed - self.needed();
         let made = samples - (recent - self.anchored);
         let adjusted = made - self.made.replace(made).unwrap_or(made);
         Some(ScheduleError {
@@ -223,6 +234,14 @@ impl PlayoutSchedule {
     pub(crate) fn reserve(&self) -> usize {
         let spread = self.low.map_or(0, |(low, median)| median - low);
         usize::try_from(self.margin + spread * 5 / 4).unwrap_or(0)
+    }
+
+    /// What should be left of the lead at its worst. Negative where the next pull is known to come
+    /// later than at once: what arrives until then serves it, too.
+    fn needed(&self) -> i64 {
+        self.phase.since_pull().map_or(self.margin, |since| {
+            self.margin.min(self.still_margin - since)
+        })
     }
 
     fn is_catching_up(&self) -> bool {
@@ -286,7 +305,7 @@ mod tests {
         let mut schedule = PlayoutSchedule::new(Format::OPUS_48K_MONO);
         for packet in 0..seconds * 50 {
             let late = (late_ms(packet) * 48) as usize;
-            schedule.observe(late);
+            schedule.observe(late, 960);
             schedule.receive(960);
             schedule.pull(960);
         }

@@ -257,6 +257,47 @@ fn a_steady_line_is_heard_whole_and_soon() {
 }
 
 #[test]
+fn where_nothing_jitters_no_more_waits_than_the_next_pull_takes() {
+    for pull_ms in [10, 20] {
+        let pull = 48 * pull_ms;
+        let heard = Line::new(Format::OPUS_48K_MONO, 20, pull).run(ms(20_000));
+        let delay = heard.mean_delay(ms(10_000), ms(20_000));
+        println!("pulls of {pull_ms} ms: {delay:.1} ms, {:?}", heard.stats);
+        // A pull comes 3.3 ms after each packet; what is less than a period is the resampler's.
+        assert!((3.3..8.0).contains(&delay), "{pull_ms}: {delay}");
+        assert_eq!(heard.stats.concealed_us, 0, "{:?}", heard.stats);
+        assert_eq!(heard.tone.clicks, 0, "{:?}", heard.tone);
+    }
+}
+
+#[test]
+fn pulls_that_glide_past_the_arrivals_never_find_nothing() {
+    for drift_ppm in [-90.0, -52.0, -10.0, 10.0, 52.0, 90.0] {
+        let mut line = Line::new(pcm("pcm", 16_000, 1), 20, 160);
+        line.drift_ppm = drift_ppm;
+        let heard = line.run(ms(600_000));
+        let most = heard.most_delay(ms(5_000), ms(600_000));
+        println!("{drift_ppm}: at most {most:.1} ms, {:?}", heard.stats);
+        assert_eq!(heard.stats.concealed_us, 0, "{drift_ppm}");
+        assert_eq!(heard.tone.missing_ms, 0.0, "{drift_ppm}");
+        assert!(most < 18.0, "{drift_ppm}: {most}");
+    }
+}
+
+#[test]
+fn long_packets_are_played_as_they_are_from_the_beginning() {
+    for packet_ms in [40, 60, 120] {
+        for pull in [24, 240, 480] {
+            let heard = Line::new(Format::OPUS_48K_MONO, packet_ms, pull).run(ms(6_000));
+            let stats = heard.stats;
+            println!("{packet_ms} ms packets, pulls of {pull}: {stats:?}");
+            assert_eq!(stats.cut_us + stats.inserted_us, 0, "{packet_ms} {pull}");
+            assert_eq!(stats.concealed_us, 0, "{packet_ms} {pull}");
+        }
+    }
+}
+
+#[test]
 fn jitter_of_15_ms_is_hardly_heard() {
     for packet_ms in [10, 20] {
         for seed in 1..=2 {
