@@ -169,7 +169,10 @@ fn effects_asked_for_are_applied_and_their_delay_is_told() {
         },
         |call| call.code == GOOD,
     );
-    call.ended(GOOD, &["the tone came back: 440"]);
+    call.ended(GOOD, &["the tone came back"]);
+    // On a busy machine the jitter buffer stretches some of it, which moves the mean by a tenth.
+    let hz = call.number("/tone/frequency_hz");
+    assert!((hz - 440.0).abs() < 1.0, "{hz} Hz");
     assert_eq!(call.text("/effects"), list);
     // 2 ms of denoising, 0.5 of limiter, 2.5 of the encoder.
     let processing_ms = call.number("/delay_ms/server_processing");
