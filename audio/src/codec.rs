@@ -182,9 +182,9 @@ impl Decoder {
 pub fn default_bitrate(format: Format) -> u32 {
     let mono = match format.sample_rate_hz() {
         ..=8_000 => 24_000,
-        ..=12_000 => 32_000,
-        ..=16_000 => 40_000,
-        ..=24_000 => 48_000,
+        8_001..=12_000 => 32_000,
+        12_001..=16_000 => 40_000,
+        16_001..=24_000 => 48_000,
         _ => DEFAULT_BITRATE,
     };
     mono + mono / 2 * (format.channels() as u32 - 1)
@@ -213,8 +213,9 @@ impl Encoder {
                 )?;
                 opus.set_bitrate(bits(bitrate))?;
                 opus.set_complexity(OPUS_COMPLEXITY)?;
-                // A constrained packet of speech must do with what one of silence gets.
-                opus.set_vbr_constraint(false)?;
+                // A constrained packet of speech must do with what one of silence gets. In stereo, what
+                // is easy to encode would get too little to keep its sides apart.
+                opus.set_vbr_constraint(format.channels() == 2)?;
                 Some(opus)
             }
             _ => None,

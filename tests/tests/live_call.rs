@@ -626,7 +626,7 @@ async fn a_wish_for_effects_is_this_legs_own() {
     }
     assert_eq!(delay[0], 0);
     assert_eq!(delay[1], 500);
-    assert!(delay[2] > 10_000, "{delay:?}");
+    assert!(delay[2] > delay[1], "{delay:?}");
     assert_eq!(delay[3], 0);
 
     // A peer that numbers nothing may wish, too: what comes back is exactly what was sent.
