@@ -43,6 +43,8 @@ pub struct Decoder {
     tail: Vec<f32>,
     /// Gain that concealment without Opus has faded to.
     fade: f32,
+    /// The largest magnitude of the newest payload.
+    peak: f32,
 }
 
 impl Decoder {
@@ -65,6 +67,7 @@ impl Decoder {
             last_samples: format.samples_in(std::time::Duration::from_millis(20)),
             tail: Vec::new(),
             fade: 1.0,
+            peak: 0.0,
         })
     }
 
@@ -108,6 +111,7 @@ impl Decoder {
             Codec::Pcmu => samples.extend(payload.iter().map(|&byte| from_i16(decode_ulaw(byte)))),
             Codec::Pcma => samples.extend(payload.iter().map(|&byte| from_i16(decode_alaw(byte)))),
         }
+        self.peak = peak_of(&samples[start..]);
         make_finite(&mut samples[start..]);
         if count > 0 {
             self.last_samples = count;
@@ -130,6 +134,12 @@ impl Decoder {
             None => self.repeat_tail(&mut samples[start..]),
         }
         make_finite(&mut samples[start..]);
+    }
+
+    /// The largest magnitude that the newest payload decoded to, before it was clamped; infinite
+    /// where it was not a number.
+    pub fn peak(&self) -> f32 {
+        self.peak
     }
 
     /// The format it decodes.
@@ -295,6 +305,15 @@ pub fn make_finite(samples: &mut [f32]) {
             0.0
         };
     }
+}
+
+fn peak_of(samples: &[f32]) -> f32 {
+    samples
+        .iter()
+        .fold(0.0, |peak, sample| match sample.is_nan() {
+            true => f32::INFINITY,
+            false => peak.max(sample.abs()),
+        })
 }
 
 fn bits(bitrate: u32) -> opus::Bitrate {

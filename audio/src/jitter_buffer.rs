@@ -14,6 +14,7 @@ use crate::codec::Decoded;
 use crate::concealment::{CONCEALED_IN_FULL, CONCEALMENT_STEP, Concealment, MOST_CONCEALED};
 use crate::delay_adjustment::DelayAdjustment;
 use crate::jitter_buffer_stats::Totals;
+use crate::plausibility::{DecodedPacket, Plausibility};
 use crate::playout_schedule::PlayoutSchedule;
 use crate::sample_fifo::SampleFifo;
 use crate::speaker_pace::{STOPPED, SpeakerPace};
@@ -43,6 +44,7 @@ enum State {
 pub struct JitterBuffer {
     format: Format,
     decoder: Decoder,
+    plausibility: Plausibility,
     fifo: SampleFifo,
     schedule: PlayoutSchedule,
     concealment: Concealment,
@@ -74,6 +76,7 @@ impl JitterBuffer {
         Ok(Self {
             format,
             decoder: Decoder::new(format)?,
+            plausibility: Plausibility::new(format),
             fifo: SampleFifo::new(format.channels(), room, capacity),
             schedule: PlayoutSchedule::new(format),
             concealment: Concealment::new(format),
@@ -110,7 +113,8 @@ impl JitterBuffer {
         self.observe_arrival(now);
         self.concealment.before_packet(&mut self.decoder);
         let start = self.fifo.len();
-        match self.decoder.decode(packet.payload, self.fifo.tail()) {
+        let decoded = self.decoder.decode(packet.payload, self.fifo.tail());
+        match decoded {
             Ok(Decoded::Sound) => {}
             Ok(Decoded::Concealed) => self.totals.undecodable += 1,
             Err(_) => {
@@ -124,6 +128,12 @@ impl JitterBuffer {
         self.last_length = length;
         self.last_arrival = now;
         let sound = &mut self.fifo.waiting()[start * self.format.channels()..];
+        self.plausibility.observe(DecodedPacket {
+            payload: packet.payload,
+            decodable: matches!(decoded, Ok(Decoded::Sound)),
+            sound,
+            peak: self.decoder.peak(),
+        });
         self.concealment.join(sound, &mut self.totals);
         self.pausing = false;
         self.bound_waiting();
@@ -190,6 +200,11 @@ impl JitterBuffer {
             adjusted: error.adjusted as f64,
             elapsed: self.format.duration_of(error.elapsed),
         })
+    }
+
+    /// Whether what arrives is no sound, and not to be played ([`Plausibility`]).
+    pub fn is_garbage(&self) -> bool {
+        self.plausibility.is_garbage()
     }
 
     /// Where it stands.

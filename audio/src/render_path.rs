@@ -114,6 +114,11 @@ impl RenderPath {
         playout
     }
 
+    /// Whether what arrives is no sound, and not to be played.
+    pub fn is_garbage(&self) -> bool {
+        self.jitter_buffer.is_garbage()
+    }
+
     /// Where the jitter buffer stands.
     pub fn stats(&self) -> JitterBufferStats {
         self.jitter_buffer.stats()

@@ -1,6 +1,9 @@
 //! The command line of `softphone`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use audio::{Codec, Effects, impairment::Impairment};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
@@ -27,8 +30,8 @@ use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
         softphone devices                          list microphones and speakers\n  \
         softphone doctor                           find out what keeps a call from working\n\n\
         Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
-        server, 5 no audio (also: no working device), 6 wrong audio (--synthetic), 7 the figures asked \
-        for could not be written"
+        server, 5 no audio (also: no working device), 6 wrong audio, 7 the figures or the recording \
+        asked for could not be written"
 )]
 pub struct Args {
     /// What to do instead of a call.
@@ -179,6 +182,14 @@ pub struct CallArgs {
     #[arg(long, value_name = "SINK", default_value = "speaker", value_parser = sink)]
     pub sink: Sink,
 
+    /// Record the call while it lasts: a stereo WAV file, you left, the far end right as you hear it.
+    #[arg(long, value_name = "FILE.wav", value_parser = record, conflicts_with = "virtual_time")]
+    pub record: Option<PathBuf>,
+
+    /// Let --record overwrite a file that exists.
+    #[arg(long, requires = "record")]
+    pub force: bool,
+
     /// A call without devices: a tone for a microphone, a detector for an ear. Good only if the
     /// tone comes back as it was sent, with at most 1 % concealed and nothing over 60 ms missing.
     #[arg(long, conflicts_with_all = ["source", "sink", "input", "output", "audio_host"])]
@@ -253,6 +264,16 @@ pub enum Source {
     Wav(PathBuf),
 }
 
+impl Source {
+    /// The file, where it is one.
+    pub fn wav(&self) -> Option<&Path> {
+        match self {
+            Self::Wav(path) => Some(path),
+            Self::Mic | Self::Tone => None,
+        }
+    }
+}
+
 /// Where the answer goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sink {
@@ -262,6 +283,16 @@ pub enum Sink {
     Null,
     /// A WAV file.
     Wav(PathBuf),
+}
+
+impl Sink {
+    /// The file, where it is one.
+    pub fn wav(&self) -> Option<&Path> {
+        match self {
+            Self::Wav(path) => Some(path),
+            Self::Speaker | Self::Null => None,
+        }
+    }
 }
 
 fn source(text: &str) -> Result<Source, String> {
@@ -282,6 +313,10 @@ fn sink(text: &str) -> Result<Sink, String> {
             .map(Sink::Wav)
             .ok_or_else(|| format!("{path:?} is neither speaker nor null nor a .wav file")),
     }
+}
+
+fn record(text: &str) -> Result<PathBuf, String> {
+    wav_path(text).ok_or_else(|| "it must end in .wav, which is what is written".to_owned())
 }
 
 fn wav_path(text: &str) -> Option<PathBuf> {
@@ -383,6 +418,8 @@ mod tests {
             (vec!["--tone", "20000"], "3400"),
             (vec!["--duration", "soon"], "5s"),
             (vec!["--source", "music.mp3"], "neither mic nor tone"),
+            (vec!["--record", "call.mp3"], ".wav"),
+            (vec!["--force"], "--record"),
             (vec!["--strict"], "--synthetic"),
             (vec!["--virtual-time"], "--synthetic"),
             (

@@ -3,6 +3,7 @@
 mod running;
 
 use std::{
+    path::Path,
     sync::{Arc, atomic::AtomicBool, mpsc},
     time::Duration,
 };
@@ -24,6 +25,7 @@ use crate::{
     near_end_choice::EchoChoice,
     playout_path::{Downlink, PlayoutPath},
     reachability,
+    recording::{Recorder, Recording, RecordingStatus},
     report::Report,
     session::{Session, SessionEnd, SessionOptions, SessionStatus},
     signals::Signals,
@@ -63,7 +65,16 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
     let clock = Clock::start();
     let uplink = Arc::new(Uplink::new(clock));
     let (downlink_tx, downlink) = mpsc::sync_channel(DOWNLINK_CHUNKS);
-    let engine = start_engine(args, &plan, devices.ends, clock, &uplink, downlink)?;
+    let (recording, recorder) = start_recording(args)?.unzip();
+    let engine = start_engine(
+        args,
+        &plan,
+        devices.ends,
+        recorder,
+        clock,
+        &uplink,
+        downlink,
+    )?;
     let (session, session_status) = Session::new(
         plan.session_options(args),
         clock,
@@ -77,6 +88,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         source_finished: devices.source_finished,
         uplink,
         engine,
+        recording,
         session_status,
         session: tokio::spawn(session.run()),
         ui: ui(),
@@ -200,8 +212,7 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
         }
     };
     if let (Source::Wav(source), Sink::Wav(sink)) = (&args.source, &args.sink)
-        && let (Ok(source), Ok(sink)) = (source.canonicalize(), sink.canonicalize())
-        && source == sink
+        && is_same_file(source, sink)
     {
         return Err(usage(format!(
             "{} cannot be both --source and --sink: the answer would overwrite what is sent",
@@ -232,10 +243,33 @@ fn device_verdict(error: DeviceError) -> Verdict {
     }
 }
 
+/// Creates the file of `--record`, if there is to be one.
+fn start_recording(args: &CallArgs) -> Result<Option<(Recording, Recorder)>, Verdict> {
+    let Some(path) = &args.record else {
+        return Ok(None);
+    };
+    let usage = |why| Verdict::new(ExitCode::Usage, why);
+    for (flag, other) in [("--source", args.source.wav()), ("--sink", args.sink.wav())] {
+        if other.is_some_and(|other| is_same_file(other, path)) {
+            let shown = path.display();
+            return Err(usage(format!(
+                "--record and {flag} cannot both be {shown}: one would overwrite the other"
+            )));
+        }
+    }
+    Recording::start(path, args.force).map(Some).map_err(usage)
+}
+
+/// Whether both are the same, if they exist.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 fn start_engine(
     args: &CallArgs,
     plan: &Plan,
     (microphone, speaker): Ends,
+    recorder: Option<Recorder>,
     clock: Clock,
     uplink: &Arc<Uplink>,
     downlink: mpsc::Receiver<Downlink>,
@@ -254,9 +288,24 @@ fn start_engine(
         EchoMemory::load(),
     )
     .map_err(|error| failed(error.to_string()))?;
-    let engine = Engine::new(capture, playout, echo);
+    let engine = Engine::new(capture, playout, echo).recorded_by(recorder);
     EngineThread::start(engine, clock, Arc::clone(uplink), downlink)
         .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
+}
+
+/// A call that went well, but was to be recorded and is not.
+fn judge_recording(verdict: Verdict, recording: Option<&RecordingStatus>) -> Verdict {
+    match recording {
+        Some(RecordingStatus {
+            path,
+            failure: Some(failure),
+            ..
+        }) if verdict.exit == ExitCode::Good => Verdict::new(
+            ExitCode::NotWritten,
+            format!("not all of the call is in {}: {failure}", path.display()),
+        ),
+        _ => verdict,
+    }
 }
 
 pub(crate) fn judge(
@@ -281,6 +330,17 @@ pub(crate) fn judge(
             format!(
                 "{} could not be written to its end: is the disk full?",
                 path.display()
+            ),
+        );
+    }
+    if engine.garbage.muted_us > 0 {
+        return Verdict::new(
+            ExitCode::WrongAudio,
+            format!(
+                "for {:.1} s what the server sent was no sound but noise, and was muted: see that it \
+                 answers in {}, or call with another --codec",
+                engine.garbage.muted_us as f64 / 1e6,
+                plan.format
             ),
         );
     }

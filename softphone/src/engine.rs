@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use audio::{jitter_buffer::JitterBufferStats, near_end::NearEndStats};
+use audio::{frame::SAMPLE_RATE_HZ, jitter_buffer::JitterBufferStats, near_end::NearEndStats};
 use tokio::sync::watch;
 
 use crate::{
@@ -25,8 +25,9 @@ use crate::{
         EchoControl, EchoStatus, connect_tone, control::Learned, decision::EchoPath,
         memory::DevicePair,
     },
-    playout_path::{Downlink, PlayoutPath},
+    playout_path::{Downlink, GarbageStats, PlayoutPath},
     priority::{EnginePriority, ask_for_real_time},
+    recording::{Batch, Recorder},
     uplink::{Outgoing, Uplink},
 };
 
@@ -60,6 +61,8 @@ pub struct EngineStatus {
     pub sent_age_us: u32,
     /// The jitter buffer.
     pub jitter_buffer: JitterBufferStats,
+    /// What the far end sent that was no sound.
+    pub garbage: GarbageStats,
     /// By how much the speaker's clock is faster than the far end's, as far as learned, in parts per
     /// million.
     pub drift_ppm: f64,
@@ -105,6 +108,7 @@ pub struct Engine {
     volume_db: i32,
     device_notices: NoticeLog,
     priority: EnginePriority,
+    recorder: Option<Recorder>,
 }
 
 impl Engine {
@@ -120,7 +124,14 @@ impl Engine {
             learned: Vec::new(),
             search: None,
             lost_before_tone: 0,
+            recorder: None,
         }
+    }
+
+    /// The same, recorded.
+    pub fn recorded_by(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Looks which devices are in use now. Called now and then.
@@ -174,12 +185,36 @@ impl Engine {
         let rendered = self.playout.rendered();
         self.echo.hear(rendered)?;
         self.capture.hear(rendered)?;
-        self.capture
-            .tick(now, muted || self.echo.withholds(), send)?;
+        let muted = muted || self.echo.withholds();
+        self.capture.tick(now, muted, send)?;
+        self.record(now, muted)?;
         let latency = self.capture.capture_latency();
         self.echo.listen(self.capture.captured(), latency, now);
         let (near_end, urgent) = self.echo.near_end();
         self.capture.set_near_end(near_end, urgent, now)
+    }
+
+    fn record(&mut self, now: Duration, muted: bool) -> Result<(), PathError> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        // What others must not hear is not kept either.
+        let captured = match muted {
+            true => &[][..],
+            false => self.capture.captured(),
+        };
+        let near = Batch {
+            samples: captured,
+            sample_rate_hz: SAMPLE_RATE_HZ,
+            ends_s: now.as_secs_f64() - self.capture.capture_latency().as_secs_f64(),
+        };
+        let rendered = self.playout.rendered();
+        let far = Batch {
+            samples: rendered.samples,
+            sample_rate_hz: rendered.sample_rate_hz,
+            ends_s: now.as_secs_f64() + f64::from(rendered.latency_us) * 1e-6,
+        };
+        Ok(recorder.push(&near, &far)?)
     }
 
     /// Searches for the connect tone, once it is recorded, on a thread that `search_aside` starts.
@@ -234,6 +269,7 @@ impl Engine {
             call_stats: self.playout.call_stats().stats(),
             sent_age_us: self.capture.age_us(),
             jitter_buffer: self.playout.jitter_buffer(),
+            garbage: self.playout.garbage(),
             drift_ppm: self.playout.drift_ppm(),
             near_end: self.capture.near_end(),
             echo: self.echo.status().clone(),

@@ -3,6 +3,7 @@
 //! [`engine`] owns everything audible and runs on a thread of its own; [`session`] speaks gRPC on
 //! tokio; [`call`] puts them together.
 
+pub mod answered_format;
 pub mod args;
 pub mod call;
 pub mod call_stats;
@@ -26,6 +27,7 @@ pub mod numbering;
 pub mod playout_path;
 pub mod priority;
 pub mod reachability;
+pub mod recording;
 pub mod report;
 pub mod screen;
 pub mod session;

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use audio::{
-    Format, RenderPath,
+    Format, MuteRamp, OutputLimiter, RenderPath,
     e_model::CodecImpairment,
     gain::SmoothGain,
     jitter_buffer::{self, JitterBufferStats, Packet, Playout},
@@ -55,12 +55,25 @@ pub struct Incoming {
     pub arrived: Duration,
 }
 
+/// What arrived that was no sound ([`audio::plausibility`]) and was not played.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GarbageStats {
+    /// Whether that is so now.
+    pub muted: bool,
+    /// For how long in all, in microseconds.
+    pub muted_us: u64,
+}
+
 /// The receiving half of the engine.
 pub struct PlayoutPath {
     speaker: Box<dyn Speaker>,
     format: Format,
     render: RenderPath,
     volume: SmoothGain,
+    garbage: GarbageStats,
+    garbage_mute: MuteRamp,
+    /// Nothing comes between it and the speaker.
+    limiter: OutputLimiter,
     /// What was written to the speaker last, mono.
     pulled: Vec<f32>,
     /// What is still to be played over all else, mono at the speaker's rate.
@@ -82,6 +95,9 @@ impl PlayoutPath {
         Ok(Self {
             render: RenderPath::new(format, speaker.sample_rate_hz())?,
             volume: SmoothGain::new(),
+            garbage: GarbageStats::default(),
+            garbage_mute: MuteRamp::new(),
+            limiter: OutputLimiter::new(speaker.sample_rate_hz()),
             speaker,
             format,
             pulled: Vec::new(),
@@ -135,12 +151,14 @@ impl PlayoutPath {
         self.call_stats.advance(now, &self.render.stats());
         self.pulled.clear();
         let wanted = self.speaker.wanted(now);
-        self.render
-            .set_speaker_rate(self.speaker.sample_rate_hz())?;
+        let rate_hz = self.speaker.sample_rate_hz();
+        self.render.set_speaker_rate(rate_hz)?;
+        self.limiter.set_sample_rate(rate_hz);
         if wanted == 0 || self.is_finished() {
             return Ok(());
         }
         self.pull(wanted, now);
+        self.mute_garbage(rate_hz);
         self.volume.process(&mut self.pulled);
         for (sample, over) in self
             .pulled
@@ -149,6 +167,7 @@ impl PlayoutPath {
         {
             *sample += over;
         }
+        self.limiter.process(&mut self.pulled);
         self.meter.push(&self.pulled);
         self.call_stats.play(&self.pulled);
         let channels = usize::from(self.speaker.channels());
@@ -193,6 +212,11 @@ impl PlayoutPath {
     /// The next thing to tell people about the speaker.
     pub fn device_notice(&mut self) -> Option<DeviceNotice> {
         self.speaker.notice()
+    }
+
+    /// What the far end sent that was no sound.
+    pub fn garbage(&self) -> GarbageStats {
+        self.garbage
     }
 
     /// The jitter buffer's figures.
@@ -242,6 +266,17 @@ impl PlayoutPath {
             let grown = self.depth().saturating_sub(before);
             self.heard_delay.insert(stages, length, grown, now);
         }
+    }
+
+    /// Before anything of ours is mixed in, which is still to be heard.
+    fn mute_garbage(&mut self, rate_hz: u32) {
+        self.garbage.muted = self.render.is_garbage();
+        if self.garbage.muted {
+            let length_us = self.pulled.len() as u64 * 1_000_000 / u64::from(rate_hz);
+            self.garbage.muted_us += length_us;
+        }
+        self.garbage_mute
+            .process(&mut self.pulled, rate_hz, self.garbage.muted);
     }
 
     /// What waits in the jitter buffer.

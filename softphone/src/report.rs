@@ -11,7 +11,8 @@ use audio::ToneReport;
 pub use json_line::status_json;
 
 use crate::{
-    engine::EngineStatus, session::SessionStatus, verdict::Verdict, virtual_call::VirtualFigures,
+    engine::EngineStatus, recording::RecordingStatus, session::SessionStatus, verdict::Verdict,
+    virtual_call::VirtualFigures,
 };
 
 /// Everything known about a call that is over.
@@ -39,6 +40,8 @@ pub struct Report {
     pub dropped: u64,
     /// What the ear of a synthetic call heard.
     pub tone: Option<ToneReport>,
+    /// What `--record` left.
+    pub recording: Option<RecordingStatus>,
     /// What is known of a call on a virtual line alone.
     pub virtual_line: Option<VirtualFigures>,
 }

@@ -33,6 +33,7 @@ use tonic::{
 };
 
 use crate::{
+    answered_format,
     clock::Clock,
     numbering::Numbering,
     playout_path::Downlink,
@@ -142,6 +143,8 @@ pub enum SessionEnd {
     NeverConnected(String),
     /// The line was lost and did not come back before we hung up.
     Lost(String),
+    /// The server answers in another format than it was asked for.
+    WrongFormat(String),
 }
 
 /// Why one stream ended.
@@ -149,6 +152,7 @@ enum StreamEnd {
     Completed,
     Rejected(String),
     Broken(String),
+    WrongFormat(String),
 }
 
 /// How listening to a stream ended.
@@ -219,6 +223,7 @@ impl Session {
             let why = match self.run_stream(ever_connected).await {
                 StreamEnd::Completed => return SessionEnd::Completed,
                 StreamEnd::Rejected(why) => return SessionEnd::Rejected(why),
+                StreamEnd::WrongFormat(why) => return SessionEnd::WrongFormat(why),
                 StreamEnd::Broken(why) => why,
             };
             if matches!(self.status.borrow().line, Line::Connected | Line::Stalled) {
@@ -298,10 +303,13 @@ impl Session {
             self.uplink.open();
             sending.flows.send_replace(true);
             let mut heard = Heard::new(self.clock.now());
-            self.take(first, &sending.numbering, &mut heard);
-            let received = self
-                .receive(responses, &sending.numbering, &mut heard)
-                .await;
+            let received = match self.take(first, &sending.numbering, &mut heard) {
+                Ok(()) => {
+                    self.receive(responses, &sending.numbering, &mut heard)
+                        .await
+                }
+                Err(end) => Received::End(end),
+            };
             self.stop_sending(sending);
             match received {
                 Received::End(end) => return end,
@@ -469,10 +477,10 @@ impl Session {
                 }
             };
             let end = match answer {
-                Some(Ok(Some(chunk))) => {
-                    self.take(chunk, numbering, heard);
-                    continue;
-                }
+                Some(Ok(Some(chunk))) => match self.take(chunk, numbering, heard) {
+                    Ok(()) => continue,
+                    Err(end) => end,
+                },
                 Some(Ok(None)) if self.uplink.is_closed() => StreamEnd::Completed,
                 Some(Ok(None)) => StreamEnd::Broken("the server ended the call".to_owned()),
                 Some(Err(status)) => self.ended_by(&status, *heard),
@@ -483,8 +491,15 @@ impl Session {
         }
     }
 
-    /// Takes one chunk of the far end.
-    fn take(&self, chunk: AudioChunk, numbering: &Numbering, heard: &mut Heard) {
+    /// Takes one chunk of the far end, unless its sound is not what the engine decodes.
+    fn take(
+        &self,
+        chunk: AudioChunk,
+        numbering: &Numbering,
+        heard: &mut Heard,
+    ) -> Result<(), StreamEnd> {
+        answered_format::check(&chunk, self.options.format)
+            .map_err(|wrong| StreamEnd::WrongFormat(wrong.to_string()))?;
         if !heard.anything {
             self.begin();
         }
@@ -511,6 +526,7 @@ impl Session {
                 status.processing_delay_us = Some(accepted.processing_delay_us);
             }
         });
+        Ok(())
     }
 
     /// The far end is heard for the first time on this stream.

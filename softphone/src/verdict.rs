@@ -102,6 +102,7 @@ pub fn judge_line(end: &SessionEnd) -> Option<Verdict> {
             ExitCode::Rejected,
             format!("the server rejected the call: {why}"),
         )),
+        SessionEnd::WrongFormat(why) => Some(Verdict::new(ExitCode::WrongAudio, why.clone())),
     }
 }
 

@@ -105,6 +105,7 @@ pub fn call(args: &CallArgs) -> Result<Report, Verdict> {
         dropped: simulation.dropped(),
         session,
         tone: Some(ear.report()),
+        recording: None,
         virtual_line: Some(VirtualFigures {
             impairment: impairment.to_string(),
             trace,

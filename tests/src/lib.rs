@@ -18,6 +18,7 @@ pub mod playout_line;
 pub mod proxy;
 pub mod python;
 pub mod rig;
+pub mod scripted_far_end;
 pub mod scripted_ticker;
 pub mod signals;
 pub mod subscriber;

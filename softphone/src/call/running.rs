@@ -11,7 +11,7 @@ use std::{
 use proto::text::one_line;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use super::{Plan, judge};
+use super::{Plan, judge, judge_recording};
 use crate::{
     args::CallArgs,
     call_status::CallStatus,
@@ -20,6 +20,7 @@ use crate::{
     echo_control::{EchoMemory, control::Learned},
     engine::EngineThread,
     near_end_choice::EchoChoice,
+    recording::Recording,
     report::Report,
     screen::Panel,
     session::{Line, SessionEnd, SessionStatus},
@@ -46,6 +47,10 @@ pub(super) struct Said {
     /// What was found out about echoes, and kept.
     learned: usize,
     reconnects: u64,
+    /// That what arrives is no sound.
+    garbage: bool,
+    /// That the recording stopped.
+    recording_stopped: bool,
 }
 
 /// A call with all its parts.
@@ -55,6 +60,7 @@ pub(super) struct RunningCall {
     pub(super) source_finished: Option<Arc<AtomicBool>>,
     pub(super) uplink: Arc<Uplink>,
     pub(super) engine: EngineThread,
+    pub(super) recording: Option<Recording>,
     pub(super) session_status: watch::Receiver<SessionStatus>,
     pub(super) session: JoinHandle<SessionEnd>,
     pub(super) ui: Ui,
@@ -70,6 +76,12 @@ impl RunningCall {
         let call_id = one_line(&plan.call_id);
         self.ui
             .say(&format!("calling {} (call {call_id})", args.server));
+        if let Some(path) = &args.record {
+            let shown = path.display();
+            self.ui.say(&format!(
+                "recording to {shown}: you left, the far end right"
+            ));
+        }
         if !self.ui.is_live() {
             return;
         }
@@ -155,6 +167,7 @@ impl RunningCall {
         let status = self.status();
         self.keep_what_was_learned(&status.engine.learned);
         self.say_changes(&status);
+        self.say_recording_stopped();
         self.ui.show(status);
     }
 
@@ -168,6 +181,17 @@ impl RunningCall {
             });
         }
         self.said.learned = learned.len();
+    }
+
+    fn say_recording_stopped(&mut self) {
+        let recording = self.recording.as_ref().map(Recording::status);
+        if let Some(failure) = recording.and_then(|recording| recording.failure)
+            && !self.said.recording_stopped
+        {
+            self.said.recording_stopped = true;
+            self.ui
+                .say(&format!("not all is recorded: {failure}; the call goes on"));
+        }
     }
 
     fn status(&self) -> CallStatus {
@@ -203,6 +227,14 @@ impl RunningCall {
                 .say("the line had stalled; the call goes on on a second one");
         }
         self.said.reconnects = status.session.reconnects;
+        let garbage = status.engine.garbage.muted;
+        if garbage != self.said.garbage {
+            self.ui.say(match garbage {
+                true => "what the server sends is no sound but noise: it is muted",
+                false => "the server sends sound again",
+            });
+            self.said.garbage = garbage;
+        }
         let notices = &status.engine.device_notices;
         for notice in notices.after(self.said.notices) {
             self.ui.say(&notice.to_string());
@@ -228,8 +260,10 @@ impl RunningCall {
         let session = self.session_status.borrow().clone();
         // Ends the engine's thread: a WAV file is written to its end before we say so.
         drop(self.engine);
+        let recording = self.recording.map(Recording::finish);
         let tone = ear.map(Ear::report);
         let verdict = judge(args, plan, end, &engine, &session, ear);
+        let verdict = judge_recording(verdict, recording.as_ref());
         Report {
             verdict,
             server: args.server.to_string(),
@@ -243,6 +277,7 @@ impl RunningCall {
             dropped: self.uplink.dropped(),
             tone,
             virtual_line: None,
+            recording,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The figures of a call for scripts.
 
-use audio::meter::Level;
+use audio::{ToneReport, meter::Level};
 use serde_json::{Value, json};
 
 use super::Report;
 use crate::{
     delay::Stages,
     device::{DeviceState, DeviceStats, Placement},
+    recording::RecordingStatus,
     verdict::Verdict,
     virtual_call::VirtualFigures,
 };
@@ -85,17 +86,9 @@ impl Report {
             "microphone": device_json(&engine.microphone),
             "speaker": device_json(&engine.speaker),
             "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "tone": self.tone.map(|tone| json!({
-                "heard": tone.heard,
-                "frequency_hz": tone.frequency_hz,
-                "level_dbfs": tone.level_dbfs,
-                "purity_db": tone.purity_db,
-                "missing_ms": tone.missing_ms,
-                "longest_missing_ms": tone.longest_missing_ms,
-                "onset_ms": tone.onset_ms,
-                "clicks": tone.clicks,
-                "listened_ms": tone.listened_ms,
-            })),
+            "garbage_muted_ms": ms(engine.garbage.muted_us),
+            "recording": self.recording.as_ref().map(recording_json),
+            "tone": self.tone.as_ref().map(tone_json),
         });
         if let (Value::Object(figures), Value::Object(verdict)) =
             (&mut figures, self.verdict.json())
@@ -126,6 +119,28 @@ fn stages_json(stages: &Stages) -> Value {
         json[name] = ms(us.into()).into();
     }
     json
+}
+
+fn tone_json(tone: &ToneReport) -> Value {
+    json!({
+        "heard": tone.heard,
+        "frequency_hz": tone.frequency_hz,
+        "level_dbfs": tone.level_dbfs,
+        "purity_db": tone.purity_db,
+        "missing_ms": tone.missing_ms,
+        "longest_missing_ms": tone.longest_missing_ms,
+        "onset_ms": tone.onset_ms,
+        "clicks": tone.clicks,
+        "listened_ms": tone.listened_ms,
+    })
+}
+
+fn recording_json(recording: &RecordingStatus) -> Value {
+    json!({
+        "file": recording.path.display().to_string(),
+        "duration_s": recording.seconds,
+        "failure": recording.failure,
+    })
 }
 
 /// More digits would say more than the model knows.

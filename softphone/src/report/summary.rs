@@ -40,6 +40,13 @@ impl Report {
             ));
             lines.extend(delay_lines(&engine.call_stats));
         }
+        if let Some(recording) = &self.recording {
+            lines.push(format!(
+                "  {:.1} s recorded to {}: you left, the far end right",
+                recording.seconds,
+                recording.path.display()
+            ));
+        }
         if let Some(line) = &self.virtual_line {
             lines.extend(line.summary(self.duration));
         }
