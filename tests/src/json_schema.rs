@@ -46,8 +46,8 @@ fn check(schema: &Value, rule: &Value, value: &Value, path: &str) -> Result<(), 
                 .is_none_or(|number| Some(number) >= operand.as_f64()),
             "required" => {
                 let keys = list(operand).iter().filter_map(Value::as_str);
-                let missing = keys.filter(|key| value.is_object() && value.get(key).is_none());
-                if let Some(key) = missing.last() {
+                let mut missing = keys.filter(|key| value.is_object() && value.get(key).is_none());
+                if let Some(key) = missing.next_back() {
                     return Err(format!("{path}/{key} is missing"));
                 }
                 true
