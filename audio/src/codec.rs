@@ -11,6 +11,9 @@ use crate::format::{Codec, Format, MAX_CHUNK, PayloadError};
 /// Bitrate for Opus at 48 kHz in mono unless told otherwise: `docs/bit-rate.md` says why.
 pub const DEFAULT_BITRATE: u32 = 64_000;
 
+/// The same for stereo.
+const STEREO_BITRATE: u32 = 96_000;
+
 /// Encoder effort: most of complexity 10's quality for three quarters of its time.
 const OPUS_COMPLEXITY: i32 = 5;
 
@@ -188,16 +191,19 @@ impl Decoder {
 }
 
 /// The bitrate that an Opus stream of this format gets unless told otherwise: [`DEFAULT_BITRATE`] for
-/// 48 kHz in mono, less for lower rates, half as much again for stereo. Means nothing to other codecs.
+/// 48 kHz in mono, less for lower rates. Means nothing to other codecs.
 pub fn default_bitrate(format: Format) -> u32 {
-    let mono = match format.sample_rate_hz() {
+    // With less, packets of 2.5 ms mix the sides, whatever the rate.
+    if format.channels() == 2 {
+        return STEREO_BITRATE;
+    }
+    match format.sample_rate_hz() {
         ..=8_000 => 24_000,
         8_001..=12_000 => 32_000,
         12_001..=16_000 => 40_000,
         16_001..=24_000 => 48_000,
         _ => DEFAULT_BITRATE,
-    };
-    mono + mono / 2 * (format.channels() as u32 - 1)
+    }
 }
 
 /// Turns samples into payloads.
@@ -459,7 +465,7 @@ mod tests {
             (48_000, 2, 96_000),
             (16_000, 1, 40_000),
             (8_000, 1, 24_000),
-            (8_000, 2, 36_000),
+            (8_000, 2, 96_000),
         ] {
             assert_eq!(default_bitrate(format("opus", rate, channels)), bitrate);
         }

@@ -64,8 +64,9 @@ How to read it:
 - *Codec, chain, codec* is an echo call with the server's default effects: the packets are decoded,
   processed, and encoded again at the same bit rate.
 - The default is the least that keeps a call through the default chain at 4 or so: 64 kb/s for 48 kHz in
-  mono. Other formats get, in kb/s: 24 kHz 48, 16 kHz 40, 12 kHz 32, 8 kHz 24; half as much again for
-  stereo. The server answers at its default, or as the peer speaks where that is more.
+  mono. Other formats get, in kb/s: 24 kHz 48, 16 kHz 40, 12 kHz 32, 8 kHz 24; stereo 96, with
+  less of which short packets mix the sides. The server answers at its default, or as the peer speaks
+  where that is more.
 ";
 
 fn main() {
