@@ -1,6 +1,6 @@
 //! `--record`: the call as a stereo WAV file, you left, the far end right as it was played.
 //!
-//! [`track`] puts both on one timeline, [`recorder`] is the engine's end, [`wav_writer`] a thread of
+//! `track` puts both on one timeline, `recorder` is the engine's end, `wav_writer` a thread of
 //! its own behind a bounded queue: a slow disk costs a part of the recording, never of the call.
 
 mod recorder;

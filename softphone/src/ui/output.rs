@@ -2,7 +2,7 @@
 //!
 //! A thread of its own writes; the rest of the program only leaves text for it. A reader that stands
 //! still loses text: of pictures all but the newest, of lines the oldest of more than
-//! [`MAX_WAITING_LINES`]. What has begun is written to its end, so no line is ever torn.
+//! `MAX_WAITING_LINES`. What has begun is written to its end, so no line is ever torn.
 
 use std::{
     collections::VecDeque,
