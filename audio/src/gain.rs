@@ -4,18 +4,21 @@
 /// 48 kHz.
 const MAX_STEP: f32 = 1.0 / 960.0;
 
-/// A gain that moves towards what it was set to. At unity, samples pass unchanged, bit for bit.
+/// A gain that moves towards what it was set to, or to nothing while muted. At unity, samples pass
+/// unchanged, bit for bit.
 #[derive(Debug, Clone)]
 pub struct SmoothGain {
-    target: f32,
+    set: f32,
+    muted: bool,
     current: f32,
 }
 
 impl SmoothGain {
-    /// Unity.
+    /// Unity, not muted.
     pub fn new() -> Self {
         Self {
-            target: 1.0,
+            set: 1.0,
+            muted: false,
             current: 1.0,
         }
     }
@@ -23,22 +26,28 @@ impl SmoothGain {
     /// Moves to `db` from the next sample on.
     pub fn set_db(&mut self, db: f32) {
         // Quite unity, or it would never be unchanged again.
-        self.target = if db == 0.0 {
+        self.set = if db == 0.0 {
             1.0
         } else {
             10.0_f32.powf(db / 20.0)
         };
     }
 
+    /// Mutes, or lets pass again, from the next sample on.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
     /// Applies it to samples of one channel.
     pub fn process(&mut self, samples: &mut [f32]) {
-        if self.current == 1.0 && self.target == 1.0 {
+        let target = if self.muted { 0.0 } else { self.set };
+        if self.current == 1.0 && target == 1.0 {
             return;
         }
         for sample in samples {
-            let missing = self.target - self.current;
+            let missing = target - self.current;
             self.current = match missing.abs() <= MAX_STEP {
-                true => self.target,
+                true => target,
                 false => self.current + MAX_STEP.copysign(missing),
             };
             *sample *= self.current;
@@ -55,7 +64,10 @@ impl Default for SmoothGain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{meter::rms_dbfs, test_signal::sine};
+    use crate::{
+        meter::rms_dbfs,
+        test_signal::{peak, sine},
+    };
 
     #[test]
     fn the_level_becomes_what_it_was_set_to_without_a_click() {
@@ -77,6 +89,24 @@ mod tests {
             let largest = largest.fold(0.0, f32::max);
             assert!(largest < peak * 0.06, "{db} dB: a step of {largest}");
         }
+    }
+
+    #[test]
+    fn muted_it_falls_silent_and_comes_back_to_what_was_set() {
+        let mut gain = SmoothGain::new();
+        gain.set_db(-6.0);
+        let tone = sine(440.0, 0.5, 48_000, 48_000);
+        let mut played = tone.clone();
+        for (index, piece) in played.chunks_mut(96).enumerate() {
+            gain.set_muted((100..300).contains(&index));
+            gain.process(piece);
+        }
+        assert_eq!(peak(&played[9_600 + 960..28_800]), 0.0, "it is muted");
+        let change = rms_dbfs(&played[38_400..]) - rms_dbfs(&tone[38_400..]);
+        assert!((change + 6.0).abs() < 0.01, "it is back at {change} dB");
+        let steps = played.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        // A tone of 440 Hz rises by 0.029 a sample.
+        assert!(steps.fold(0.0, f32::max) < 0.031, "it clicks");
     }
 
     #[test]

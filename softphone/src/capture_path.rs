@@ -13,9 +13,9 @@ use bytes::Bytes;
 use proto::callcenter::Gap;
 
 use crate::{
+    aligned_frames::Rendered,
     delay::Stages,
     device::{DeviceNotice, Microphone},
-    near_end_path::Rendered,
     near_end_switch::NearEndSwitch,
     uplink::Outgoing,
 };

@@ -641,8 +641,8 @@ fn without_an_echo_nothing_is_done_and_nothing_is_held_back() {
         let stages = call.chunks.last().unwrap().stages;
         assert_eq!((stages.framing, stages.processing), (10_000, 0));
         // And the next call needs no tone.
-        assert_eq!(status.learned.len(), 1);
-        assert_eq!(status.learned[0].path, EchoPath::None);
+        assert_eq!(status.learned.count(), 1);
+        assert_eq!(status.learned.after(0)[0].path, EchoPath::None);
     }
 }
 

@@ -20,20 +20,26 @@ use crate::{
     call_stats::{CallStats, Heard},
     capture_path::{CapturePath, PathError},
     clock::Clock,
-    device::{DeviceStats, NoticeLog},
+    device::{DeviceNotice, DeviceStats},
     echo_control::{
         EchoControl, EchoStatus, connect_tone, control::Learned, decision::EchoPath,
         memory::DevicePair,
     },
     playout_path::{Downlink, GarbageStats, PlayoutPath},
     priority::{EnginePriority, ask_for_real_time},
+    recent_log::RecentLog,
     recording::{Batch, Recorder},
     uplink::{Outgoing, Uplink},
 };
 
-/// How long the thread sleeps between two looks at its devices. Each look costs some 10 µs; each
-/// millisecond more is one more of delay, both ways.
+/// How long the thread sleeps while a device does not say when it will have something, or need it.
+/// Otherwise it looks just then: what waits for a look is delay, and what waits now longer, now
+/// shorter is delay once more, in the jitter buffer.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// The bounds of what devices say. Each look costs some 10 µs.
+const SHORTEST_REST: Duration = Duration::from_micros(200);
+const LONGEST_REST: Duration = Duration::from_millis(10);
 
 /// How often the figures for the screen are renewed.
 const PUBLISH: Duration = Duration::from_millis(100);
@@ -71,13 +77,13 @@ pub struct EngineStatus {
     /// Whether the echo canceller is on, and why.
     pub echo: EchoStatus,
     /// What the call found out about echoes.
-    pub learned: Vec<Learned>,
+    pub learned: RecentLog<Learned>,
     /// The microphone.
     pub microphone: DeviceStats,
     /// The speaker.
     pub speaker: DeviceStats,
     /// What people are told about both, since the call began.
-    pub device_notices: NoticeLog,
+    pub device_notices: RecentLog<DeviceNotice>,
     /// How the engine's thread is scheduled.
     pub priority: EnginePriority,
     /// Whether the near end is muted.
@@ -100,13 +106,13 @@ pub struct Engine {
     capture: CapturePath,
     playout: PlayoutPath,
     echo: EchoControl,
-    learned: Vec<Learned>,
+    learned: RecentLog<Learned>,
     /// The search for the connect tone, while one runs.
     search: Option<Receiver<EchoPath>>,
     /// What the devices had lost when the tone began.
     lost_before_tone: u64,
     volume_db: i32,
-    device_notices: NoticeLog,
+    device_notices: RecentLog<DeviceNotice>,
     priority: EnginePriority,
     recorder: Option<Recorder>,
 }
@@ -118,10 +124,10 @@ impl Engine {
             capture,
             playout,
             volume_db: 0,
-            device_notices: NoticeLog::default(),
+            device_notices: RecentLog::default(),
             priority: EnginePriority::default(),
             echo,
-            learned: Vec::new(),
+            learned: RecentLog::default(),
             search: None,
             lost_before_tone: 0,
             recorder: None,
@@ -217,6 +223,13 @@ impl Engine {
         Ok(recorder.push(&near, &far)?)
     }
 
+    /// How long nothing needs to be done.
+    pub fn rest(&self) -> Duration {
+        let microphone = self.capture.microphone().rest().unwrap_or(LOOK);
+        let speaker = self.playout.speaker().rest().unwrap_or(LOOK);
+        microphone.min(speaker).clamp(SHORTEST_REST, LONGEST_REST)
+    }
+
     /// Searches for the connect tone, once it is recorded, on a thread that `search_aside` starts.
     pub fn search_for_tone(&mut self, search_aside: impl FnOnce(Search) -> Receiver<EchoPath>) {
         if let Some(recording) = self.echo.take_recording() {
@@ -264,7 +277,9 @@ impl Engine {
         while let Some(notice) = self.playout.device_notice() {
             self.device_notices.push(notice);
         }
-        self.learned.extend(self.echo.take_learned());
+        for learned in self.echo.take_learned() {
+            self.learned.push(learned);
+        }
         EngineStatus {
             call_stats: self.playout.call_stats().stats(),
             sent_age_us: self.capture.age_us(),
@@ -436,7 +451,7 @@ fn run(
         }
         engine.search_for_tone(aside);
         failure = done.err().map(|error| error.to_string());
-        std::thread::sleep(LOOK);
+        std::thread::sleep(engine.rest());
     }
     let mut last = engine.status(control.muted.load(Ordering::Relaxed));
     last.failure = failure;

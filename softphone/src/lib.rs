@@ -3,6 +3,7 @@
 //! [`engine`] owns everything audible and runs on a thread of its own; [`session`] speaks gRPC on
 //! tokio; [`call`] puts them together.
 
+pub mod aligned_frames;
 pub mod answered_format;
 pub mod args;
 pub mod call;
@@ -27,6 +28,7 @@ pub mod numbering;
 pub mod playout_path;
 pub mod priority;
 pub mod reachability;
+pub mod recent_log;
 pub mod recording;
 pub mod report;
 pub mod screen;

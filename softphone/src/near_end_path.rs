@@ -8,29 +8,15 @@ use std::time::Duration;
 
 use audio::{
     ResamplerError,
-    frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
     near_end::{NearEnd, NearEndOptions, NearEndStats},
-    near_end_reference::RenderReference,
 };
 
-/// What was just handed to the speaker.
-#[derive(Debug, Clone, Copy)]
-pub struct Rendered<'a> {
-    /// The samples, mono.
-    pub samples: &'a [f32],
-    /// Their rate.
-    pub sample_rate_hz: u32,
-    /// How long it takes until the next sample that is written is heard, in microseconds.
-    pub latency_us: u32,
-}
+use crate::aligned_frames::{AlignedFrames, Rendered};
 
 /// From the microphone's samples to processed ones, mono at 48 kHz.
 pub struct NearEndPath {
     near_end: NearEnd,
-    reference: RenderReference,
-    render_latency: Duration,
-    /// Captured, and not yet a whole frame.
-    unframed: Vec<f32>,
+    frames: AlignedFrames,
 }
 
 impl NearEndPath {
@@ -41,9 +27,7 @@ impl NearEndPath {
     pub fn new(options: NearEndOptions) -> Result<Self, ResamplerError> {
         Ok(Self {
             near_end: NearEnd::new(options),
-            reference: RenderReference::new(SAMPLE_RATE_HZ)?,
-            render_latency: Duration::ZERO,
-            unframed: Vec::new(),
+            frames: AlignedFrames::new()?,
         })
     }
 
@@ -52,9 +36,7 @@ impl NearEndPath {
     /// # Errors
     /// The speaker came back at a rate that cannot be resampled.
     pub fn hear(&mut self, rendered: Rendered<'_>) -> Result<(), ResamplerError> {
-        self.render_latency = Duration::from_micros(u64::from(rendered.latency_us));
-        self.reference
-            .push(rendered.samples, rendered.sample_rate_hz)
+        self.frames.hear(rendered)
     }
 
     /// Takes what was `captured`, and appends what comes of all whole frames to `output`.
@@ -66,30 +48,18 @@ impl NearEndPath {
         now: Duration,
         output: &mut Vec<f32>,
     ) {
-        self.unframed.extend_from_slice(captured);
-        self.reference.align(
-            self.render_latency,
-            capture_latency,
-            self.unframed.len(),
-            now,
-        );
-        let mut frame = [0.0; SAMPLES_PER_CHANNEL];
-        let frames = self.unframed.chunks_exact(SAMPLES_PER_CHANNEL);
-        let rest = frames.remainder().len();
-        for captured in frames {
-            self.reference.read(&mut frame);
-            self.near_end.render(&mut frame);
-            frame.copy_from_slice(captured);
-            self.near_end.capture(&mut frame);
-            output.extend_from_slice(&frame);
-        }
-        self.unframed.drain(..self.unframed.len() - rest);
+        let near_end = &mut self.near_end;
+        self.frames
+            .capture(captured, capture_latency, now, |mut frame| {
+                near_end.render(&mut frame.played);
+                near_end.capture(&mut frame.captured);
+                output.extend_from_slice(&frame.captured);
+            });
     }
 
     /// The microphone was away: what is not yet a frame never becomes one.
     pub fn forget(&mut self) {
-        self.reference.realign();
-        self.unframed.clear();
+        self.frames.forget();
     }
 
     /// What it was told to do.

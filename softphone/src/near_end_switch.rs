@@ -13,7 +13,7 @@ use audio::{
     near_end::{NearEndOptions, NearEndStats},
 };
 
-use crate::near_end_path::{NearEndPath, Rendered};
+use crate::{aligned_frames::Rendered, near_end_path::NearEndPath};
 
 /// A new path learns for so long before it is heard.
 const WARM_UP: Duration = Duration::from_millis(400);

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use audio::{
-    Format, MuteRamp, OutputLimiter, RenderPath,
+    Format, OutputLimiter, RenderPath,
     e_model::CodecImpairment,
     gain::SmoothGain,
     jitter_buffer::{self, JitterBufferStats, Packet, Playout},
@@ -16,12 +16,12 @@ use bytes::Bytes;
 use proto::callcenter::Gap;
 
 use crate::{
+    aligned_frames::Rendered,
     call_stats::CallStatsCollector,
     capture_path::{PathError, micros},
     delay::Stages,
     device::{DeviceNotice, Speaker},
     heard_delay::HeardDelay,
-    near_end_path::Rendered,
 };
 
 /// What the session has for the engine.
@@ -71,7 +71,6 @@ pub struct PlayoutPath {
     render: RenderPath,
     volume: SmoothGain,
     garbage: GarbageStats,
-    garbage_mute: MuteRamp,
     /// Nothing comes between it and the speaker.
     limiter: OutputLimiter,
     /// What was written to the speaker last, mono.
@@ -96,7 +95,6 @@ impl PlayoutPath {
             render: RenderPath::new(format, speaker.sample_rate_hz())?,
             volume: SmoothGain::new(),
             garbage: GarbageStats::default(),
-            garbage_mute: MuteRamp::new(),
             limiter: OutputLimiter::new(speaker.sample_rate_hz()),
             speaker,
             format,
@@ -158,7 +156,9 @@ impl PlayoutPath {
             return Ok(());
         }
         self.pull(wanted, now);
-        self.mute_garbage(rate_hz);
+        // Before anything of ours is mixed in, which is still to be heard.
+        self.watch_for_garbage(rate_hz);
+        self.volume.set_muted(self.garbage.muted);
         self.volume.process(&mut self.pulled);
         for (sample, over) in self
             .pulled
@@ -246,6 +246,8 @@ impl PlayoutPath {
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
+        // How regular the line is does not depend on when the engine looked.
+        let arrived = chunk.arrived.min(now);
         let before = self.depth();
         self.render.insert(
             Packet {
@@ -253,13 +255,13 @@ impl PlayoutPath {
                 gap: buffer_gap(chunk.gap),
                 payload: &chunk.payload,
             },
-            now,
+            arrived,
         );
         if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
             && samples > 0
         {
             let stages = chunk.stages.map(|mut stages| {
-                stages.downlink += micros(now.saturating_sub(chunk.arrived));
+                stages.downlink += micros(now.saturating_sub(arrived));
                 stages
             });
             let length = self.format.duration_of(samples);
@@ -268,15 +270,12 @@ impl PlayoutPath {
         }
     }
 
-    /// Before anything of ours is mixed in, which is still to be heard.
-    fn mute_garbage(&mut self, rate_hz: u32) {
+    fn watch_for_garbage(&mut self, rate_hz: u32) {
         self.garbage.muted = self.render.is_garbage();
         if self.garbage.muted {
             let length_us = self.pulled.len() as u64 * 1_000_000 / u64::from(rate_hz);
             self.garbage.muted_us += length_us;
         }
-        self.garbage_mute
-            .process(&mut self.pulled, rate_hz, self.garbage.muted);
     }
 
     /// What waits in the jitter buffer.

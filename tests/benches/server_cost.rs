@@ -15,7 +15,7 @@ use tests::{
     Process, Server,
     analysis::percentile,
     cpu::{process_seconds, thread_seconds},
-    mirror::Mirror,
+    scripted_far_end::ScriptedFarEnd,
     signals::speech,
 };
 use tokio::{runtime::Runtime, sync::mpsc, time::MissedTickBehavior};
@@ -278,7 +278,7 @@ fn bare_echo() -> (Process, String) {
 }
 
 fn echo() -> ! {
-    let mirror = Mirror::start();
+    let mirror = ScriptedFarEnd::mirror();
     println!("echo on http://{}", mirror.addr());
     std::io::stdout().flush().expect("somebody reads");
     loop {

@@ -12,7 +12,6 @@ pub mod heard_call;
 pub mod json_schema;
 pub mod lab;
 pub mod memory;
-pub mod mirror;
 pub mod network;
 pub mod playout_line;
 pub mod proxy;

@@ -28,6 +28,12 @@ impl ScriptedFarEnd {
         }
     }
 
+    /// Returns each message exactly as it came, every field of it: the naive peer that a client must
+    /// not take for one of ours.
+    pub fn mirror() -> Self {
+        Self::start(|chunk| chunk)
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
@@ -51,5 +57,41 @@ impl CallCenter for Service {
             .into_inner()
             .map(move |chunk| chunk.map(|chunk| answer(chunk)));
         Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::callcenter::{Accepted, Join, call_center_client::CallCenterClient};
+
+    #[tokio::test]
+    async fn every_field_comes_back_and_half_close_ends_the_stream() {
+        let mirror = ScriptedFarEnd::mirror();
+        let mut client = CallCenterClient::connect(format!("http://{}", mirror.addr()))
+            .await
+            .expect("connects");
+        let sent = AudioChunk {
+            audio_data: (&[1, 2, 3][..]).into(),
+            sequence: 4,
+            media_time: 5,
+            level: 6,
+            join: Some(Join {
+                effects: "none".to_owned(),
+            }),
+            accepted: Some(Accepted {
+                leg_id: "leg".to_owned(),
+                processing_delay_us: 7,
+                echo: Some(true),
+            }),
+            ..AudioChunk::default()
+        };
+        let answer = client
+            .live_call(tokio_stream::once(sent.clone()))
+            .await
+            .expect("accepted");
+        let mut answers = answer.into_inner();
+        assert_eq!(answers.message().await.expect("no error"), Some(sent));
+        assert_eq!(answers.message().await.expect("no error"), None);
     }
 }

@@ -12,8 +12,8 @@ use std::{
 use serde_json::Value;
 use tests::{
     Output, Process, Server, bare_ticker, bin, free_port,
-    mirror::Mirror,
     rig::{Rig, clean_run},
+    scripted_far_end::ScriptedFarEnd,
     signals, skip,
 };
 
@@ -194,7 +194,7 @@ fn quiet_is_silent_and_the_microphone_is_heard_all_the_same() {
     let Some(rig) = Rig::start() else { return };
     feed(&rig);
     rig.pactl(&["load-module", "module-sine", "sink=feed", "frequency=300"]);
-    let mirror = Mirror::start();
+    let mirror = ScriptedFarEnd::mirror();
     let addr = mirror.addr().to_string();
     let args = ["doctor", "--quiet", "--json", "--server", &addr];
     let (output, recording) = clean_run(|| {

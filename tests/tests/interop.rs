@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tests::{Output, Server, bin, lab::Lab, mirror::Mirror, run};
+use tests::{Output, Server, bin, lab::Lab, run, scripted_far_end::ScriptedFarEnd};
 
 /// Far more than a call of two seconds needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ fn a_call_with_the_labs_server_is_good_and_ends() {
 
 #[test]
 fn a_call_with_a_mirror_is_good_and_its_numbers_are_not_believed() {
-    let mirror = Mirror::start();
+    let mirror = ScriptedFarEnd::mirror();
     for codec in ["opus", "pcm"] {
         good_and_unnumbered(&synthetic(mirror.addr(), codec), codec);
     }

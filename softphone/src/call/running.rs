@@ -20,6 +20,7 @@ use crate::{
     echo_control::{EchoMemory, control::Learned},
     engine::EngineThread,
     near_end_choice::EchoChoice,
+    recent_log::RecentLog,
     recording::Recording,
     report::Report,
     screen::Panel,
@@ -172,15 +173,15 @@ impl RunningCall {
     }
 
     /// For the next call between the same devices.
-    fn keep_what_was_learned(&mut self, learned: &[Learned]) {
-        for new in learned.iter().skip(self.said.learned).cloned() {
+    fn keep_what_was_learned(&mut self, learned: &RecentLog<Learned>) {
+        for new in learned.after(self.said.learned).iter().cloned() {
             tokio::task::spawn_blocking(move || {
                 if let Err(error) = EchoMemory::store(&new.pair, new.path) {
                     tracing::debug!("what is known of echoes cannot be kept: {error}");
                 }
             });
         }
-        self.said.learned = learned.len();
+        self.said.learned = learned.count();
     }
 
     fn say_recording_stopped(&mut self) {

@@ -14,6 +14,10 @@ use super::{DeviceNotice, DeviceStats, Microphone};
 /// What the ring holds at most. An engine that stood still for longer has lost the line anyway.
 const CAPACITY: Duration = Duration::from_millis(500);
 
+/// What a callback takes at most, from its time stamp to its samples in the ring, on a machine that
+/// is not busy.
+const CALLBACK_TIME: Duration = Duration::from_micros(200);
+
 /// The half that the engine reads.
 pub(super) struct CaptureRing {
     samples: HeapCons<f32>,
@@ -126,6 +130,12 @@ impl Microphone for DeviceMicrophone {
         }
     }
 
+    fn rest(&self) -> Option<Duration> {
+        let ring = &self.0.current;
+        let now = ring.stream.health.now();
+        ring.last.map(|last| rest(last, ring.stream.rate_hz, now))
+    }
+
     fn latency_us(&self) -> u32 {
         self.0.current.latency_us
     }
@@ -137,6 +147,15 @@ impl Microphone for DeviceMicrophone {
     fn notice(&mut self) -> Option<DeviceNotice> {
         self.0.notice()
     }
+}
+
+/// How long until the callback after `last` will have been.
+fn rest(last: Record, rate_hz: u32, now: Duration) -> Duration {
+    let period = Duration::from_secs_f64(f64::from(last.samples) / f64::from(rate_hz));
+    let expected = last.at + period + CALLBACK_TIME;
+    // A late one is looked for the less often the later it is.
+    let late = now.saturating_sub(expected);
+    expected.checked_sub(now).unwrap_or(late / 2)
 }
 
 #[cfg(test)]
@@ -216,5 +235,24 @@ mod tests {
         callback.on_data(&[0.0_f32; 480], &info(0, 0));
         ring.read(&mut Vec::new());
         assert_eq!(ring.latency_us, 0);
+    }
+
+    #[test]
+    fn the_next_callback_is_looked_for_when_it_will_have_been() {
+        let ms = Duration::from_millis;
+        let last = Record {
+            at: ms(1_000),
+            total: 480,
+            samples: 480,
+            faulty: 0,
+            faults: 0,
+            latency: None,
+        };
+        let rest_at = |now| rest(last, 48_000, now);
+        assert_eq!(rest_at(ms(1_000)), ms(10) + CALLBACK_TIME);
+        assert_eq!(rest_at(ms(1_008)), ms(2) + CALLBACK_TIME);
+        assert_eq!(rest_at(ms(1_010) + CALLBACK_TIME), Duration::ZERO);
+        // One that does not come is not looked for without end.
+        assert_eq!(rest_at(ms(1_018) + CALLBACK_TIME), ms(4));
     }
 }

@@ -14,6 +14,7 @@ mod device_lookup;
 mod device_routing;
 mod device_selection;
 mod error;
+mod found_device;
 mod host;
 mod latency_line;
 pub mod list;
@@ -40,7 +41,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use error::DeviceError;
-pub use notice::{DeviceChange, DeviceNotice, NoticeLog};
+pub use notice::{DeviceChange, DeviceNotice};
 pub use open::{Devices, open, open_microphone, open_speaker};
 pub use worn::Worn;
 
@@ -57,6 +58,10 @@ pub trait Microphone: Send {
     /// While the device is being rebuilt nothing comes. Samples of two rates never come from one
     /// call: what the old device left is returned first, the next call begins with the new one.
     fn read(&mut self, now: Duration, samples: &mut Vec<f32>);
+    /// How long until the next samples should be there; `None` if nothing is known of that.
+    fn rest(&self) -> Option<Duration> {
+        None
+    }
     /// How long ago, at the moment of the last `read`, its newest sample was at the microphone, in
     /// microseconds (device latency; an estimate from the host's timestamps, 0 if it gives none).
     fn latency_us(&self) -> u32;
@@ -83,6 +88,10 @@ pub trait Speaker: Send {
     fn wanted(&mut self, now: Duration) -> usize;
     /// Interleaved samples, −1..1, whole sample groups. What does not fit is discarded.
     fn write(&mut self, samples: &[f32]);
+    /// How long until `wanted` should be asked again; `None` if nothing is known of that.
+    fn rest(&self) -> Option<Duration> {
+        None
+    }
     /// From `write` to the ear: what is queued in the ring plus the device's own latency,
     /// microseconds.
     fn latency_us(&self) -> u32;

@@ -4,9 +4,6 @@ use std::fmt;
 
 use super::{Direction, RebuildReason};
 
-/// Notices that are kept for the summary; a device that flaps for hours must not fill the memory.
-const KEPT: usize = 100;
-
 /// A change of one device, as a sentence by `Display`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceNotice {
@@ -66,36 +63,6 @@ impl fmt::Display for DeviceNotice {
     }
 }
 
-/// The notices of a call, the oldest forgotten when there are too many.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NoticeLog {
-    forgotten: usize,
-    kept: Vec<DeviceNotice>,
-}
-
-impl NoticeLog {
-    /// One more.
-    pub fn push(&mut self, notice: DeviceNotice) {
-        if self.kept.len() == KEPT {
-            self.kept.remove(0);
-            self.forgotten += 1;
-        }
-        self.kept.push(notice);
-    }
-
-    /// How many there were.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.forgotten + self.kept.len()
-    }
-
-    /// Those after the first `seen` of the call.
-    #[must_use]
-    pub fn after(&self, seen: usize) -> &[DeviceNotice] {
-        &self.kept[seen.saturating_sub(self.forgotten).min(self.kept.len())..]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,22 +110,5 @@ mod tests {
             moved("Built-in").to_string(),
             "speaker: the system's default is Built-in now; using that"
         );
-    }
-
-    #[test]
-    fn each_notice_is_seen_once_though_old_ones_are_forgotten() {
-        let mut log = NoticeLog::default();
-        let mut seen = 0;
-        for number in 0..3 * KEPT {
-            log.push(moved(&number.to_string()));
-            if number % 70 == 0 {
-                let last = log.after(seen).last().map(ToString::to_string);
-                assert_eq!(last, Some(moved(&number.to_string()).to_string()));
-                seen = log.count();
-                assert!(log.after(seen).is_empty());
-            }
-        }
-        assert_eq!(log.count(), 3 * KEPT);
-        assert_eq!(log.after(0).len(), KEPT);
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{BufferSize, Device, ErrorKind, Host, I24, SampleFormat, StreamConfig, U24};
+use cpal::{BufferSize, ErrorKind, Host, I24, SampleFormat, U24};
 
 use super::callback::{DeviceSample, Health, guarded};
 use super::capture::{self, CaptureRing, DeviceMicrophone};
@@ -13,15 +13,15 @@ use super::deadline::{Aside, Outstanding, aside};
 use super::device_lookup::find_device;
 use super::device_routing::Pin;
 use super::device_selection::DeviceSelection;
+use super::found_device::Found;
 use super::host::AudioHost;
 #[cfg(target_os = "linux")]
 use super::open_native;
 use super::render::{self, DeviceSpeaker, RenderRing};
-use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Stream, Supervised, supervise};
+use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Supervised, supervise};
 use super::wear_query::WearQuery;
 use super::{
-    BufferRequest, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, Worn,
-    host,
+    BufferRequest, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, host,
 };
 
 /// A microphone and a speaker.
@@ -185,40 +185,6 @@ fn open_output(order: &Order) -> Result<Opened<RenderRing>, DeviceError> {
         AudioHost::PipeWire | AudioHost::PulseAudio => open_native::output(found),
         AudioHost::Cpal(_) => with_sample_type!(build_output, found),
     })
-}
-
-/// A device, and how it is to be opened.
-pub(super) struct Found {
-    device: Device,
-    name: String,
-    pub(super) pin: Pin,
-    placement: Placement,
-    worn: Worn,
-    pub(super) host: AudioHost,
-    format: SampleFormat,
-    pub(super) config: StreamConfig,
-}
-
-impl Found {
-    pub(super) fn stream(&self, health: Arc<Health>) -> Stream {
-        Stream {
-            name: self.name.clone(),
-            pin: self.pin.clone(),
-            placement: self.placement,
-            worn: self.worn.clone(),
-            host: host::name(self.host),
-            rate_hz: self.config.sample_rate,
-            channels: self.config.channels.min(2),
-            health,
-        }
-    }
-
-    fn step(&self) -> u32 {
-        match self.config.buffer_size {
-            BufferSize::Fixed(step) => step,
-            BufferSize::Default => self.config.sample_rate / 100,
-        }
-    }
 }
 
 /// Tries the hosts in order until one opens the device.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cpal::{
-    BufferSize, Error, ErrorKind, InputCallbackInfo, InputStreamTimestamp, OutputCallbackInfo,
+    Error, ErrorKind, InputCallbackInfo, InputStreamTimestamp, OutputCallbackInfo,
     OutputStreamTimestamp, StreamInstant,
 };
 
 use super::Direction;
 use super::callback::{Health, guarded};
 use super::capture::{self, CaptureRing};
+use super::found_device::Found;
 use super::host::AudioHost;
-use super::open::Found;
 use super::pipewire::{PipeWireStream, StreamConfig};
 use super::pulse::{PulseConfig, PulseStream};
 use super::render::{self, RenderRing};
@@ -91,10 +91,7 @@ fn open(
 
 /// Samples per channel that the device takes or hands over at a time when so many are wished for.
 fn step(found: &Found) -> u32 {
-    let wished = match found.config.buffer_size {
-        BufferSize::Fixed(samples) => samples.max(1),
-        BufferSize::Default => found.config.sample_rate / 100,
-    };
+    let wished = found.step().max(1);
     if found.host == AudioHost::PipeWire {
         // Its graph works in powers of two, and takes the longest that is not more.
         1 << wished.ilog2()

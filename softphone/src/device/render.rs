@@ -82,6 +82,9 @@ pub(super) fn ring(stream: Stream, theirs: u16, step: u32) -> (RenderCallback, R
 
 impl RenderRing {
     fn wanted(&mut self, now: Duration) -> usize {
+        if let Some(due) = self.target.due(self.put()) {
+            self.target.on_look(now, due);
+        }
         self.drain_records();
         let rate_hz = self.stream.rate_hz;
         let (last_at, period) = self.last.map_or((self.opened, Duration::ZERO), |record| {
@@ -97,6 +100,12 @@ impl RenderRing {
         }
         self.pace = None;
         self.target.wanted(now, self.put())
+    }
+
+    /// How long until more is wanted; `None` if only a callback can make room, or none comes.
+    fn rest(&self, now: Duration) -> Option<Duration> {
+        let due = self.target.due(self.put())?;
+        self.pace.is_none().then(|| due.saturating_sub(now))
     }
 
     fn drain_records(&mut self) {
@@ -187,6 +196,11 @@ impl Speaker for DeviceSpeaker {
 
     fn write(&mut self, samples: &[f32]) {
         self.0.current.write(samples);
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        let now = self.0.current.stream.health.now();
+        self.0.current.rest(now)
     }
 
     fn latency_us(&self) -> u32 {

@@ -26,6 +26,12 @@ const ONE_EVENT: Duration = Duration::from_millis(100);
 /// fills its own buffer in one go when it starts.
 const WINDOW: Duration = Duration::from_secs(1);
 const FIRST_WINDOW: Duration = Duration::from_millis(100);
+/// What a device takes a sample at a time is written in pieces of a millisecond.
+const PIECES_PER_S: f64 = 1_000.0;
+
+/// Samples for the rounding of the line: a hair's breadth.
+const ROUNDING: f64 = 0.1;
+
 /// A callback later than this against the line is a device that stood still: a new line begins.
 const STALL: f64 = 0.08;
 
@@ -35,7 +41,7 @@ pub(super) struct RingTarget {
     rate_hz: f64,
     steps: Steps,
     lead: Lead,
-    polls: PollInterval,
+    lateness: Lateness,
     taken: u64,
     margin: Duration,
     margin_since: Duration,
@@ -49,7 +55,7 @@ impl RingTarget {
             rate_hz: f64::from(rate_hz.max(1)),
             steps: Steps::new(step.max(1)),
             lead: Lead::default(),
-            polls: PollInterval::default(),
+            lateness: Lateness::default(),
             taken: 0,
             margin: MARGIN_START,
             margin_since: Duration::ZERO,
@@ -78,13 +84,37 @@ impl RingTarget {
     /// Samples per channel to write now. `put`: what was put until now, so that `put` less what the
     /// device took lies in the ring.
     pub(super) fn wanted(&mut self, now: Duration, put: u64) -> usize {
-        self.polls.observe(now);
         if now.saturating_sub(self.margin_since) >= MARGIN_PATIENCE {
             self.margin = self.margin.saturating_sub(MARGIN_STEP / 4).max(MIN_MARGIN);
             self.margin_since = now;
         }
-        let needed = self.taken + self.may_be_taken(now + self.polls.interval() + self.margin);
+        let needed = self.taken + self.may_be_taken(now + self.ahead());
         usize::try_from(needed.saturating_sub(put)).unwrap_or(0)
+    }
+
+    /// When the next samples are to be written, if no callback comes before; `None` if only a
+    /// callback can make room.
+    pub(super) fn due(&self, put: u64) -> Option<Duration> {
+        let lead_s = self.lead.greatest()?;
+        let grain = u64::from(self.steps.grain());
+        let piece = grain.max((self.rate_hz / PIECES_PER_S) as u64);
+        let whole = (put.saturating_sub(self.taken) + piece) / grain * grain;
+        let most = 2 * u64::from(self.steps.largest());
+        let line = (self.taken + whole) as f64 - ROUNDING;
+        let taken_at = line / self.rate_hz - lead_s - self.ahead().as_secs_f64();
+        (whole <= most).then(|| Duration::from_secs_f64(taken_at.max(0.0)))
+    }
+
+    /// The engine looks; before that, samples were to be written at `due`.
+    pub(super) fn on_look(&mut self, now: Duration, due: Duration) {
+        if let Some(late) = now.checked_sub(due) {
+            self.lateness.observe(late);
+        }
+    }
+
+    /// How long before the device may take samples they are written.
+    fn ahead(&self) -> Duration {
+        self.lateness.allowed() + self.margin
     }
 
     /// The margin, for the statistics.
@@ -101,9 +131,8 @@ impl RingTarget {
         };
         let line = (until.as_secs_f64() + lead_s) * self.rate_hz;
         let ahead = (line - self.taken as f64).max(0.0);
-        // A hair's breadth (a tenth of a sample) for the rounding of the line.
         let grain = u64::from(self.steps.grain());
-        let whole_steps = (ahead + 0.1) as u64 / grain * grain;
+        let whole_steps = (ahead + ROUNDING) as u64 / grain * grain;
         whole_steps.min(most)
     }
 }
@@ -182,46 +211,31 @@ impl Lead {
     }
 }
 
-/// How often the engine looks: nine of ten intervals are shorter than this one. The tenth is the
-/// margin's business.
+/// How late the engine looks after it should have: nine of ten looks are less late than this. The
+/// tenth is the margin's business.
 #[derive(Debug)]
-struct PollInterval {
-    last: Option<Duration>,
-    interval_s: f64,
+struct Lateness {
+    allowed_s: f64,
 }
 
-impl Default for PollInterval {
+impl Default for Lateness {
     fn default() -> Self {
-        Self {
-            last: None,
-            interval_s: 0.003,
-        }
+        Self { allowed_s: 0.003 }
     }
 }
 
-impl PollInterval {
+impl Lateness {
     const STEP_S: f64 = 0.000_1;
-    const RANGE_S: (f64, f64) = (0.000_5, 0.01);
+    const MOST_S: f64 = 0.01;
 
-    fn observe(&mut self, now: Duration) {
-        let Some(last) = self.last.replace(now) else {
-            return;
-        };
-        let interval = now.saturating_sub(last).as_secs_f64();
-        if interval < Self::RANGE_S.0 {
-            return; // the same look, going on
-        }
-        let news = if interval > self.interval_s {
-            0.9
-        } else {
-            -0.1
-        };
-        let (least, most) = Self::RANGE_S;
-        self.interval_s = (self.interval_s + news * Self::STEP_S).clamp(least, most);
+    fn observe(&mut self, late: Duration) {
+        let late_s = late.as_secs_f64();
+        let news = if late_s > self.allowed_s { 0.9 } else { -0.1 };
+        self.allowed_s = (self.allowed_s + news * Self::STEP_S).clamp(0.0, Self::MOST_S);
     }
 
-    fn interval(&self) -> Duration {
-        Duration::from_secs_f64(self.interval_s)
+    fn allowed(&self) -> Duration {
+        Duration::from_secs_f64(self.allowed_s)
     }
 }
 
@@ -254,14 +268,15 @@ mod tests {
             }
         }
 
-        /// `calls(tick)`: how many samples the device takes in this tick; `looks(tick)`: whether
-        /// the engine looks. The engine writes whole frames of `frame`.
+        /// `calls(tick)`: how many samples the device takes in this tick; `is_awake(tick)`: whether
+        /// the engine may look, which it does when samples are due and every 2 ms. It writes whole
+        /// frames of `frame`.
         fn run(
             &mut self,
             ticks: u64,
             frame: u64,
             mut calls: impl FnMut(u64) -> u32,
-            mut looks: impl FnMut(u64) -> bool,
+            mut is_awake: impl FnMut(u64) -> bool,
         ) {
             for _ in 0..ticks {
                 let now = Duration::from_micros(self.tick * 100);
@@ -279,7 +294,12 @@ mod tests {
                         self.target.on_underrun(now);
                     }
                 }
-                if looks(self.tick) {
+                let due = self.target.due(self.put);
+                let is_due = due.is_some_and(|due| now >= due);
+                if is_awake(self.tick) && (is_due || self.tick.is_multiple_of(20)) {
+                    if let Some(due) = due {
+                        self.target.on_look(now, due);
+                    }
                     while self.target.wanted(now, self.put) > 0 {
                         self.put += frame;
                     }
@@ -298,10 +318,6 @@ mod tests {
         }
     }
 
-    fn every(period: u64) -> impl FnMut(u64) -> bool {
-        move |tick| tick.is_multiple_of(period)
-    }
-
     #[test]
     fn a_regular_device_never_runs_dry_and_waits_for_little_more_than_the_margin() {
         let mut rig = Rig::new(480);
@@ -309,14 +325,14 @@ mod tests {
             20_000,
             480,
             |t| if t.is_multiple_of(100) { 480 } else { 0 },
-            every(20),
+            |_| true,
         );
         rig.reset_counts();
         rig.run(
             100_000,
             480,
             |t| if t.is_multiple_of(100) { 480 } else { 0 },
-            every(20),
+            |_| true,
         );
         assert_eq!(rig.missing, 0);
         // Between 3 and 5 ms before its callback, a frame of 10 ms is put: 40 % of the time there
@@ -334,9 +350,9 @@ mod tests {
             _ => 0,
         };
         let mut rig = Rig::new(320);
-        rig.run(20_000, 480, calls, every(30));
+        rig.run(20_000, 480, calls, |_| true);
         rig.reset_counts();
-        rig.run(100_000, 480, calls, every(30));
+        rig.run(100_000, 480, calls, |_| true);
         assert_eq!(rig.missing, 0);
     }
 
@@ -355,9 +371,9 @@ mod tests {
                     0
                 }
             };
-            rig.run(20_000, 480, &mut calls, every(20));
+            rig.run(20_000, 480, &mut calls, |_| true);
             rig.reset_counts();
-            rig.run(3_600_000, 480, &mut calls, every(20));
+            rig.run(3_600_000, 480, &mut calls, |_| true);
             assert_eq!(rig.missing, 0, "{ppm} ppm");
             let mean = rig.mean_ring_ms(3_600_000);
             assert!(mean < 7.0, "{ppm} ppm: {mean} ms in the ring");
@@ -377,24 +393,24 @@ mod tests {
             }
         };
         let mut rig = Rig::new(480);
-        rig.run(40_000, 480, calls, every(20));
+        rig.run(40_000, 480, calls, |_| true);
         rig.reset_counts();
-        rig.run(100_000, 480, calls, every(20));
+        rig.run(100_000, 480, calls, |_| true);
         assert_eq!(rig.missing, 0);
     }
 
     #[test]
     fn an_engine_that_oversleeps_pays_with_margin_until_it_fits() {
-        // PollInterval every 2 ms, but for 12 ms in each half second.
-        let looks = |t: u64| t % 5_000 >= 120 && t.is_multiple_of(20);
+        // For 12 ms in each half second.
+        let is_awake = |t: u64| t % 5_000 >= 120;
         let calls = |t: u64| if t.is_multiple_of(97) { 466 } else { 0 };
         let mut rig = Rig::new(466);
-        rig.run(100_000, 466, calls, looks);
+        rig.run(100_000, 466, calls, is_awake);
         assert!(rig.underruns > 0, "the rig does not trouble the target");
         let learnt = rig.target.margin();
         assert!(learnt > MARGIN_START);
         rig.reset_counts();
-        rig.run(100_000, 466, calls, looks);
+        rig.run(100_000, 466, calls, is_awake);
         assert!(
             rig.underruns <= 1,
             "{} underruns after learning",
@@ -440,15 +456,15 @@ mod tests {
                 0
             }
         };
-        rig.run(22_999, 480, calls, every(20));
+        rig.run(22_999, 480, calls, |_| true);
         assert!(
             rig.put - rig.taken <= 3 * 480,
             "{} queued",
             rig.put - rig.taken
         );
-        rig.run(10_000, 480, calls, every(20));
+        rig.run(10_000, 480, calls, |_| true);
         rig.reset_counts();
-        rig.run(10_000, 480, calls, every(20));
+        rig.run(10_000, 480, calls, |_| true);
         assert_eq!(rig.missing, 0);
         assert!(rig.mean_ring_ms(10_000) < 6.0);
     }

@@ -12,9 +12,9 @@ use super::{
     memory::{DevicePair, EchoMemory},
 };
 use crate::{
+    aligned_frames::Rendered,
     device::Worn,
     near_end_choice::{EchoChoice, NearEndChoice},
-    near_end_path::Rendered,
 };
 
 /// Devices find their pace before the tone begins.

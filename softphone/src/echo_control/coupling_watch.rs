@@ -1,22 +1,15 @@
-//! The coupling monitor with what was played and what is captured side by side, in frames.
+//! The coupling monitor with what was played and what is captured side by side.
 
 use std::time::Duration;
 
-use audio::{
-    ResamplerError,
-    coupling::CouplingMonitor,
-    frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
-    near_end_reference::RenderReference,
-};
+use audio::{ResamplerError, coupling::CouplingMonitor};
 
-use crate::near_end_path::Rendered;
+use crate::aligned_frames::{AlignedFrames, Rendered};
 
 /// Listens to a call for an echo.
 pub struct CouplingWatch {
     monitor: CouplingMonitor,
-    reference: RenderReference,
-    render_latency: Duration,
-    unframed: Vec<f32>,
+    frames: AlignedFrames,
 }
 
 impl CouplingWatch {
@@ -27,9 +20,7 @@ impl CouplingWatch {
     pub fn new() -> Result<Self, ResamplerError> {
         Ok(Self {
             monitor: CouplingMonitor::new()?,
-            reference: RenderReference::new(SAMPLE_RATE_HZ)?,
-            render_latency: Duration::ZERO,
-            unframed: Vec::new(),
+            frames: AlignedFrames::new()?,
         })
     }
 
@@ -38,26 +29,15 @@ impl CouplingWatch {
     /// # Errors
     /// The speaker came back at a rate that cannot be resampled.
     pub fn hear(&mut self, rendered: Rendered<'_>) -> Result<(), ResamplerError> {
-        self.render_latency = Duration::from_micros(u64::from(rendered.latency_us));
-        self.reference
-            .push(rendered.samples, rendered.sample_rate_hz)
+        self.frames.hear(rendered)
     }
 
     /// Takes what the microphone gave, mono at 48 kHz, whose newest sample is `latency` old.
     pub fn listen(&mut self, captured: &[f32], latency: Duration, now: Duration) {
-        self.unframed.extend_from_slice(captured);
-        self.reference
-            .align(self.render_latency, latency, self.unframed.len(), now);
-        let mut played = [0.0; SAMPLES_PER_CHANNEL];
-        let mut heard = [0.0; SAMPLES_PER_CHANNEL];
-        let frames = self.unframed.chunks_exact(SAMPLES_PER_CHANNEL);
-        let rest = frames.remainder().len();
-        for captured in frames {
-            self.reference.read(&mut played);
-            heard.copy_from_slice(captured);
-            self.monitor.push(&played, &heard);
-        }
-        self.unframed.drain(..self.unframed.len() - rest);
+        let monitor = &mut self.monitor;
+        self.frames.capture(captured, latency, now, |frame| {
+            monitor.push(&frame.played, &frame.captured);
+        });
     }
 
     /// What it concludes.
