@@ -35,8 +35,9 @@ const SLOTS: usize = 500;
 const RECENT: usize = 100;
 /// Fewer say nothing about clocks.
 const LEAST_RECENT: usize = 50;
-/// Fewer, which are five seconds of a stream that begins, do not say that the line is steady.
-const LEAST_STEADY: usize = 125;
+/// For so many slots the line has to be steady before that is relied on: a place that passes from the
+/// end of a pull to the beginning of the next one looks as if it stood still for a moment.
+const LEAST_STEADY: usize = 100;
 /// From two seconds to the next, the place of the packets between two pulls moves by so much where
 /// clocks differ by 125 ppm: faster, and the resampler does not follow it.
 const STILL: Duration = Duration::from_micros(250);
@@ -108,7 +109,8 @@ pub(crate) struct PlayoutSchedule {
     low: Option<(i64, i64)>,
     /// The low quantile of what was served.
     low_served: i64,
-    is_steady: bool,
+    /// For so many slots the line has been steady.
+    steady_for: usize,
     current: Option<Observation>,
     current_length: i64,
     /// Played since something arrived for the current observation.
@@ -140,7 +142,7 @@ impl PlayoutSchedule {
             made: None,
             low: None,
             low_served: 0,
-            is_steady: false,
+            steady_for: 0,
             current: None,
             current_length: 0,
             open_for: 0,
@@ -302,7 +304,7 @@ impl PlayoutSchedule {
     /// than a packet that what arrives until then serves it, too.
     fn needed(&self) -> i64 {
         match self.low {
-            Some((low, _)) if self.is_steady => {
+            Some((low, _)) if self.steady_for >= LEAST_STEADY => {
                 self.margin.min(low - self.low_served + self.served_margin)
             }
             _ => self.margin,
@@ -339,18 +341,20 @@ impl PlayoutSchedule {
         self.low = low.map(|low| (low, median.unwrap_or(low).max(low)));
         let served = self.observations.iter().map(|past| past.served);
         self.low_served = lowest_that_counts(&mut self.ranked, served).unwrap_or(0);
-        self.is_steady = self.find_out_if_steady();
+        self.steady_for = match self.looks_steady() {
+            true => self.steady_for + 1,
+            false => 0,
+        };
     }
 
-    fn find_out_if_steady(&mut self) -> bool {
+    fn looks_steady(&mut self) -> bool {
         let spread = self.low.map(|(low, median)| median - low);
         let place = self.median_of(0, |past| past.since_pull);
         let before = self.median_of(RECENT, |past| past.since_pull);
         let moved = place
             .zip(before)
             .map(|(place, before)| (place - before).abs());
-        self.observations.len() >= LEAST_STEADY
-            && spread.is_some_and(|spread| spread <= self.margin)
+        spread.is_some_and(|spread| spread <= self.margin)
             && moved.is_some_and(|moved| moved <= self.still)
     }
 }
