@@ -39,8 +39,8 @@ const LEAST_RECENT: usize = 50;
 /// end of a pull to the beginning of the next one looks as if it stood still for a moment.
 const LEAST_STEADY: usize = 100;
 /// From two seconds to the next, the place of the packets between two pulls moves by so much where
-/// clocks differ by 125 ppm: faster, and the resampler does not follow it.
-const STILL: Duration = Duration::from_micros(250);
+/// clocks differ by 75 ppm: faster, and the resampler does not follow it.
+const STILL: Duration = Duration::from_micros(150);
 /// One observation may be lower than the schedule allows for, and one more in so many: of ten
 /// seconds the fourth lowest counts, a quantile of 0.7 %. By the E-model (ITU-T G.107.2) a concealed
 /// ratio of 0.2 % costs as much as going from 100 to 200 ms of delay, and below 100 ms delay costs
