@@ -4,7 +4,10 @@ use cpal::HostId;
 
 use super::DeviceError;
 #[cfg(target_os = "linux")]
-use super::{pipewire, pulse::PulseServer};
+use super::{
+    pipewire,
+    pulse::{PulseServer, cookie},
+};
 
 /// An audio system that devices can be opened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +112,13 @@ pub(super) fn connect(host: AudioHost) -> Result<cpal::Host, DeviceError> {
         AudioHost::PulseAudio => HostId::PulseAudio,
         AudioHost::Cpal(id) => id,
     };
+    #[cfg(target_os = "linux")]
+    if id == HostId::PulseAudio
+        && let Err(error) = cookie::ensure()
+    {
+        // The server may do without.
+        tracing::debug!("no cookie can be made for PulseAudio: {error}");
+    }
     cpal::host_from_id(id).map_err(|error| unavailable(error.to_string()))
 }
 

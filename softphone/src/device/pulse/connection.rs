@@ -11,10 +11,10 @@ use pulseaudio::protocol::{
     SetClientNameReply, TagStructReader, read_descriptor, write_command_message,
 };
 
+use super::cookie;
+
 /// How long a server may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// Bytes of a cookie.
-const COOKIE_LENGTH: usize = 256;
 /// The channel of messages that belong to no stream.
 const COMMANDS: u32 = u32::MAX;
 
@@ -58,7 +58,7 @@ impl Connection {
         let mut cookie = pulseaudio::cookie_path_from_env()
             .and_then(|path| std::fs::read(path).ok())
             .unwrap_or_default();
-        cookie.resize(COOKIE_LENGTH, 0);
+        cookie.resize(cookie::LENGTH, 0);
         let socket = UnixStream::connect(path).map_err(|error| error.to_string())?;
         let mut this = Self {
             socket: BufReader::with_capacity(64 * 1024, socket),
