@@ -1,7 +1,7 @@
 //! Real-time priority for the engine's thread, where the system grants it.
 //!
 //! The lowest sort of it: round robin, below the audio servers and the kernel's own threads, for a
-//! thread that works for some 0.1 ms and sleeps for 2. Should it ever run away, Linux leaves 5 % of
+//! thread that works for some 0.1 ms and sleeps for 1 or 2. Should it ever run away, Linux leaves 5 % of
 //! each second to the others.
 
 use std::fmt;
