@@ -96,7 +96,7 @@ impl Concealment {
     pub(crate) fn take_back(&mut self, silence: usize, totals: &mut Totals) {
         if self.in_a_row > 0 && self.in_a_row <= silence {
             totals.concealed -= (self.in_a_row as u64).min(totals.concealed);
-            totals.events -= 1;
+            totals.events = totals.events.saturating_sub(1);
             self.in_a_row = 0;
         }
     }

@@ -20,6 +20,11 @@ use crate::format::{Codec, Format};
 /// So much evidence is enough.
 const ENOUGH: Duration = Duration::from_millis(100);
 
+/// One packet, however long, is worth at most so much: an encoder of long ones that changes its
+/// bandwidth is no more garbage than one of short ones, and one that is broken is no more than one.
+const ONE_CHANGE: Duration = Duration::from_millis(20);
+const ONE_PACKET: Duration = Duration::from_millis(60);
+
 /// More is not remembered.
 const MOST: Duration = Duration::from_millis(400);
 
@@ -90,7 +95,7 @@ impl Plausibility {
         let channels = self.format.channels();
         let length = self.format.duration_of(packet.sound.len() / channels);
         if !packet.decodable {
-            return self.weigh(length, true);
+            return self.weigh(length.min(ONE_PACKET), true);
         }
         match self.format.codec() {
             Codec::Opus => {
@@ -99,8 +104,10 @@ impl Plausibility {
                 self.band = band;
                 if packet.peak > IMPOSSIBLE_PEAK {
                     self.weigh(length.max(BEYOND_MEASURE), true);
+                } else if changed {
+                    self.weigh(length.min(ONE_CHANGE), true);
                 } else {
-                    self.weigh(length, changed);
+                    self.weigh(length, false);
                 }
             }
             Codec::Pcm | Codec::Pcmu | Codec::Pcma => {

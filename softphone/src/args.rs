@@ -242,6 +242,21 @@ impl CallArgs {
         }
     }
 
+    /// Why Opus cannot be sent at this bit rate in packets so short, if it cannot.
+    pub fn bitrate_fault(&self) -> Option<String> {
+        let frame_s = self.frame.as_secs_f64();
+        let bytes = f64::from(self.bitrate) * frame_s / 8.0;
+        (self.codec == Codec::Opus && bytes < LEAST_PACKET_BYTES).then(|| {
+            let (ms, least) = (frame_s * 1e3, LEAST_PACKET_BYTES * 8.0 / frame_s);
+            format!(
+                "--bitrate {}: too little for packets of {ms} ms, of which nothing would be heard: \
+                 use at least {:.0}k, or longer packets (--frame-ms)",
+                self.bitrate,
+                (least / 1e3).ceil()
+            )
+        })
+    }
+
     /// Whether stdout belongs to JSON.
     pub fn wants_json(&self) -> bool {
         self.json || self.json_lines
@@ -334,6 +349,9 @@ fn frame_length(text: &str) -> Result<Duration, String> {
         _ => Err("accepted are 2.5, 5, 10, 20, 40 and 60".to_owned()),
     }
 }
+
+/// In smaller packets libopus puts no sound.
+const LEAST_PACKET_BYTES: f64 = 3.5;
 
 /// What libopus can be told: `64k`, `64kbit` or `64000`, 6,000 to 510,000 bits per second.
 fn bitrate(text: &str) -> Result<u32, String> {
@@ -441,5 +459,17 @@ mod tests {
                 .to_string();
             assert!(error.contains(word), "{args:?}: {error}");
         }
+    }
+
+    #[test]
+    fn packets_that_nothing_would_fit_into_are_refused() {
+        let fault = |args: [&str; 4]| {
+            let args = [&["softphone"][..], &args].concat();
+            Args::try_parse_from(args).unwrap().call.bitrate_fault()
+        };
+        let refused = fault(["--bitrate", "6k", "--frame-ms", "2.5"]).unwrap();
+        assert!(refused.contains("at least 12k"), "{refused}");
+        assert_eq!(fault(["--bitrate", "12k", "--frame-ms", "2.5"]), None);
+        assert_eq!(fault(["--bitrate", "6k", "--frame-ms", "10"]), None);
     }
 }

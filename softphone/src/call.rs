@@ -115,6 +115,9 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(args: &CallArgs) -> Result<Self, Verdict> {
         let usage = |why: String| Verdict::new(ExitCode::Usage, why);
+        if let Some(fault) = args.bitrate_fault() {
+            return Err(usage(fault));
+        }
         let rate = match args.codec {
             Codec::Opus | Codec::Pcm => 48_000,
             Codec::Pcmu | Codec::Pcma => 8_000,

@@ -63,6 +63,7 @@ pub struct CallStatsCollector {
     newest: Heard,
     /// The loudest sample of the second.
     peak: f32,
+    spoiled: bool,
     /// Which second `current` is of.
     second: u64,
     current: Sum,
@@ -153,6 +154,11 @@ impl CallStatsCollector {
             .fold(self.peak, |peak, sample| peak.max(sample.abs()));
     }
 
+    /// What came in this second was no sound, and says nothing of a call.
+    pub fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
     /// Sound of this age is heard, `samples` of it.
     pub fn hear(&mut self, stages: &Stages, samples: usize) {
         self.newest = Heard {
@@ -224,15 +230,18 @@ impl CallStatsCollector {
     /// A second in which nothing was due, or nothing but silence came, is not judged; one in which all
     /// was missing has the delay of the last that was heard.
     fn judge(&mut self, buffer: &JitterBufferStats) {
-        let heard_us = buffer.played_us + buffer.concealed_us - self.heard_us;
-        let concealed_us = buffer.concealed_us - self.concealed_us;
-        self.heard_us += heard_us;
-        self.concealed_us += concealed_us;
+        // What was concealed can turn out to have been silence, also when it was counted already.
+        let all_us = buffer.played_us + buffer.concealed_us;
+        let heard_us = all_us.saturating_sub(self.heard_us);
+        let concealed_us = buffer.concealed_us.saturating_sub(self.concealed_us);
+        self.heard_us = all_us;
+        self.concealed_us = buffer.concealed_us;
+        let spoiled = std::mem::take(&mut self.spoiled);
         let silent = std::mem::take(&mut self.peak) < SILENCE && concealed_us < heard_us;
         let Some(stages) = self.last_known else {
             return;
         };
-        if heard_us == 0 || silent {
+        if heard_us == 0 || silent || spoiled {
             return;
         }
         let delay = Duration::from_micros(u64::from(stages.total()));
@@ -278,6 +287,27 @@ mod tests {
             level: 0.1,
             ..Call::default()
         }
+    }
+
+    #[test]
+    fn what_was_concealed_and_turns_out_to_have_been_silence_is_taken_back_at_any_time() {
+        let mut call = speech(CodecImpairment::default());
+        call.second(Some(40_000), 900);
+        call.buffer.concealed_us -= 900_000;
+        let stats = call.second(Some(40_000), 0);
+        assert!(
+            stats.mos.is_some_and(|mos| mos.now > 4.0),
+            "{:?}",
+            stats.mos
+        );
+    }
+
+    #[test]
+    fn a_second_of_garbage_is_not_judged() {
+        let mut call = speech(CodecImpairment::default());
+        call.collector.spoil();
+        assert_eq!(call.second(Some(40_000), 0).mos, None);
+        assert!(call.second(Some(40_000), 0).mos.is_some());
     }
 
     impl Call {

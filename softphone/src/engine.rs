@@ -4,6 +4,7 @@
 //! The thread sleeps between two looks at its devices; it never waits for the network.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, Ordering},
@@ -375,14 +376,22 @@ impl EngineThread {
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || {
-                run(
-                    engine,
-                    clock,
-                    &uplink,
-                    &downlink,
-                    &thread_control,
-                    &status_tx,
-                )
+                let running = AssertUnwindSafe(|| {
+                    run(
+                        engine,
+                        clock,
+                        &uplink,
+                        &downlink,
+                        &thread_control,
+                        &status_tx,
+                    );
+                });
+                if catch_unwind(running).is_err() {
+                    status_tx.send_modify(|status| {
+                        let failure = "a fault of this program ended its sound; please report it";
+                        status.failure = Some(failure.to_owned());
+                    });
+                }
             })?;
         Ok(Self {
             control,
@@ -456,4 +465,76 @@ fn run(
     let mut last = engine.status(control.muted.load(Ordering::Relaxed));
     last.failure = failure;
     status.send_replace(last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device::{DeviceStats, Microphone, Speaker},
+        echo_control::EchoMemory,
+        near_end_choice::{EchoChoice, NearEndChoice, Switch},
+    };
+    use audio::Format;
+
+    struct Silence;
+
+    impl Microphone for Silence {
+        fn sample_rate_hz(&self) -> u32 {
+            48_000
+        }
+        fn channels(&self) -> u16 {
+            1
+        }
+        fn read(&mut self, _: Duration, _: &mut Vec<f32>) {}
+        fn latency_us(&self) -> u32 {
+            0
+        }
+        fn stats(&self) -> DeviceStats {
+            DeviceStats::default()
+        }
+    }
+
+    /// A speaker with a fault.
+    struct Faulty;
+
+    impl Speaker for Faulty {
+        fn sample_rate_hz(&self) -> u32 {
+            48_000
+        }
+        fn channels(&self) -> u16 {
+            1
+        }
+        fn wanted(&mut self, _: Duration) -> usize {
+            panic!("a fault for a test")
+        }
+        fn write(&mut self, _: &[f32]) {}
+        fn latency_us(&self) -> u32 {
+            0
+        }
+        fn stats(&self) -> DeviceStats {
+            DeviceStats::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_engine_is_said_and_not_mistaken_for_silence() {
+        let format = Format::OPUS_48K_MONO;
+        let choice = NearEndChoice {
+            echo: EchoChoice::Off,
+            noise_suppression: Switch::Off,
+            gain_control: Switch::Off,
+        };
+        let capture = CapturePath::new(Box::new(Silence), format, 480, 64_000).unwrap();
+        let playout = PlayoutPath::new(Box::new(Faulty), format).unwrap();
+        let echo = EchoControl::new(choice, true, false, EchoMemory::default()).unwrap();
+        let clock = Clock::start();
+        let (_downlink, received) = channel();
+        let uplink = Arc::new(Uplink::new(clock));
+        let engine = Engine::new(capture, playout, echo);
+        let thread = EngineThread::start(engine, clock, uplink, received).unwrap();
+        let mut status = thread.status();
+        let ended = status.wait_for(|status| status.failure.is_some()).await;
+        assert!(ended.is_ok());
+    }
 }

@@ -155,11 +155,12 @@ impl PlayoutPath {
         if wanted == 0 || self.is_finished() {
             return Ok(());
         }
-        self.pull(wanted, now);
+        let playout = self.pull(wanted, now);
         // Before anything of ours is mixed in, which is still to be heard.
-        self.watch_for_garbage(rate_hz);
+        self.watch_for_garbage(playout, rate_hz);
         self.volume.set_muted(self.garbage.muted);
         self.volume.process(&mut self.pulled);
+        self.call_stats.play(&self.pulled);
         for (sample, over) in self
             .pulled
             .iter_mut()
@@ -169,7 +170,6 @@ impl PlayoutPath {
         }
         self.limiter.process(&mut self.pulled);
         self.meter.push(&self.pulled);
-        self.call_stats.play(&self.pulled);
         let channels = usize::from(self.speaker.channels());
         self.played.clear();
         for &sample in &self.pulled {
@@ -270,9 +270,13 @@ impl PlayoutPath {
         }
     }
 
-    fn watch_for_garbage(&mut self, rate_hz: u32) {
+    fn watch_for_garbage(&mut self, playout: Playout, rate_hz: u32) {
         self.garbage.muted = self.render.is_garbage();
         if self.garbage.muted {
+            self.call_stats.spoil();
+        }
+        // Nor is it noise where nothing came.
+        if self.garbage.muted && playout == Playout::Sound {
             let length_us = self.pulled.len() as u64 * 1_000_000 / u64::from(rate_hz);
             self.garbage.muted_us += length_us;
         }
@@ -283,16 +287,18 @@ impl PlayoutPath {
         Duration::from_micros(self.render.stats().depth_us)
     }
 
-    fn pull(&mut self, wanted: usize, now: Duration) {
+    fn pull(&mut self, wanted: usize, now: Duration) -> Playout {
         let depth = self.depth();
         self.pulled.resize(wanted, 0.0);
-        if self.render.pull(&mut self.pulled, now) == Playout::Sound
+        let playout = self.render.pull(&mut self.pulled, now);
+        if playout == Playout::Sound
             && let Some(mut stages) = self.heard_delay.pull(depth, now)
         {
             stages.resampler += self.render.resampler_us();
             stages.playback_device = self.speaker.latency_us();
             self.call_stats.hear(&stages, wanted);
         }
+        playout
     }
 }
 

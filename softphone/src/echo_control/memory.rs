@@ -3,7 +3,11 @@
 //! A small JSON file in the user's state directory. That it cannot be read or written costs a tone
 //! at the beginning of the next call, and nothing else.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
@@ -48,11 +52,14 @@ struct Echo {
 
 const VERSION: u32 = 1;
 
+/// Bytes of a file that holds so many pairs, and more.
+const LONGEST: u64 = 1 << 20;
+
 impl EchoMemory {
     /// What is in the user's file; nothing where there is none, or none that can be read.
     pub fn load() -> Self {
-        let text = file().and_then(|path| fs::read_to_string(path).ok());
-        text.map_or_else(Self::default, |text| Self::parse(&text))
+        let text = file().and_then(|path| read(&path).ok());
+        text.and_then(|text| Self::parse(&text)).unwrap_or_default()
     }
 
     /// What is known of this pair.
@@ -69,14 +76,23 @@ impl EchoMemory {
             return Ok(());
         };
         // Read anew: another call may have written meanwhile.
-        let mut memory = Self::load();
+        let text = read(&file).unwrap_or_default();
+        if is_newer(&text) {
+            return Err(io::Error::other("a newer version of this program wrote it"));
+        }
+        let mut memory = Self::parse(&text).unwrap_or_default();
         memory.learn(pair, path);
         if let Some(directory) = file.parent() {
             fs::create_dir_all(directory)?;
         }
         let unfinished = file.with_extension(format!("{}.new", std::process::id()));
-        fs::write(&unfinished, memory.text())?;
-        fs::rename(unfinished, file)
+        let written =
+            fs::write(&unfinished, memory.text()).and_then(|()| fs::rename(&unfinished, file));
+        if written.is_err() {
+            // What is left of it is of use to nobody.
+            let _ = fs::remove_file(unfinished);
+        }
+        written
     }
 
     /// Keeps it for this run.
@@ -90,12 +106,10 @@ impl EchoMemory {
         };
     }
 
-    fn parse(text: &str) -> Self {
-        let Ok(file) = serde_json::from_str::<File>(text) else {
-            return Self::default();
-        };
+    fn parse(text: &str) -> Option<Self> {
+        let file: File = serde_json::from_str(text).ok()?;
         if file.version != VERSION {
-            return Self::default();
+            return None;
         }
         let pairs = file.pairs.into_iter().map(|entry| {
             let pair = DevicePair {
@@ -108,7 +122,7 @@ impl EchoMemory {
             });
             (pair, path)
         });
-        Self(pairs.take(MOST_PAIRS).collect())
+        Some(Self(pairs.take(MOST_PAIRS).collect()))
     }
 
     fn text(&self) -> String {
@@ -126,6 +140,24 @@ impl EchoMemory {
         };
         serde_json::to_string_pretty(&file).unwrap_or_default() + "\n"
     }
+}
+
+/// Whether text of the file is of a version that this program does not know yet.
+fn is_newer(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    serde_json::from_str(text).is_ok_and(|Version { version }| version > VERSION)
+}
+
+/// The file, if it is one that can be ours: a pipe would be waited for, a device has no end.
+fn read(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(io::Error::other("it is no short file"));
+    }
+    fs::read_to_string(path)
 }
 
 /// `$XDG_STATE_HOME/softphone/echo.json`, or what the system has in its place.
@@ -156,7 +188,7 @@ mod tests {
         let mut memory = EchoMemory::default();
         memory.learn(&pair("loudspeaker"), HEARD);
         memory.learn(&pair("headset"), EchoPath::None);
-        let next = EchoMemory::parse(&memory.text());
+        let next = EchoMemory::parse(&memory.text()).expect("it is its own");
         assert_eq!(next.recall(&pair("loudspeaker")), HEARD);
         assert_eq!(next.recall(&pair("headset")), EchoPath::None);
         assert_eq!(next.recall(&pair("another")), EchoPath::Unknown);
@@ -165,7 +197,7 @@ mod tests {
     #[test]
     fn a_file_that_makes_no_sense_is_none() {
         for text in ["", "{", "[]", "{\"version\": 9, \"pairs\": []}"] {
-            assert_eq!(EchoMemory::parse(text), EchoMemory::default(), "{text}");
+            assert_eq!(EchoMemory::parse(text), None, "{text}");
         }
     }
 
@@ -177,5 +209,22 @@ mod tests {
         }
         assert_eq!(memory.0.len(), MOST_PAIRS);
         assert_eq!(memory.recall(&pair("199")), HEARD);
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_known_as_that() {
+        assert!(is_newer(r#"{"version":2,"anything":[]}"#));
+        assert!(!is_newer(&EchoMemory::default().text()));
+        assert!(!is_newer("no JSON"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        assert!(read(Path::new("/dev/null")).is_err());
+        assert!(read(&std::env::temp_dir()).is_err());
+        let file = tempfile::NamedTempFile::new().expect("the system has temporary files");
+        assert_eq!(read(file.path()).expect("a file is"), "");
+        file.as_file().set_len(LONGEST + 1).expect("it can grow");
+        assert!(read(file.path()).is_err());
     }
 }

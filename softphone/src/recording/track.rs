@@ -19,8 +19,16 @@ const AVERAGE_S: f64 = 5.0;
 /// A device's clock is followed when it is off by so many samples (0.5 ms), a sample at a time.
 const MOST_OFF: f64 = 24.0;
 
-/// At most one sample in so many is left out or doubled: 2,000 ppm, more than any two crystals differ.
+/// At most one sample in so many is won or lost: 2,000 ppm, more than any two crystals differ.
 const CORRECT_EVERY: usize = 480;
+
+/// What is off by so many samples (4 ms), averaged over half a second, is no clock: the device gave
+/// another time when it began, or stood still for a moment. It is put where it belongs at once.
+const MISPLACED: f64 = 192.0;
+const MISPLACED_AVERAGE_S: f64 = 0.5;
+
+/// Samples over which the sound fades before and after such a place: 2 ms.
+const FADE: usize = 96;
 
 /// Samples of one device that belong together.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +60,9 @@ pub(super) struct Track {
     /// Whether it follows the mark's clock, or is the one that is followed.
     follows: bool,
     off: f64,
+    recent_off: f64,
+    /// Samples since the sound was last put somewhere.
+    settled_for: usize,
     correcting: bool,
     since_correction: usize,
     fresh: Vec<f32>,
@@ -68,6 +79,8 @@ impl Track {
             begun: false,
             follows,
             off: 0.0,
+            recent_off: 0.0,
+            settled_for: 0,
             correcting: false,
             since_correction: 0,
             fresh: Vec::new(),
@@ -101,9 +114,17 @@ impl Track {
         if !self.begun || off.abs() > jump {
             self.jump(off);
         } else if self.follows {
-            let weight = (self.fresh.len() as f64 / (AVERAGE_S * rate)).min(1.0);
-            self.off += (off as f64 - self.off) * weight;
-            self.correct();
+            let length = self.fresh.len() as f64 / rate;
+            self.off += (off as f64 - self.off) * (length / AVERAGE_S).min(1.0);
+            self.recent_off +=
+                (off as f64 - self.recent_off) * (length / MISPLACED_AVERAGE_S).min(1.0);
+            self.settled_for += self.fresh.len();
+            let is_sure = self.settled_for as f64 > MISPLACED_AVERAGE_S * rate;
+            if is_sure && self.recent_off.abs() > MISPLACED {
+                self.jump(self.recent_off.round() as i64);
+            } else {
+                self.correct();
+            }
         }
         self.begun |= !self.fresh.is_empty();
         self.waiting.extend(&self.fresh);
@@ -121,27 +142,54 @@ impl Track {
         self.position += missing as i64;
     }
 
+    /// Puts what is fresh later by `off`, or earlier, without a click on either side.
     fn jump(&mut self, off: i64) {
         self.off = 0.0;
+        self.recent_off = 0.0;
+        self.settled_for = 0;
         self.correcting = false;
+        for (step, sample) in self.waiting.iter_mut().rev().take(FADE).enumerate() {
+            *sample *= step as f32 / FADE as f32;
+        }
         self.fill_to(self.position + off.max(0));
         let early = usize::try_from(-off).unwrap_or(0);
         self.fresh.drain(..early.min(self.fresh.len()));
+        if self.begun {
+            for (step, sample) in self.fresh.iter_mut().take(FADE).enumerate() {
+                *sample *= step as f32 / FADE as f32;
+            }
+        }
     }
 
     fn correct(&mut self) {
         self.correcting = self.off.abs() > if self.correcting { 1.0 } else { MOST_OFF };
         self.since_correction += self.fresh.len();
-        if !self.correcting || self.since_correction < CORRECT_EVERY {
+        if !self.correcting || self.since_correction < CORRECT_EVERY || self.fresh.len() < 4 {
             return;
         }
         self.since_correction = 0;
-        if self.off > 0.0 {
-            self.fresh.extend(self.fresh.last().copied());
-            self.off -= 1.0;
-        } else {
-            self.fresh.pop();
-            self.off += 1.0;
-        }
+        let change = if self.off > 0.0 { 1 } else { -1 };
+        let length = (self.fresh.len() as i64 + change) as usize;
+        self.fresh = stretched(&self.fresh, length);
+        self.off -= change as f64;
+        self.recent_off -= change as f64;
     }
+}
+
+/// `samples` as `length` ones, by cubic interpolation: a sample more or less that nobody hears.
+fn stretched(samples: &[f32], length: usize) -> Vec<f32> {
+    let step = samples.len() as f64 / length as f64;
+    let at = |index: i64| samples[index.clamp(0, samples.len() as i64 - 1) as usize];
+    (0..length)
+        .map(|index| {
+            let place = index as f64 * step;
+            let (whole, part) = (place.floor() as i64, place.fract() as f32);
+            let [a, b, c, d] = [-1, 0, 1, 2].map(|offset| at(whole + offset));
+            // Catmull and Rom's spline.
+            let (slope, next_slope) = ((c - a) / 2.0, (d - b) / 2.0);
+            let cubic = 2.0 * (b - c) + slope + next_slope;
+            let square = 3.0 * (c - b) - 2.0 * slope - next_slope;
+            ((cubic * part + square) * part + slope) * part + b
+        })
+        .collect()
 }

@@ -2,7 +2,7 @@
 //! included: whatever ends the program, what was recorded until then can be played.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter},
     path::{Path, PathBuf},
     sync::{
@@ -151,6 +151,10 @@ impl Recording {
 }
 
 fn create(path: &Path, force: bool) -> io::Result<File> {
+    // A pipe would be waited for, and a device is no recording.
+    if force && fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut options = OpenOptions::new();
     options.write(true);
     if force {

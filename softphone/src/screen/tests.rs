@@ -151,7 +151,7 @@ fn the_keys_at_40_columns() {
         screen.lines(39, 24)[5..],
         [
             "m      mute, and unmute",
-            "space  talk while it is held",
+            "space  talk while held, or mute",
             "+ -    volume",
             "d      where the time goes",
             "?      these keys",
