@@ -2,18 +2,26 @@
 //! and a high-pass, each on or off by itself.
 //!
 //! Runs on the engine thread. It allocates, so never in a device callback. Works on 10 ms of 48 kHz
-//! mono; what comes in is made finite and clamped before any of it. The canceller is our own; noise
-//! suppression (NS) and gain control (AGC2) are WebRTC's, ported to Rust by the `sonora` library.
+//! mono; what comes in is made finite and clamped before any of it. The work is WebRTC's audio
+//! processing, ported to Rust by the `sonora` library: AEC3, NS and AGC2.
 
-use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, Pipeline};
+use sonora::config::{
+    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate,
+    NoiseSuppression, Pipeline, TransparentModeType,
+};
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use crate::{
     codec::make_finite,
-    echo_canceller,
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
-    voice_cleaner::{BANDS_DELAY_SAMPLES, NOISE_SUPPRESSION_DELAY_SAMPLES, VoiceCleaner},
 };
+
+/// Samples at 48 kHz by which each part delays the sound, as measured. Splitting into three bands
+/// and joining them costs 1 ms, once; the canceller 8 ms (two blocks of 64 samples at 16 kHz), the
+/// suppressor 6 ms. Gain control delays nothing.
+const BANDS_DELAY_SAMPLES: usize = 46;
+const ECHO_CANCELLER_DELAY_SAMPLES: usize = 384;
+const NOISE_SUPPRESSION_DELAY_SAMPLES: usize = 288;
 
 /// The most by which gain control amplifies, in dB.
 const MAX_GAIN_DB: f32 = 18.0;
@@ -49,13 +57,11 @@ impl NearEndOptions {
         self != Self::default()
     }
 
-    /// Samples at 48 kHz by which a near end with these options delays the microphone. Splitting into
-    /// three bands and joining them costs 1 ms, once; the canceller 5 ms, the suppressor 6 ms. Gain
-    /// control delays nothing.
+    /// Samples at 48 kHz by which a near end with these options delays the microphone.
     pub fn delay_samples(self) -> usize {
         let parts = [
             (self.cleans(), BANDS_DELAY_SAMPLES),
-            (self.echo_canceller, echo_canceller::DELAY_SAMPLES),
+            (self.echo_canceller, ECHO_CANCELLER_DELAY_SAMPLES),
             (self.noise_suppression, NOISE_SUPPRESSION_DELAY_SAMPLES),
         ];
         parts
@@ -88,7 +94,7 @@ pub struct NearEndStats {
 pub struct NearEnd {
     options: NearEndOptions,
     /// Canceller, suppressor and high-pass, where one of them is on.
-    cleaner: Option<VoiceCleaner>,
+    cleaner: Option<AudioProcessing>,
     /// Gain control by itself, so that what it does is not taken for echo.
     gain: Option<AudioProcessing>,
     input: [f32; SAMPLES_PER_CHANNEL],
@@ -101,13 +107,9 @@ impl NearEnd {
     pub fn new(options: NearEndOptions) -> Self {
         Self {
             options,
-            cleaner: options.cleans().then(|| {
-                VoiceCleaner::new(
-                    options.high_pass,
-                    options.echo_canceller,
-                    options.noise_suppression,
-                )
-            }),
+            cleaner: options
+                .cleans()
+                .then(|| processing(cleaner_config(options))),
             gain: options.gain_control.then(|| processing(gain_config())),
             input: [0.0; SAMPLES_PER_CHANNEL],
             erle: Erle::default(),
@@ -120,8 +122,14 @@ impl NearEnd {
     pub fn render(&mut self, frame: &mut [f32; SAMPLES_PER_CHANNEL]) {
         make_finite(frame);
         self.erle.render(power(frame));
-        if let Some(cleaner) = &mut self.cleaner {
-            cleaner.render(frame);
+        if let Some(cleaner) = self
+            .cleaner
+            .as_mut()
+            .filter(|_| self.options.echo_canceller)
+        {
+            // What comes out is the same again, and nobody needs it.
+            let fine = cleaner.process_render_f32(&[&frame[..]], &mut [&mut self.input[..]]);
+            debug_assert_eq!(fine, Ok(()), "every size here is the library's own");
         }
     }
 
@@ -130,7 +138,7 @@ impl NearEnd {
         make_finite(frame);
         if let Some(cleaner) = &mut self.cleaner {
             let before = power(frame);
-            cleaner.capture(frame);
+            apply(cleaner, &mut self.input, frame);
             self.erle.capture(before, power(frame));
         }
         if let Some(gain) = &mut self.gain {
@@ -144,9 +152,15 @@ impl NearEnd {
 
     /// The figures of this moment.
     pub fn stats(&self) -> NearEndStats {
+        let canceller = self
+            .cleaner
+            .as_ref()
+            .filter(|_| self.options.echo_canceller);
         NearEndStats {
-            erle_db: self.erle.db().filter(|_| self.options.echo_canceller),
-            echo_delay_ms: self.cleaner.as_ref().and_then(VoiceCleaner::echo_delay_ms),
+            erle_db: canceller.and_then(|_| self.erle.db()),
+            echo_delay_ms: canceller
+                .and_then(|cleaner| cleaner.statistics().delay_ms)
+                .and_then(|ms| u32::try_from(ms).ok()),
             gain_db: self.gain.is_some().then_some(self.gain_db),
         }
     }
@@ -164,6 +178,25 @@ fn processing(config: Config) -> AudioProcessing {
         .capture_config(mono)
         .render_config(mono)
         .build()
+}
+
+fn cleaner_config(options: NearEndOptions) -> Config {
+    Config {
+        // Unless told, the library works at 32 kHz and nothing above 16 kHz is left.
+        pipeline: Pipeline {
+            maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
+            ..Pipeline::default()
+        },
+        high_pass_filter: options.high_pass.then(HighPassFilter::default),
+        // The newer of the two ways to notice that there is no echo (headphones): it lets the voice
+        // through sooner, and is no worse at everything else that was measured.
+        echo_canceller: options.echo_canceller.then(|| EchoCanceller {
+            transparent_mode: TransparentModeType::Hmm,
+            ..EchoCanceller::default()
+        }),
+        noise_suppression: options.noise_suppression.then(NoiseSuppression::default),
+        ..Config::default()
+    }
 }
 
 fn gain_config() -> Config {
@@ -361,39 +394,6 @@ mod tests {
         let sdr_db = rms_db(seconds(&alone, 10, 19)) - rms_db(seconds(&error, 10, 19));
         assert!(lost_db < 4.0, "{lost_db} dB");
         assert!(sdr_db > 3.0, "{sdr_db} dB");
-    }
-
-    #[test]
-    fn both_talk_from_the_start_and_only_the_echo_is_lost() {
-        let far_end = speech_like(12);
-        // Another voice, of another pitch: the same faster.
-        let voice: Vec<f32> = (0..far_end.len())
-            .map(|n| far_end[(n * 7 / 5 + 100_000) % far_end.len()])
-            .collect();
-        let (alone, _) = with_silence(CANCELLER, &voice);
-        let alone = seconds(&alone, 6, 12);
-        for delay_ms in [20, 120, 300] {
-            let mut both = in_a_room(&far_end, delay_ms * 48, 0.1);
-            for (heard, voice) in both.iter_mut().zip(&voice) {
-                *heard += voice;
-            }
-            let (output, near_end) = run(CANCELLER, &far_end, &both);
-            let output = seconds(&output, 6, 12);
-            let error: Vec<f32> = output.iter().zip(alone).map(|(a, b)| a - b).collect();
-            let sdr_db = rms_db(alone) - rms_db(&error);
-            assert!(sdr_db > 20.0, "{delay_ms} ms: {sdr_db} dB");
-            let loud_db = rms_db(alone) - 10.0;
-            let missing = alone
-                .chunks(960)
-                .zip(output.chunks(960))
-                .filter(|(alone, output)| {
-                    rms_db(alone) > loud_db && rms_db(output) < rms_db(alone) - 6.0
-                })
-                .count();
-            assert!(missing <= 3, "{delay_ms} ms: {missing} of 300");
-            let found_ms = near_end.stats().echo_delay_ms.unwrap() as usize;
-            assert!(found_ms.abs_diff(delay_ms) <= 8, "{delay_ms}: {found_ms}");
-        }
     }
 
     #[test]

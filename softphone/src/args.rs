@@ -137,7 +137,7 @@ pub struct CallArgs {
     #[arg(long, value_name = "LIST", value_parser = Effects::parse)]
     pub effects: Option<Effects>,
 
-    /// Remove the loudspeaker's echo from the microphone, at the price of 6 ms. auto: where the
+    /// Remove the loudspeaker's echo from the microphone, at the price of 9 ms. auto: where the
     /// microphone is found to hear the speaker.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub aec: EchoChoice,
