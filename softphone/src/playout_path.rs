@@ -55,6 +55,9 @@ pub struct Incoming {
     pub arrived: Duration,
 }
 
+/// Of what has not come for so long nothing is said any more.
+const STILL_COMES: Duration = Duration::from_millis(200);
+
 /// What arrived that was no sound ([`audio::plausibility`]) and was not played.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GarbageStats {
@@ -71,6 +74,8 @@ pub struct PlayoutPath {
     render: RenderPath,
     volume: SmoothGain,
     garbage: GarbageStats,
+    /// When sound last came, or what was none.
+    last_arrival: Duration,
     /// Nothing comes between it and the speaker.
     limiter: OutputLimiter,
     /// What was written to the speaker last, mono.
@@ -95,6 +100,7 @@ impl PlayoutPath {
             render: RenderPath::new(format, speaker.sample_rate_hz())?,
             volume: SmoothGain::new(),
             garbage: GarbageStats::default(),
+            last_arrival: Duration::ZERO,
             limiter: OutputLimiter::new(speaker.sample_rate_hz()),
             speaker,
             format,
@@ -155,9 +161,9 @@ impl PlayoutPath {
         if wanted == 0 || self.is_finished() {
             return Ok(());
         }
-        let playout = self.pull(wanted, now);
+        self.pull(wanted, now);
         // Before anything of ours is mixed in, which is still to be heard.
-        self.watch_for_garbage(playout, rate_hz);
+        self.watch_for_garbage(now, rate_hz);
         self.volume.set_muted(self.garbage.muted);
         self.volume.process(&mut self.pulled);
         self.call_stats.play(&self.pulled);
@@ -248,6 +254,9 @@ impl PlayoutPath {
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
         // How regular the line is does not depend on when the engine looked.
         let arrived = chunk.arrived.min(now);
+        if !chunk.payload.is_empty() {
+            self.last_arrival = arrived;
+        }
         let before = self.depth();
         self.render.insert(
             Packet {
@@ -270,13 +279,14 @@ impl PlayoutPath {
         }
     }
 
-    fn watch_for_garbage(&mut self, playout: Playout, rate_hz: u32) {
+    fn watch_for_garbage(&mut self, now: Duration, rate_hz: u32) {
         self.garbage.muted = self.render.is_garbage();
         if self.garbage.muted {
             self.call_stats.spoil();
         }
-        // Nor is it noise where nothing came.
-        if self.garbage.muted && playout == Playout::Sound {
+        // Where nothing comes any more there is no noise.
+        let still_comes = now.saturating_sub(self.last_arrival) < STILL_COMES;
+        if self.garbage.muted && still_comes {
             let length_us = self.pulled.len() as u64 * 1_000_000 / u64::from(rate_hz);
             self.garbage.muted_us += length_us;
         }
@@ -287,18 +297,16 @@ impl PlayoutPath {
         Duration::from_micros(self.render.stats().depth_us)
     }
 
-    fn pull(&mut self, wanted: usize, now: Duration) -> Playout {
+    fn pull(&mut self, wanted: usize, now: Duration) {
         let depth = self.depth();
         self.pulled.resize(wanted, 0.0);
-        let playout = self.render.pull(&mut self.pulled, now);
-        if playout == Playout::Sound
+        if self.render.pull(&mut self.pulled, now) == Playout::Sound
             && let Some(mut stages) = self.heard_delay.pull(depth, now)
         {
             stages.resampler += self.render.resampler_us();
             stages.playback_device = self.speaker.latency_us();
             self.call_stats.hear(&stages, wanted);
         }
-        playout
     }
 }
 

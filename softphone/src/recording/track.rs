@@ -22,13 +22,13 @@ const MOST_OFF: f64 = 24.0;
 /// At most one sample in so many is won or lost: 2,000 ppm, more than any two crystals differ.
 const CORRECT_EVERY: usize = 480;
 
-/// What is off by so many samples (4 ms), averaged over half a second, is no clock: the device gave
+/// What is off by so many samples (4 ms), in the median of half a second, is no clock: the device gave
 /// another time when it began, or stood still for a moment. It is put where it belongs at once.
-const MISPLACED: f64 = 192.0;
-const MISPLACED_AVERAGE_S: f64 = 0.5;
+const MISPLACED: i64 = 192;
+const MISPLACED_FOR: usize = RATE_HZ as usize / 2;
 
 /// Samples over which the sound fades before and after such a place: 2 ms.
-const FADE: usize = 96;
+pub(super) const FADE: usize = 96;
 
 /// Samples of one device that belong together.
 #[derive(Debug, Clone, Copy)]
@@ -60,9 +60,13 @@ pub(super) struct Track {
     /// Whether it follows the mark's clock, or is the one that is followed.
     follows: bool,
     off: f64,
-    recent_off: f64,
-    /// Samples since the sound was last put somewhere.
-    settled_for: usize,
+    /// Samples that are still to be left out.
+    surplus: usize,
+    /// Samples since the sound went on after such a place, up to `FADE`.
+    faded_in: usize,
+    /// By how much each batch was off in the last half second, and how long they are.
+    recent: Vec<i64>,
+    recent_length: usize,
     correcting: bool,
     since_correction: usize,
     fresh: Vec<f32>,
@@ -79,8 +83,10 @@ impl Track {
             begun: false,
             follows,
             off: 0.0,
-            recent_off: 0.0,
-            settled_for: 0,
+            surplus: 0,
+            faded_in: FADE,
+            recent: Vec::new(),
+            recent_length: 0,
             correcting: false,
             since_correction: 0,
             fresh: Vec::new(),
@@ -99,6 +105,7 @@ impl Track {
         }
         self.fresh.clear();
         self.resampler.process(batch.samples, &mut self.fresh);
+        self.drop_surplus();
         if self.fresh.is_empty() {
             return Ok(mark);
         }
@@ -116,17 +123,15 @@ impl Track {
         } else if self.follows {
             let length = self.fresh.len() as f64 / rate;
             self.off += (off as f64 - self.off) * (length / AVERAGE_S).min(1.0);
-            self.recent_off +=
-                (off as f64 - self.recent_off) * (length / MISPLACED_AVERAGE_S).min(1.0);
-            self.settled_for += self.fresh.len();
-            let is_sure = self.settled_for as f64 > MISPLACED_AVERAGE_S * rate;
-            if is_sure && self.recent_off.abs() > MISPLACED {
-                self.jump(self.recent_off.round() as i64);
-            } else {
-                self.correct();
+            match self.misplaced(off) {
+                Some(off) => self.jump(off),
+                None => self.correct(),
             }
         }
-        self.begun |= !self.fresh.is_empty();
+        if !self.fresh.is_empty() {
+            self.fade_in();
+            self.begun = true;
+        }
         self.waiting.extend(&self.fresh);
         self.position += self.fresh.len() as i64;
         Ok(Some(Mark {
@@ -145,20 +150,46 @@ impl Track {
     /// Puts what is fresh later by `off`, or earlier, without a click on either side.
     fn jump(&mut self, off: i64) {
         self.off = 0.0;
-        self.recent_off = 0.0;
-        self.settled_for = 0;
+        self.recent.clear();
+        self.recent_length = 0;
         self.correcting = false;
         for (step, sample) in self.waiting.iter_mut().rev().take(FADE).enumerate() {
             *sample *= step as f32 / FADE as f32;
         }
         self.fill_to(self.position + off.max(0));
-        let early = usize::try_from(-off).unwrap_or(0);
-        self.fresh.drain(..early.min(self.fresh.len()));
+        self.surplus = usize::try_from(-off).unwrap_or(0);
+        self.drop_surplus();
         if self.begun {
-            for (step, sample) in self.fresh.iter_mut().take(FADE).enumerate() {
-                *sample *= step as f32 / FADE as f32;
-            }
+            self.faded_in = 0;
         }
+    }
+
+    fn fade_in(&mut self) {
+        let left = FADE - self.faded_in;
+        for (step, sample) in self.fresh.iter_mut().take(left).enumerate() {
+            *sample *= (self.faded_in + step) as f32 / FADE as f32;
+        }
+        self.faded_in += left.min(self.fresh.len());
+    }
+
+    fn drop_surplus(&mut self) {
+        let now = self.surplus.min(self.fresh.len());
+        self.fresh.drain(..now);
+        self.surplus -= now;
+    }
+
+    /// By how much all of the last half second is in the wrong place, once it has passed.
+    fn misplaced(&mut self, off: i64) -> Option<i64> {
+        self.recent.push(off);
+        self.recent_length += self.fresh.len();
+        if self.recent_length < MISPLACED_FOR {
+            return None;
+        }
+        self.recent_length = 0;
+        let middle = self.recent.len() / 2;
+        let median = *self.recent.select_nth_unstable(middle).1;
+        self.recent.clear();
+        (median.abs() > MISPLACED).then_some(median)
     }
 
     fn correct(&mut self) {
@@ -172,7 +203,6 @@ impl Track {
         let length = (self.fresh.len() as i64 + change) as usize;
         self.fresh = stretched(&self.fresh, length);
         self.off -= change as f64;
-        self.recent_off -= change as f64;
     }
 }
 
@@ -192,4 +222,71 @@ fn stretched(samples: &[f32], length: usize) -> Vec<f32> {
             ((cubic * part + square) * part + slope) * part + b
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::TAU;
+
+    fn tone(at_s: f64) -> f32 {
+        (0.5 * (TAU * 440.0 * at_s).sin()) as f32
+    }
+
+    /// Ten seconds of a microphone that says of its samples, at each moment, that they are so much
+    /// older than they are.
+    fn recorded(says_older_s: impl Fn(f64) -> f64) -> Vec<f32> {
+        let mut track = Track::new(true).unwrap();
+        for batch in 0..1_000 {
+            let ends_s = f64::from(batch + 1) / 100.0;
+            let samples: Vec<f32> = (0..480)
+                .map(|n| tone(f64::from(batch * 480 + n) / 48_000.0))
+                .collect();
+            let mark = Mark {
+                at_s: ends_s,
+                position: i64::from(batch + 1) * 480,
+            };
+            let batch = Batch {
+                samples: &samples,
+                sample_rate_hz: 48_000,
+                ends_s: ends_s - says_older_s(ends_s),
+            };
+            track.push(&batch, Some(mark)).unwrap();
+        }
+        track.waiting.into()
+    }
+
+    fn steepest(samples: &[f32]) -> f32 {
+        let steps = samples.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        steps.fold(0.0, f32::max)
+    }
+
+    /// Whether the last two seconds are where they belong, to half a millisecond.
+    fn is_in_place(recorded: &[f32]) -> bool {
+        let end = recorded.len() - 4_800;
+        (-24..=24).any(|off| {
+            let expected = |n: usize| tone((n as f64 + f64::from(off)) / 48_000.0);
+            (end - 96_000..end).all(|n| (recorded[n] - expected(n)).abs() < 0.02)
+        })
+    }
+
+    #[test]
+    fn a_device_that_gives_another_time_at_first_is_put_right_at_once_and_without_a_click() {
+        for older_s in [-0.03, 0.03] {
+            let recorded = recorded(|now_s| if now_s < 0.3 { older_s } else { 0.0 });
+            assert!(is_in_place(&recorded), "{older_s} s");
+            // The tone rises by 0.029 a sample.
+            let steepest = steepest(&recorded[4_800..]);
+            assert!(steepest < 0.035, "{older_s} s: a step of {steepest}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_followed_without_clicks() {
+        for ppm in [-300.0, 300.0] {
+            let recorded = recorded(|now_s| now_s * ppm * 1e-6);
+            let steepest = steepest(&recorded);
+            assert!(steepest < 0.031, "{ppm} ppm: a step of {steepest}");
+        }
+    }
 }
