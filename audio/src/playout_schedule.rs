@@ -37,7 +37,7 @@ const RECENT: usize = 100;
 const LEAST_RECENT: usize = 50;
 /// For so many slots the line has to be steady before that is relied on: a place that passes from the
 /// end of a pull to the beginning of the next one looks as if it stood still for a moment.
-const LEAST_STEADY: usize = 100;
+const LEAST_STEADY: usize = 125;
 /// From two seconds to the next, the place of the packets between two pulls moves by so much where
 /// clocks differ by 75 ppm: faster, and the resampler does not follow it.
 const STILL: Duration = Duration::from_micros(150);

@@ -8,7 +8,9 @@ use serde_json::Value;
 use crate::{
     Process, Server,
     analysis::{delays, percentile, rms_dbfs},
-    bin, pesq,
+    bin,
+    cpu::stolen_seconds,
+    pesq,
     rig::{RATE, Rig, Unclean},
 };
 
@@ -32,6 +34,8 @@ pub struct HeardCall {
     pub missing: f64,
     /// Level of the last second, long after the last word.
     pub last_dbfs: f64,
+    /// Processor time that this machine's host took away meanwhile, in seconds.
+    pub stolen_s: f64,
     /// What the softphone says of it.
     pub figures: Value,
     /// What it said on the way.
@@ -56,7 +60,9 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         softphone.wait_for_stderr("echo canceller", LIMIT);
     }
     let spoken = Duration::from_secs_f64(words.len() as f64 / f64::from(RATE));
+    let stolen_before = stolen_seconds();
     let recording = rig.play_and_record_mixed(words, spoken + RECORD_AFTER * 3)?;
+    let stolen_s = stolen_seconds() - stolen_before;
     softphone.signal("INT");
     let output = softphone.wait(LIMIT);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -86,6 +92,7 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         delay_ms,
         missing: missing(&said, speaker, shift),
         last_dbfs: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
+        stolen_s,
         figures,
         said: output.stderr,
     })

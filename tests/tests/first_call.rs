@@ -5,18 +5,30 @@ use std::time::Duration;
 
 use tests::{
     heard_call::heard_call,
-    rig::{Rig, clean_run},
+    rig::{Rig, Unclean, clean_run},
     signals::speech,
 };
 
 const TEXT: &str = "Good morning, you are through to the call centre. My name is Anna, what can I do \
     for you? One moment please, I look for your order. Here it is: it left our house on Tuesday.";
 
+/// On a machine that is one of several on its host, more than this was taken away in a call that does
+/// not count.
+const MOST_STOLEN_S: f64 = 0.5;
+
 #[test]
 fn a_call_without_flags_sounds_right() {
     let Some(words) = speech(TEXT) else { return };
     let Some(rig) = Rig::start() else { return };
-    let call = clean_run(|| heard_call(&rig, &[], &words));
+    // A machine that stands still for 10 ms again and again is not the one that is judged.
+    let call = clean_run(|| {
+        let call = heard_call(&rig, &[], &words)?;
+        if call.missing > 0.0 && call.stolen_s > MOST_STOLEN_S {
+            let stolen = format!("{:.2} s of processor time", call.stolen_s);
+            return Err(Unclean::because(&format!("the host took {stolen} away")));
+        }
+        Ok(call)
+    });
     let summary = format!(
         "PESQ {:?}, {:.1} % missing, {:.1} ms (p95 {:.1})",
         call.pesq,
