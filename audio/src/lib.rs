@@ -37,6 +37,7 @@ mod packet;
 mod phase_only;
 pub mod plausibility;
 mod playout_schedule;
+mod pull_phase;
 pub mod render_path;
 pub mod resampler;
 mod rnnoise;
