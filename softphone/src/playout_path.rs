@@ -252,10 +252,8 @@ impl PlayoutPath {
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
-        // How regular the line is does not depend on when the engine looked.
-        let arrived = chunk.arrived.min(now);
         if !chunk.payload.is_empty() {
-            self.last_arrival = arrived;
+            self.last_arrival = now;
         }
         let before = self.depth();
         self.render.insert(
@@ -264,13 +262,13 @@ impl PlayoutPath {
                 gap: buffer_gap(chunk.gap),
                 payload: &chunk.payload,
             },
-            arrived,
+            now,
         );
         if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
             && samples > 0
         {
             let stages = chunk.stages.map(|mut stages| {
-                stages.downlink += micros(now.saturating_sub(arrived));
+                stages.downlink += micros(now.saturating_sub(chunk.arrived));
                 stages
             });
             let length = self.format.duration_of(samples);
