@@ -20,16 +20,6 @@ pub fn thread_seconds() -> f64 {
     run_seconds(Path::new("/proc/thread-self/schedstat"))
 }
 
-/// Time in seconds that this machine's processors were wanted and given to other machines, on a host
-/// that runs several; 0 where nothing tells.
-pub fn stolen_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let all = stat.lines().next().unwrap_or_default();
-    let ticks = all.split_whitespace().nth(8);
-    // A tick is a hundredth of a second in this file, whatever the kernel's own is.
-    ticks.and_then(|ticks| ticks.parse().ok()).unwrap_or(0.0) / 100.0
-}
-
 fn run_seconds(schedstat: &Path) -> f64 {
     let stat = fs::read_to_string(schedstat).unwrap_or_default();
     let nanoseconds = stat

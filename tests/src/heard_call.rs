@@ -8,10 +8,9 @@ use serde_json::Value;
 use crate::{
     Process, Server,
     analysis::{delays, percentile, rms_dbfs},
-    bin,
-    cpu::stolen_seconds,
-    pesq,
+    bin, pesq,
     rig::{RATE, Rig, Unclean},
+    stall_watch::StallWatch,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,8 +33,8 @@ pub struct HeardCall {
     pub missing: f64,
     /// Level of the last second, long after the last word.
     pub last_dbfs: f64,
-    /// Processor time that this machine's host took away meanwhile, in seconds.
-    pub stolen_s: f64,
+    /// The longest time for which this machine stood still meanwhile ([`StallWatch`]).
+    pub longest_stall: Duration,
     /// What the softphone says of it.
     pub figures: Value,
     /// What it said on the way.
@@ -60,9 +59,9 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         softphone.wait_for_stderr("echo canceller", LIMIT);
     }
     let spoken = Duration::from_secs_f64(words.len() as f64 / f64::from(RATE));
-    let stolen_before = stolen_seconds();
+    let stalls = StallWatch::start();
     let recording = rig.play_and_record_mixed(words, spoken + RECORD_AFTER * 3)?;
-    let stolen_s = stolen_seconds() - stolen_before;
+    let longest_stall = stalls.longest();
     softphone.signal("INT");
     let output = softphone.wait(LIMIT);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -92,7 +91,7 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         delay_ms,
         missing: missing(&said, speaker, shift),
         last_dbfs: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
-        stolen_s,
+        longest_stall,
         figures,
         said: output.stderr,
     })

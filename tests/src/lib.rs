@@ -20,6 +20,7 @@ pub mod rig;
 pub mod scripted_far_end;
 pub mod scripted_ticker;
 pub mod signals;
+pub mod stall_watch;
 pub mod subscriber;
 pub mod tally;
 pub mod terminal;

@@ -32,7 +32,7 @@ const CHANNELS: usize = 3;
 const UNHURRIED: &str = "--latency-msec=2000";
 
 /// How often an unclean run is repeated.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 6;
 
 /// How long PulseAudio may take to start.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -347,7 +347,7 @@ fn start_pulseaudio(dir: &TempDir) -> Process {
 ///
 /// # Panics
 ///
-/// When it was not clean three times in a row; the message holds the reasons.
+/// When it was not clean six times in a row; the message holds the reasons.
 pub fn clean_run<T>(mut attempt: impl FnMut() -> Result<T, Unclean>) -> T {
     let mut reasons = String::new();
     for count in 1..=ATTEMPTS {
@@ -523,7 +523,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "3. hiccup")]
-    fn three_unclean_runs_fail_with_their_reasons() {
+    fn unclean_runs_alone_fail_with_their_reasons() {
         clean_run(|| Err::<(), _>(Unclean("hiccup".to_owned())));
     }
 }

@@ -112,7 +112,7 @@ fn a_report_that_nobody_takes_is_an_exit_code() {
             stderr.read_to_string(&mut said).expect("text");
             let code = child.child.wait().expect("it ends").code();
             assert!(!said.contains("panicked"), "{said}");
-            assert!(said.contains("the tone "), "no summary: {said}");
+            assert!(said.contains("round trip"), "no summary: {said}");
             match code {
                 Some(NOT_WRITTEN) => assert!(said.contains("could not be written"), "{said}"),
                 // An unlucky second counts more.
