@@ -29,6 +29,7 @@ pub mod jitter_buffer;
 mod jitter_buffer_stats;
 pub mod leg;
 pub mod limiter;
+mod linear_prediction;
 pub mod meter;
 pub mod near_end;
 pub mod near_end_reference;

@@ -8,17 +8,27 @@
 //!   encoders change theirs once in seconds, random bytes with each packet.
 //! - An Opus packet that decodes to peaks of more than eight times full scale: clipped shouts reach
 //!   six, garbage hundreds.
-//! - In PCM and G.711, where all bytes are samples: noise that is loud and white, and yet not clipped.
+//! - In PCM and G.711, where all bytes are samples: so much that the samples before do not foretell
+//!   ([`crate::linear_prediction`]) as no voice has, be it shouting. Where the tops are flat, somebody
+//!   was clipped, and nothing can be said.
 //!
 //! Each speaks for garbage as long as it lasts; other sound speaks against it, though less: what
 //! random bytes decode to is not implausible all the time.
+//!
+//! Not found: mu-law that is called A-law, and the reverse, which is speech, badly distorted; Opus of
+//! random bytes behind a first byte that is right.
 
 use std::time::Duration;
 
-use crate::format::{Codec, Format};
+use crate::{
+    format::{Codec, Format},
+    linear_prediction::residual_power,
+};
 
-/// So much evidence is enough.
+/// So much evidence is enough; of samples that nothing foretells a little more, since the sharpest
+/// of sibilants are like that for a moment.
 const ENOUGH: Duration = Duration::from_millis(100);
+const ENOUGH_UNFORETOLD: Duration = Duration::from_millis(140);
 
 /// One packet, however long, is worth at most so much: an encoder of long ones that changes its
 /// bandwidth is no more garbage than one of short ones, and one that is broken is no more than one.
@@ -37,20 +47,20 @@ const CLEAN: Duration = Duration::from_secs(2);
 /// A peak that no encoder of real sound causes, of full scale.
 const IMPOSSIBLE_PEAK: f32 = 8.0;
 
-/// White noise is judged in pieces of this length.
+/// Samples are judged in pieces of this length.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// Mean square of noise that hurts: −12.5 dBFS.
-const LOUD: f32 = 0.056;
+/// Mean square of what nothing foretells, above which it is no sound: −13.5 dBFS. Speech as loud as
+/// −15 dBFS stays below, its sibilants too; PCM, floats and G.711 that are taken for one another
+/// reach −12 to −5.
+const UNFORETOLD: f32 = 0.044_7;
 
-/// Garbage takes all values alike; noise that was clipped is somebody's.
-const CLIPPED: f32 = 0.98;
-const MOST_CLIPPED: f32 = 0.1;
+/// Mean square above which flat tops are looked for: −30 dBFS.
+const LOUD: f32 = 1e-3;
 
-/// Sum of the squares of the first autocorrelations, of 1 for each: 0.05 for white noise of 160
-/// samples, above 0.6 for nearly all sound.
-const MOST_CORRELATED: f32 = 0.25;
-const LAGS: usize = 8;
+/// Flat tops: more than a tenth of the samples within 2 % of the peak.
+const TOP: f32 = 0.98;
+const MOST_AT_TOP: f32 = 0.1;
 
 /// What a packet was decoded to.
 #[derive(Debug, Clone, Copy)]
@@ -114,9 +124,11 @@ impl Plausibility {
                 for &sample in packet.sound.iter().step_by(channels) {
                     self.window.push(sample);
                     if self.window.len() >= self.format.samples_in(WINDOW) {
-                        let is_noise = is_loud_white_noise(&self.window);
+                        let is_sound = is_sound(&self.window);
                         self.window.clear();
-                        self.weigh(WINDOW, is_noise);
+                        if let Some(is_sound) = is_sound {
+                            self.weigh(WINDOW, !is_sound);
+                        }
                     }
                 }
             }
@@ -128,17 +140,24 @@ impl Plausibility {
         self.clean_for.is_some()
     }
 
+    fn enough(&self) -> Duration {
+        match self.format.codec() {
+            Codec::Opus => ENOUGH,
+            Codec::Pcm | Codec::Pcmu | Codec::Pcma => ENOUGH_UNFORETOLD,
+        }
+    }
+
     fn weigh(&mut self, length: Duration, speaks_for_garbage: bool) {
         if speaks_for_garbage {
             self.evidence = (self.evidence + length).min(MOST);
-            if self.is_garbage() || self.evidence > ENOUGH {
+            if self.is_garbage() || self.evidence > self.enough() {
                 self.clean_for = Some(Duration::ZERO);
             }
             return;
         }
         let weight = match self.format.codec() {
             Codec::Opus => length / 10,
-            // All of it would be noise, and snares are some of it.
+            // Nearly all of it would be noise, and snares are some of it.
             Codec::Pcm | Codec::Pcmu | Codec::Pcma => length / 2,
         };
         self.evidence = self.evidence.saturating_sub(weight);
@@ -161,20 +180,16 @@ fn band(toc: u8) -> u8 {
     }
 }
 
-fn is_loud_white_noise(window: &[f32]) -> bool {
-    let length = window.len() as f32;
+/// Whether `window` can be sound; `None` where that cannot be said.
+fn is_sound(window: &[f32]) -> Option<bool> {
     let energy: f32 = window.iter().map(|sample| sample * sample).sum();
-    let clipped = window.iter().filter(|sample| sample.abs() >= CLIPPED);
-    if energy < LOUD * length || clipped.count() as f32 > MOST_CLIPPED * length {
-        return false;
+    let peak = window.iter().fold(0.0_f32, |peak, x| peak.max(x.abs()));
+    let at_top = window.iter().filter(|x| x.abs() >= TOP * peak).count();
+    let length = window.len() as f32;
+    if energy > LOUD * length && at_top as f32 > MOST_AT_TOP * length {
+        return None;
     }
-    let correlated: f32 = (1..=LAGS)
-        .map(|lag| {
-            let products = window.iter().zip(&window[lag..]).map(|(a, b)| a * b);
-            (products.sum::<f32>() / energy).powi(2)
-        })
-        .sum();
-    correlated < MOST_CORRELATED
+    Some(residual_power(window) <= UNFORETOLD)
 }
 
 #[cfg(test)]
@@ -315,6 +330,7 @@ mod tests {
             format("pcmu", 8_000),
             format("pcma", 8_000),
         );
+        let pcm_8k = format("pcm", 8_000);
         let speech = speech_like(5);
         let speech_in = |format| encoded(format, &speech, 64_000);
         // Opus packets one behind the other, cut into chunks of the other codec.
@@ -347,12 +363,41 @@ mod tests {
             ("u-law from Opus", pcmu, opus_in_chunks(80)),
             ("u-law from random bytes", pcmu, random_packets(80, 7, 500)),
             ("A-law from random bytes", pcma, random_packets(80, 8, 500)),
+            ("PCM from u-law", pcm_8k, speech_in(pcmu)),
+            ("PCM from A-law", pcm_8k, speech_in(pcma)),
+            ("u-law from PCM", pcmu, speech_in(pcm_8k)),
+            ("PCM from floats", pcm, floats(&speech)),
+            ("PCM from big-endian", pcm, big_endian(speech_in(pcm))),
         ] {
             let after = garbage_after(format, &packets);
             // The first byte of RTP makes packets of 2.5 ms, so of 7 ms there are three.
             let soon = after.is_some_and(|ms| (5..250).contains(&ms));
             assert!(soon, "{name}: {after:?} ms");
         }
+        // Quiet as it makes loud sound.
+        let after = garbage_after(pcma, &speech_in(pcm_8k));
+        assert!(
+            after.is_some_and(|ms| ms < 700),
+            "A-law from PCM: {after:?} ms"
+        );
+    }
+
+    fn floats(sound: &[f32]) -> Vec<Vec<u8>> {
+        let bytes: Vec<u8> = sound
+            .iter()
+            .flat_map(|sample| sample.to_le_bytes())
+            .collect();
+        bytes.chunks_exact(960).map(<[u8]>::to_vec).collect()
+    }
+
+    fn big_endian(mut packets: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        for pair in packets
+            .iter_mut()
+            .flat_map(|packet| packet.chunks_exact_mut(2))
+        {
+            pair.swap(0, 1);
+        }
+        packets
     }
 
     #[test]

@@ -1,11 +1,18 @@
 //! A softphone before a far end that is at fault: nothing of what it sends may hurt an ear.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::LazyLock, time::Duration};
 
+use audio::{Encoder, Format};
 use proto::callcenter::AudioChunk;
 use serde_json::Value;
 use tempfile::tempdir;
-use tests::{Output, bin, run, scripted_far_end::ScriptedFarEnd, signals::read_wav};
+use tests::{
+    Output,
+    analysis::rms_dbfs,
+    bin, run,
+    scripted_far_end::ScriptedFarEnd,
+    signals::{read_wav, speech},
+};
 
 /// Far more than anything here needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -107,7 +114,7 @@ fn an_answer_in_another_format_ends_the_call_and_is_not_played() {
 #[test]
 fn garbage_in_the_right_format_is_muted_and_said() {
     type Fault = fn(AudioChunk) -> AudioChunk;
-    let faults: [(&str, Fault); 4] = [
+    let faults: [(&str, Fault); 6] = [
         ("opus", |request| {
             let sound = noise(request.audio_data.len() + 40, request.sequence);
             with_sound(request, sound)
@@ -124,8 +131,13 @@ fn garbage_in_the_right_format_is_muted_and_said() {
             let sound = noise(80, request.sequence);
             with_sound(request, sound)
         }),
+        ("pcm", |request| with_speech(request, &SPEECH_IN_PCMU, 960)),
+        ("pcmu", |request| with_speech(request, &SPEECH_IN_PCM, 80)),
     ];
     for (codec, fault) in faults {
+        if SPEECH_IN_PCM.is_empty() {
+            return;
+        }
         let far_end = ScriptedFarEnd::start(fault);
         let (output, figures, played) = call(&far_end, codec);
         assert_eq!(output.code, Some(WRONG_AUDIO), "{codec}: {output:?}");
@@ -140,6 +152,29 @@ fn garbage_in_the_right_format_is_muted_and_said() {
         assert_eq!(peak(muted), 0.0, "{codec}: it is heard");
         assert!(peak(&played) < 0.892, "{codec}: louder than -1 dBFS");
     }
+}
+
+static SPEECH_IN_PCM: LazyLock<Vec<u8>> = LazyLock::new(|| speech_in("pcm"));
+static SPEECH_IN_PCMU: LazyLock<Vec<u8>> = LazyLock::new(|| speech_in("pcmu"));
+
+/// Speech of −15 dBFS at 8 kHz, or nothing where nobody can speak.
+fn speech_in(codec: &str) -> Vec<u8> {
+    let speech = speech("My name is Anna, what can I do for you?").unwrap_or_default();
+    let gain = 10_f64.powf((-15.0 - rms_dbfs(&speech)) / 20.0) as f32;
+    let samples = speech.iter().step_by(6).map(|sample| gain * sample);
+    let format = Format::parse(codec, 8_000, 1).expect("a format");
+    let mut encoder = Encoder::new(format, 64_000).expect("an encoder");
+    let mut bytes = Vec::new();
+    let encoded = encoder.encode(&samples.collect::<Vec<_>>(), &mut bytes);
+    encoded.expect("it is sound");
+    bytes
+}
+
+/// `length` bytes of `speech`, called what `request` was.
+fn with_speech(request: AudioChunk, speech: &[u8], length: usize) -> AudioChunk {
+    let begins = request.sequence as usize * length % (speech.len() - length);
+    let sound = speech[begins..begins + length].to_vec();
+    with_sound(request, sound)
 }
 
 /// The plain answer to `request`, with another sound.
