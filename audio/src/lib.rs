@@ -18,6 +18,7 @@ mod delay_adjustment;
 pub mod denoise;
 pub mod drift;
 pub mod e_model;
+mod echo_canceller;
 pub mod echo_path;
 pub mod effects;
 pub mod format;
@@ -52,6 +53,7 @@ pub mod time_stretch;
 pub mod tone;
 pub mod tone_detector;
 pub mod transit;
+mod voice_cleaner;
 
 pub use chain::Chain;
 pub use codec::{CodecError, Decoder, Encoder};

@@ -2,25 +2,28 @@
 //! and a high-pass, each on or off by itself.
 //!
 //! Runs on the engine thread. It allocates, so never in a device callback. Works on 10 ms of 48 kHz
-//! mono; what comes in is made finite and clamped before any of it. The work is WebRTC's audio
-//! processing, ported to Rust by the `sonora` library: AEC3, NS and AGC2.
+//! mono; what comes in is made finite and clamped before any of it. NS and AGC2 are of WebRTC's audio
+//! processing, ported to Rust by the `sonora` library. Of echo cancellers there are two, for two kinds
+//! of calls ([`EchoCanceller`]): WebRTC's AEC3 and our own ([`crate::echo_canceller`]).
 
 use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate,
-    NoiseSuppression, Pipeline, TransparentModeType,
+    self, AdaptiveDigital, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
+    Pipeline, TransparentModeType,
 };
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use crate::{
     codec::make_finite,
+    echo_canceller,
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
+    voice_cleaner::VoiceCleaner,
 };
 
 /// Samples at 48 kHz by which each part delays the sound, as measured. Splitting into three bands
-/// and joining them costs 1 ms, once; the canceller 8 ms (two blocks of 64 samples at 16 kHz), the
-/// suppressor 6 ms. Gain control delays nothing.
+/// and joining them costs 1 ms, once; AEC3 8 ms (two blocks of 64 samples at 16 kHz), the suppressor
+/// 6 ms. Gain control delays nothing.
 const BANDS_DELAY_SAMPLES: usize = 46;
-const ECHO_CANCELLER_DELAY_SAMPLES: usize = 384;
+const AEC3_DELAY_SAMPLES: usize = 384;
 const NOISE_SUPPRESSION_DELAY_SAMPLES: usize = 288;
 
 /// The most by which gain control amplifies, in dB.
@@ -38,11 +41,31 @@ const ECHO_FRAMES: u32 = 40;
 /// Part by which the powers follow a new frame: a time constant of half a second.
 const FOLLOW: f64 = 0.02;
 
+/// How the loudspeaker's echo is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EchoCanceller {
+    /// WebRTC's. It holds every loop, also that of a call that returns one's own voice. While both
+    /// ends talk it takes much of the near one for echo.
+    Aec3,
+    /// Our own, a Kalman filter, which lets both talk at once. In a call that returns one's own voice,
+    /// where what is said now follows from what is heard, it finds an echo that is none.
+    Kalman,
+}
+
+impl EchoCanceller {
+    fn delay_samples(self) -> usize {
+        match self {
+            Self::Aec3 => AEC3_DELAY_SAMPLES,
+            Self::Kalman => echo_canceller::DELAY_SAMPLES,
+        }
+    }
+}
+
 /// What the near end shall do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NearEndOptions {
     /// Remove what the loudspeaker plays from what the microphone hears.
-    pub echo_canceller: bool,
+    pub echo_canceller: Option<EchoCanceller>,
     /// Remove steady noise.
     pub noise_suppression: bool,
     /// Raise quiet speech.
@@ -60,19 +83,16 @@ impl NearEndOptions {
     /// Samples at 48 kHz by which a near end with these options delays the microphone.
     pub fn delay_samples(self) -> usize {
         let parts = [
-            (self.cleans(), BANDS_DELAY_SAMPLES),
-            (self.echo_canceller, ECHO_CANCELLER_DELAY_SAMPLES),
-            (self.noise_suppression, NOISE_SUPPRESSION_DELAY_SAMPLES),
+            self.cleans().then_some(BANDS_DELAY_SAMPLES),
+            self.echo_canceller.map(EchoCanceller::delay_samples),
+            self.noise_suppression
+                .then_some(NOISE_SUPPRESSION_DELAY_SAMPLES),
         ];
-        parts
-            .iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, delay)| delay)
-            .sum()
+        parts.into_iter().flatten().sum()
     }
 
     fn cleans(self) -> bool {
-        self.echo_canceller || self.noise_suppression || self.high_pass
+        self.echo_canceller.is_some() || self.noise_suppression || self.high_pass
     }
 }
 
@@ -90,11 +110,40 @@ pub struct NearEndStats {
     pub gain_db: Option<f32>,
 }
 
+/// Canceller, suppressor and high-pass, which share one split into bands.
+enum Cleaner {
+    WebRtc(Box<AudioProcessing>),
+    Kalman(Box<VoiceCleaner>),
+}
+
+impl Cleaner {
+    fn new(options: NearEndOptions) -> Self {
+        match options.echo_canceller {
+            Some(EchoCanceller::Kalman) => {
+                Self::Kalman(Box::new(VoiceCleaner::new(options.noise_suppression)))
+            }
+            Some(EchoCanceller::Aec3) | None => {
+                Self::WebRtc(Box::new(processing(cleaner_config(options))))
+            }
+        }
+    }
+
+    fn echo_delay_ms(&self) -> Option<u32> {
+        match self {
+            Self::WebRtc(processing) => processing
+                .statistics()
+                .delay_ms
+                .and_then(|ms| u32::try_from(ms).ok()),
+            Self::Kalman(cleaner) => cleaner.echo_delay_ms(),
+        }
+    }
+}
+
 /// The near end of one call.
 pub struct NearEnd {
     options: NearEndOptions,
     /// Canceller, suppressor and high-pass, where one of them is on.
-    cleaner: Option<AudioProcessing>,
+    cleaner: Option<Cleaner>,
     /// Gain control by itself, so that what it does is not taken for echo.
     gain: Option<AudioProcessing>,
     input: [f32; SAMPLES_PER_CHANNEL],
@@ -107,9 +156,7 @@ impl NearEnd {
     pub fn new(options: NearEndOptions) -> Self {
         Self {
             options,
-            cleaner: options
-                .cleans()
-                .then(|| processing(cleaner_config(options))),
+            cleaner: options.cleans().then(|| Cleaner::new(options)),
             gain: options.gain_control.then(|| processing(gain_config())),
             input: [0.0; SAMPLES_PER_CHANNEL],
             erle: Erle::default(),
@@ -122,14 +169,17 @@ impl NearEnd {
     pub fn render(&mut self, frame: &mut [f32; SAMPLES_PER_CHANNEL]) {
         make_finite(frame);
         self.erle.render(power(frame));
-        if let Some(cleaner) = self
-            .cleaner
-            .as_mut()
-            .filter(|_| self.options.echo_canceller)
-        {
-            // What comes out is the same again, and nobody needs it.
-            let fine = cleaner.process_render_f32(&[&frame[..]], &mut [&mut self.input[..]]);
-            debug_assert_eq!(fine, Ok(()), "every size here is the library's own");
+        if self.options.echo_canceller.is_none() {
+            return;
+        }
+        match &mut self.cleaner {
+            Some(Cleaner::WebRtc(cleaner)) => {
+                // What comes out is the same again, and nobody needs it.
+                let fine = cleaner.process_render_f32(&[&frame[..]], &mut [&mut self.input[..]]);
+                debug_assert_eq!(fine, Ok(()), "every size here is the library's own");
+            }
+            Some(Cleaner::Kalman(cleaner)) => cleaner.render(frame),
+            None => {}
         }
     }
 
@@ -138,7 +188,10 @@ impl NearEnd {
         make_finite(frame);
         if let Some(cleaner) = &mut self.cleaner {
             let before = power(frame);
-            apply(cleaner, &mut self.input, frame);
+            match cleaner {
+                Cleaner::WebRtc(cleaner) => apply(cleaner, &mut self.input, frame),
+                Cleaner::Kalman(cleaner) => cleaner.capture(frame),
+            }
             self.erle.capture(before, power(frame));
         }
         if let Some(gain) = &mut self.gain {
@@ -152,15 +205,11 @@ impl NearEnd {
 
     /// The figures of this moment.
     pub fn stats(&self) -> NearEndStats {
-        let canceller = self
-            .cleaner
-            .as_ref()
-            .filter(|_| self.options.echo_canceller);
+        let cancels = self.options.echo_canceller.is_some();
+        let canceller = self.cleaner.as_ref().filter(|_| cancels);
         NearEndStats {
             erle_db: canceller.and_then(|_| self.erle.db()),
-            echo_delay_ms: canceller
-                .and_then(|cleaner| cleaner.statistics().delay_ms)
-                .and_then(|ms| u32::try_from(ms).ok()),
+            echo_delay_ms: canceller.and_then(Cleaner::echo_delay_ms),
             gain_db: self.gain.is_some().then_some(self.gain_db),
         }
     }
@@ -190,9 +239,9 @@ fn cleaner_config(options: NearEndOptions) -> Config {
         high_pass_filter: options.high_pass.then(HighPassFilter::default),
         // The newer of the two ways to notice that there is no echo (headphones): it lets the voice
         // through sooner, and is no worse at everything else that was measured.
-        echo_canceller: options.echo_canceller.then(|| EchoCanceller {
+        echo_canceller: options.echo_canceller.map(|_| config::EchoCanceller {
             transparent_mode: TransparentModeType::Hmm,
-            ..EchoCanceller::default()
+            ..config::EchoCanceller::default()
         }),
         noise_suppression: options.noise_suppression.then(NoiseSuppression::default),
         ..Config::default()
@@ -282,13 +331,13 @@ mod tests {
     use crate::test_signal::{fit_sine, lag, noise, peak, rms_db, sine, speech_like};
 
     const OFF: NearEndOptions = NearEndOptions {
-        echo_canceller: false,
+        echo_canceller: None,
         noise_suppression: false,
         gain_control: false,
         high_pass: false,
     };
     const CANCELLER: NearEndOptions = NearEndOptions {
-        echo_canceller: true,
+        echo_canceller: Some(EchoCanceller::Aec3),
         high_pass: true,
         ..OFF
     };
@@ -397,13 +446,51 @@ mod tests {
     }
 
     #[test]
+    fn both_talk_from_the_start_and_only_the_echo_is_lost() {
+        const KALMAN: NearEndOptions = NearEndOptions {
+            echo_canceller: Some(EchoCanceller::Kalman),
+            ..CANCELLER
+        };
+        let far_end = speech_like(12);
+        // Another voice, of another pitch: the same faster.
+        let voice: Vec<f32> = (0..far_end.len())
+            .map(|n| far_end[(n * 7 / 5 + 100_000) % far_end.len()])
+            .collect();
+        let (alone, _) = with_silence(KALMAN, &voice);
+        let alone = seconds(&alone, 6, 12);
+        for delay_ms in [20, 120, 300] {
+            let mut both = in_a_room(&far_end, delay_ms * 48, 0.1);
+            for (heard, voice) in both.iter_mut().zip(&voice) {
+                *heard += voice;
+            }
+            let (output, near_end) = run(KALMAN, &far_end, &both);
+            let output = seconds(&output, 6, 12);
+            let error: Vec<f32> = output.iter().zip(alone).map(|(a, b)| a - b).collect();
+            let sdr_db = rms_db(alone) - rms_db(&error);
+            assert!(sdr_db > 20.0, "{delay_ms} ms: {sdr_db} dB");
+            let loud_db = rms_db(alone) - 10.0;
+            let missing = alone
+                .chunks(960)
+                .zip(output.chunks(960))
+                .filter(|(alone, output)| {
+                    rms_db(alone) > loud_db && rms_db(output) < rms_db(alone) - 6.0
+                })
+                .count();
+            assert!(missing <= 3, "{delay_ms} ms: {missing} of 300");
+            let found_ms = near_end.stats().echo_delay_ms.unwrap() as usize;
+            assert!(found_ms.abs_diff(delay_ms) <= 8, "{delay_ms}: {found_ms}");
+        }
+    }
+
+    #[test]
     fn the_delay_is_the_stated_one() {
-        for bits in 0..16 {
+        let cancellers = [None, Some(EchoCanceller::Aec3), Some(EchoCanceller::Kalman)];
+        for bits in 0..24 {
             let options = NearEndOptions {
-                echo_canceller: bits & 1 > 0,
-                noise_suppression: bits & 2 > 0,
-                gain_control: bits & 4 > 0,
-                high_pass: bits & 8 > 0,
+                echo_canceller: cancellers[bits / 8],
+                noise_suppression: bits & 1 > 0,
+                gain_control: bits & 2 > 0,
+                high_pass: bits & 4 > 0,
             };
             let mut input = noise(0.2, 3, 96_000);
             // Not steady, or the suppressor would take it for noise.

@@ -357,7 +357,7 @@ fn call(setting: &Setting) -> Call {
     let mut said = 0;
     let mut now = Duration::ZERO;
     engine.receive(Downlink::Began, now);
-    let returns_own_voice = setting.far_voice.is_none();
+    let returns_own_voice = Some(setting.far_voice.is_none());
     engine.receive(Downlink::FarEnd { returns_own_voice }, now);
     while now < Duration::from_secs(setting.seconds) {
         if let FarEnd::Talker(encoder, voice) = &mut far_end

@@ -1,6 +1,6 @@
 //! Which processing the near end gets: what was asked for, or what fits the devices.
 
-use audio::near_end::NearEndOptions;
+use audio::near_end::{EchoCanceller, NearEndOptions};
 use clap::ValueEnum;
 
 /// On or off.
@@ -38,8 +38,8 @@ pub struct NearEndChoice {
 }
 
 impl NearEndChoice {
-    /// What to do, with or without the canceller.
-    pub fn options(self, echo_canceller: bool) -> NearEndOptions {
+    /// What to do, with this canceller or none.
+    pub fn options(self, echo_canceller: Option<EchoCanceller>) -> NearEndOptions {
         let noise_suppression = self.noise_suppression == Switch::On;
         let gain_control = self.gain_control == Switch::On;
         NearEndOptions {
@@ -47,7 +47,7 @@ impl NearEndChoice {
             noise_suppression,
             gain_control,
             // Rumble would mislead each of them.
-            high_pass: echo_canceller || noise_suppression || gain_control,
+            high_pass: echo_canceller.is_some() || noise_suppression || gain_control,
         }
     }
 }
@@ -58,15 +58,15 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_is_nothing_at_all() {
-        assert!(!NearEndChoice::default().options(false).any());
-        let canceller = NearEndChoice::default().options(true);
-        assert!(canceller.echo_canceller && canceller.high_pass);
+        assert!(!NearEndChoice::default().options(None).any());
+        let canceller = NearEndChoice::default().options(Some(EchoCanceller::Kalman));
+        assert!(canceller.echo_canceller.is_some() && canceller.high_pass);
         let noise_only = NearEndChoice {
             noise_suppression: Switch::On,
             ..NearEndChoice::default()
         };
-        let options = noise_only.options(false);
+        let options = noise_only.options(None);
         assert!(options.noise_suppression && options.high_pass);
-        assert!(!options.echo_canceller && !options.gain_control);
+        assert!(options.echo_canceller.is_none() && !options.gain_control);
     }
 }

@@ -31,8 +31,8 @@ pub enum Downlink {
     Began,
     /// What the far end said of itself.
     FarEnd {
-        /// It returns what it is sent.
-        returns_own_voice: bool,
+        /// Whether it returns what it is sent.
+        returns_own_voice: Option<bool>,
     },
     /// One chunk from the far end.
     Chunk(Incoming),

@@ -510,7 +510,7 @@ impl Session {
         let accepted = chunk.accepted.clone();
         if let Some(accepted) = &accepted {
             self.deliver(Downlink::FarEnd {
-                returns_own_voice: accepted.echo.unwrap_or(false),
+                returns_own_voice: accepted.echo,
             });
         }
         let incoming = numbering.receive(chunk);

@@ -8,7 +8,7 @@
 
 use audio::{
     frame::SAMPLES_PER_CHANNEL,
-    near_end::{NearEnd, NearEndOptions},
+    near_end::{EchoCanceller, NearEnd, NearEndOptions},
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use tests::{
@@ -28,7 +28,7 @@ const ROUND_TRIP_SAMPLES: usize = 70 * 48;
 const HOWL_DBFS: f64 = -40.0;
 
 const OFF: NearEndOptions = NearEndOptions {
-    echo_canceller: false,
+    echo_canceller: None,
     noise_suppression: false,
     gain_control: false,
     high_pass: false,
@@ -38,7 +38,7 @@ const HIGH_PASS: NearEndOptions = NearEndOptions {
     ..OFF
 };
 const CANCELLER: NearEndOptions = NearEndOptions {
-    echo_canceller: true,
+    echo_canceller: Some(EchoCanceller::Aec3),
     high_pass: true,
     ..OFF
 };

@@ -8,7 +8,7 @@ use audio::{ResamplerError, near_end::NearEndOptions};
 use super::{
     connect_tone::ToneRecording,
     coupling_watch::CouplingWatch,
-    decision::{EchoPath, EchoStatus, Known, decide, worn_by_name},
+    decision::{EchoPath, EchoStatus, Known, canceller, decide, worn_by_name},
     memory::{DevicePair, EchoMemory},
 };
 use crate::{
@@ -140,7 +140,7 @@ impl EchoControl {
         self.known = Known {
             path,
             worn: why_worn,
-            is_echo_call: self.known.is_echo_call,
+            returns_own_voice: self.known.returns_own_voice,
             howled: false,
         };
         let measures = self.plays_tone && path == EchoPath::Unknown && self.known.worn.is_none();
@@ -152,9 +152,9 @@ impl EchoControl {
         Ok(())
     }
 
-    /// Whether the far end returns what it is sent.
-    pub fn far_end_returns(&mut self, is_echo_call: bool) {
-        self.known.is_echo_call = is_echo_call;
+    /// Whether the far end returns what it is sent; `None` if it does not say.
+    pub fn far_end_returns(&mut self, own_voice: Option<bool>) {
+        self.known.returns_own_voice = own_voice;
         if self.is_open {
             self.is_urgent = false;
             self.decide();
@@ -273,7 +273,8 @@ impl EchoControl {
 
     /// What the near end shall do, and whether at once.
     pub fn near_end(&self) -> (NearEndOptions, bool) {
-        (self.choice.options(self.status.canceller), self.is_urgent)
+        let canceller = self.status.canceller.then(|| canceller(&self.known));
+        (self.choice.options(canceller), self.is_urgent)
     }
 
     /// What was decided.

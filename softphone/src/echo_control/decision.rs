@@ -1,5 +1,7 @@
 //! From what is known about an echo to what is done about it. Pure.
 
+use audio::near_end::EchoCanceller;
+
 /// An echo that is weaker than this is not worth the delay, nor what a canceller costs in quality.
 const AUDIBLE_DB: f32 = -40.0;
 
@@ -31,8 +33,8 @@ pub struct Known {
     pub path: EchoPath,
     /// Why the speaker must be on somebody's ears, if it is.
     pub worn: Option<String>,
-    /// The far end returns what it is sent.
-    pub is_echo_call: bool,
+    /// Whether the far end returns what it is sent; `None` if it does not say.
+    pub returns_own_voice: Option<bool>,
     /// The call was heard to howl with these devices.
     pub howled: bool,
 }
@@ -83,7 +85,9 @@ pub fn decide(known: &Known) -> EchoStatus {
                 gain_db
             ),
         ),
-        (&EchoPath::Some { gain_db, .. }, _) if known.is_echo_call && gain_db < HOWLING_DB => {
+        (&EchoPath::Some { gain_db, .. }, _)
+            if known.returns_own_voice == Some(true) && gain_db < HOWLING_DB =>
+        {
             EchoStatus::new(
                 false,
                 "dies_away",
@@ -111,6 +115,15 @@ pub fn decide(known: &Known) -> EchoStatus {
             "unknown",
             "nothing is known of an echo yet; the call is listened to",
         ),
+    }
+}
+
+/// Which canceller is on, where one is: one that lets both talk, but only where the far end says that
+/// it does not return one's own voice, and nothing has howled.
+pub fn canceller(known: &Known) -> EchoCanceller {
+    match known.returns_own_voice {
+        Some(false) if !known.howled => EchoCanceller::Kalman,
+        _ => EchoCanceller::Aec3,
     }
 }
 
@@ -162,10 +175,27 @@ mod tests {
     fn in_an_echo_call_only_what_would_howl_is_cancelled() {
         for (gain_db, canceller) in [(-20.0, false), (-10.0, true), (0.0, true), (6.0, true)] {
             let known = Known {
-                is_echo_call: true,
+                returns_own_voice: Some(true),
                 ..heard(gain_db)
             };
             assert_eq!(decide(&known).canceller, canceller, "{gain_db} dB");
+        }
+    }
+
+    #[test]
+    fn both_may_talk_where_ones_own_voice_is_known_not_to_return() {
+        for (returns_own_voice, howled, is) in [
+            (None, false, EchoCanceller::Aec3),
+            (Some(true), false, EchoCanceller::Aec3),
+            (Some(false), false, EchoCanceller::Kalman),
+            (Some(false), true, EchoCanceller::Aec3),
+        ] {
+            let known = Known {
+                returns_own_voice,
+                howled,
+                ..Known::default()
+            };
+            assert_eq!(canceller(&known), is, "{known:?}");
         }
     }
 

@@ -1,13 +1,15 @@
+use audio::near_end::EchoCanceller;
+
 use super::*;
 
 const CANCELLER: NearEndOptions = NearEndOptions {
-    echo_canceller: true,
+    echo_canceller: Some(EchoCanceller::Aec3),
     noise_suppression: false,
     gain_control: false,
     high_pass: true,
 };
 const HIGH_PASS: NearEndOptions = NearEndOptions {
-    echo_canceller: false,
+    echo_canceller: None,
     ..CANCELLER
 };
 const OFF: NearEndOptions = NearEndOptions {
