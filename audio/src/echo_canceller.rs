@@ -110,14 +110,13 @@ impl EchoCanceller {
         self.follow_delay();
         let cancelled = self.filter.capture(low, peak >= CLIPPED);
         self.watch_filter(power(low), power(&cancelled.error));
-        let unclipped_frames = if peak >= CLIPPED {
+        self.unclipped_frames = if peak >= CLIPPED {
             0
         } else {
             self.unclipped_frames + 1
         };
-        self.unclipped_frames = unclipped_frames;
         let searching = !self.proved && self.active_frames < SEARCH_FRAMES;
-        let overdriven = unclipped_frames < OVERDRIVEN_FRAMES;
+        let overdriven = self.unclipped_frames < OVERDRIVEN_FRAMES;
         let may_be_echo = self.quiet_frames < HANGOVER_FRAMES;
         let limit = if may_be_echo && (searching || overdriven) {
             SEARCH_GAIN

@@ -4,7 +4,7 @@
 //! Runs on the engine thread. It allocates, so never in a device callback. Works on 10 ms of 48 kHz
 //! mono; what comes in is made finite and clamped before any of it. NS and AGC2 are of WebRTC's audio
 //! processing, ported to Rust by the `sonora` library. Of echo cancellers there are two, for two kinds
-//! of calls ([`EchoCanceller`]): WebRTC's AEC3 and our own ([`crate::echo_canceller`]).
+//! of calls ([`EchoCanceller`]): WebRTC's AEC3 and our own (`echo_canceller`).
 
 use sonora::config::{
     self, AdaptiveDigital, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,

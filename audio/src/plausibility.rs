@@ -9,7 +9,7 @@
 //! - An Opus packet that decodes to peaks of more than eight times full scale: clipped shouts reach
 //!   six, garbage hundreds.
 //! - In PCM and G.711, where all bytes are samples: so much that the samples before do not foretell
-//!   ([`crate::linear_prediction`]) as no voice has, be it shouting. Where the tops are flat, somebody
+//!   (`linear_prediction`) as no voice has, be it shouting. Where the tops are flat, somebody
 //!   was clipped, and nothing can be said.
 //!
 //! Each speaks for garbage as long as it lasts; other sound speaks against it, though less: what

@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "3. hiccup")]
+    #[should_panic(expected = "6. hiccup")]
     fn unclean_runs_alone_fail_with_their_reasons() {
         clean_run(|| Err::<(), _>(Unclean("hiccup".to_owned())));
     }

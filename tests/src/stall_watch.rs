@@ -47,12 +47,19 @@ impl StallWatch {
     ///
     /// # Panics
     /// A thread panicked.
-    pub fn longest(self) -> Duration {
+    pub fn longest(mut self) -> Duration {
         self.is_over.store(true, Ordering::Relaxed);
-        let late = self.threads.into_iter().map(JoinHandle::join);
+        let late = self.threads.drain(..).map(JoinHandle::join);
         late.map(|late| late.expect("it only sleeps"))
             .max()
             .unwrap_or_default()
+    }
+}
+
+impl Drop for StallWatch {
+    fn drop(&mut self) {
+        // Also where nobody asks any more.
+        self.is_over.store(true, Ordering::Relaxed);
     }
 }
 

@@ -15,13 +15,17 @@ const TEXT: &str = "Good morning, you are through to the call centre. My name is
 /// What stands still for longer stops any sound: a jitter buffer of a steady line holds no more.
 const LONGEST_STALL: Duration = Duration::from_millis(8);
 
+/// What PESQ is asked for.
+const GOOD_PESQ: f64 = 3.6;
+
 #[test]
 fn a_call_without_flags_sounds_right() {
     let Some(words) = speech(TEXT) else { return };
     let Some(rig) = Rig::start() else { return };
     let call = clean_run(|| {
         let call = heard_call(&rig, &[], &words)?;
-        if call.missing > 0.0 && call.longest_stall > LONGEST_STALL {
+        let is_good = call.missing == 0.0 && call.pesq.is_none_or(|pesq| pesq > GOOD_PESQ);
+        if !is_good && call.longest_stall > LONGEST_STALL {
             let reason = format!("this machine stood still for {:?}", call.longest_stall);
             return Err(Unclean::because(&reason));
         }
@@ -45,7 +49,7 @@ fn a_call_without_flags_sounds_right() {
     );
     assert_eq!(call.missing, 0.0, "{summary}");
     if let Some(pesq) = call.pesq {
-        assert!(pesq > 3.6, "{summary}");
+        assert!(pesq > GOOD_PESQ, "{summary}");
     }
 }
 
