@@ -99,6 +99,9 @@ pub struct EngineStatus {
     pub failure: Option<String>,
 }
 
+/// A loss that may have been the connect tone. What is left of it after a shorter one is found.
+const TEARING: Duration = Duration::from_millis(50);
+
 /// A search for the connect tone.
 pub type Search = Box<dyn FnOnce() -> EchoPath + Send>;
 
@@ -111,7 +114,7 @@ pub struct Engine {
     /// The search for the connect tone, while one runs.
     search: Option<Receiver<EchoPath>>,
     /// What the devices had lost when the tone began.
-    lost_before_tone: u64,
+    lost_before_tone: Duration,
     volume_db: i32,
     device_notices: RecentLog<DeviceNotice>,
     priority: EnginePriority,
@@ -130,7 +133,7 @@ impl Engine {
             echo,
             learned: RecentLog::default(),
             search: None,
-            lost_before_tone: 0,
+            lost_before_tone: Duration::ZERO,
             recorder: None,
         }
     }
@@ -185,7 +188,7 @@ impl Engine {
         if self.echo.wants_tone(told, now) {
             let rate_hz = self.playout.speaker().sample_rate_hz();
             self.playout.play_over(connect_tone::samples(rate_hz));
-            self.lost_before_tone = self.lost_samples();
+            self.lost_before_tone = self.lost();
         }
         // First what is played: the echo canceller must know it before the microphone hears it.
         self.playout.tick(now)?;
@@ -244,20 +247,24 @@ impl Engine {
         }
     }
 
-    fn lost_samples(&self) -> u64 {
-        let microphone = self.capture.microphone().stats();
-        let speaker = self.playout.speaker().stats();
-        microphone.ring_fault_samples + speaker.ring_fault_samples
+    /// How much sound the devices have lost.
+    fn lost(&self) -> Duration {
+        let (microphone, speaker) = (self.capture.microphone(), self.playout.speaker());
+        [
+            (microphone.stats(), microphone.sample_rate_hz()),
+            (speaker.stats(), speaker.sample_rate_hz()),
+        ]
+        .map(|(stats, rate_hz)| {
+            Duration::from_secs_f64(stats.ring_fault_samples as f64 / f64::from(rate_hz.max(1)))
+        })
+        .iter()
+        .sum()
     }
 
     fn end_search(&mut self, path: EchoPath) {
         self.search = None;
-        // A device that stumbled may have swallowed the tone.
-        let is_torn = self.lost_samples() != self.lost_before_tone;
-        self.echo.measured(match path {
-            EchoPath::None if is_torn => EchoPath::Unknown,
-            path => path,
-        });
+        let lost = self.lost().saturating_sub(self.lost_before_tone);
+        self.echo.measured(path, lost > TEARING);
     }
 
     /// Whether the far end has said all and all of it was played.

@@ -10,7 +10,6 @@ use crate::{
     analysis::{delays, percentile, rms_dbfs},
     bin, pesq,
     rig::{RATE, Rig, Unclean},
-    stall_watch::StallWatch,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,8 +32,6 @@ pub struct HeardCall {
     pub missing: f64,
     /// Level of the last second, long after the last word.
     pub last_dbfs: f64,
-    /// The longest time for which this machine stood still meanwhile ([`StallWatch`]).
-    pub longest_stall: Duration,
     /// What the softphone says of it.
     pub figures: Value,
     /// What it said on the way.
@@ -59,9 +56,7 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         softphone.wait_for_stderr("echo canceller", LIMIT);
     }
     let spoken = Duration::from_secs_f64(words.len() as f64 / f64::from(RATE));
-    let stalls = StallWatch::start();
     let recording = rig.play_and_record_mixed(words, spoken + RECORD_AFTER * 3)?;
-    let longest_stall = stalls.longest();
     softphone.signal("INT");
     let output = softphone.wait(LIMIT);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -91,7 +86,6 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         delay_ms,
         missing: missing(&said, speaker, shift),
         last_dbfs: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
-        longest_stall,
         figures,
         said: output.stderr,
     })

@@ -13,6 +13,42 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What stands still for longer stops any sound: a jitter buffer of a steady line holds no more.
+pub const LONGEST_HARMLESS: Duration = Duration::from_millis(8);
+
+/// How often something is tried on a machine that stands still meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Tries until the result is good, or this machine ran throughout, and returns the result. `None`
+/// where it was bad each time and the machine stood still each time: then nothing can be said.
+///
+/// The good is judged by the caller once more, with its own words.
+pub fn judged<T>(mut attempt: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> Option<T> {
+    judged_beside(
+        || {
+            let stalls = StallWatch::start();
+            let result = attempt();
+            (result, stalls.longest())
+        },
+        good,
+    )
+}
+
+/// The same where each attempt says for how long the machine stood still.
+fn judged_beside<T>(
+    mut attempt: impl FnMut() -> (T, Duration),
+    good: impl Fn(&T) -> bool,
+) -> Option<T> {
+    for count in 1..=ATTEMPTS {
+        let (result, stall) = attempt();
+        if good(&result) || stall <= LONGEST_HARMLESS {
+            return Some(result);
+        }
+        println!("not judged, {count} of {ATTEMPTS}: this machine stood still for {stall:?}");
+    }
+    None
+}
+
 /// How often each thread wants to wake.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -71,4 +107,37 @@ fn longest_stall(is_over: &AtomicBool) -> Duration {
         longest = longest.max(asleep.elapsed().saturating_sub(NAP));
     }
     longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL: Duration = Duration::from_millis(30);
+
+    /// What is returned where the attempts are so good and see such stalls, and how many there were.
+    fn returned(attempts: &[(bool, Duration)]) -> (Option<bool>, usize) {
+        let mut left = attempts.iter();
+        let result = judged_beside(|| *left.next().expect("no more"), |is_good| *is_good);
+        (result, attempts.len() - left.len())
+    }
+
+    #[test]
+    fn what_is_good_is_taken_on_any_machine() {
+        assert_eq!(returned(&[(true, STALL)]), (Some(true), 1));
+        let again = [(false, STALL), (true, STALL)];
+        assert_eq!(returned(&again), (Some(true), 2));
+    }
+
+    #[test]
+    fn what_is_bad_on_a_machine_that_ran_is_never_tried_again() {
+        assert_eq!(returned(&[(false, LONGEST_HARMLESS)]), (Some(false), 1));
+        let again = [(false, STALL), (false, Duration::ZERO)];
+        assert_eq!(returned(&again), (Some(false), 2));
+    }
+
+    #[test]
+    fn what_is_bad_where_the_machine_always_stood_still_says_nothing() {
+        assert_eq!(returned(&[(false, STALL); 3]), (None, 3));
+    }
 }

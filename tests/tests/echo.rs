@@ -10,15 +10,12 @@ use tests::{
     bin,
     rig::{RATE, Rig, Unclean, clean_run},
     signals::speech,
+    stall_watch::judged,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
 const RECORD: Duration = Duration::from_secs(10);
 const SPOKEN_SAMPLES: usize = RATE as usize * 5 / 2;
-
-/// Callbacks that found no sound, or no room for it, beyond which a run that failed is repeated: a
-/// machine that stands still tears the echo from its reference.
-const DISTURBED: u64 = 5;
 
 /// Levels of the speaker in dBFS during a call in which somebody speaks for 2.5 seconds.
 #[derive(Debug)]
@@ -40,20 +37,11 @@ fn judge(
     feed: &[f32],
     good: fn(&Levels) -> bool,
 ) {
-    let attempt = || {
-        clean_run(|| {
-            let (levels, figures) = call(rig, delay_ms, gain_db, aec, feed)?;
-            let faults: u64 = ["microphone", "speaker"]
-                .map(|device| figures[device]["ring_faults"].as_u64().unwrap_or(0))
-                .iter()
-                .sum();
-            if !good(&levels) && faults > DISTURBED {
-                return Err(Unclean::because(&format!("{faults} ring faults")));
-            }
-            Ok((levels, figures))
-        })
+    // A machine that stands still tears the echo from its reference.
+    let attempt = || clean_run(|| call(rig, delay_ms, gain_db, aec, feed));
+    let Some((levels, figures)) = judged(attempt, |(levels, _)| good(levels)) else {
+        return;
     };
-    let (levels, figures) = attempt();
     let (near_end, echo) = (&figures["near_end"], &figures["echo"]["message"]);
     println!("{delay_ms} ms, {gain_db} dB, --aec {aec}: {levels:.0?}, {near_end}, {echo}");
     assert!(

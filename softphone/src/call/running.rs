@@ -242,7 +242,7 @@ impl RunningCall {
         }
         self.said.notices = notices.count();
         let echo = &status.engine.echo;
-        if self.decides_on_echo && echo.reason != "unknown" && echo.message != self.said.echo {
+        if self.decides_on_echo && echo.reason != "undecided" && echo.message != self.said.echo {
             self.ui.say(&echo.message);
             self.said.echo.clone_from(&echo.message);
         }

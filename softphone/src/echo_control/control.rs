@@ -8,7 +8,7 @@ use audio::{ResamplerError, near_end::NearEndOptions};
 use super::{
     connect_tone::ToneRecording,
     coupling_watch::CouplingWatch,
-    decision::{EchoPath, EchoStatus, Known, canceller, decide, worn_by_name},
+    decision::{AUDIBLE_DB, EchoPath, EchoStatus, Known, canceller, decide, worn_by_name},
     memory::{DevicePair, EchoMemory},
 };
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// Devices find their pace before the tone begins.
 const SETTLING: Duration = Duration::from_millis(100);
+/// A tone that a device tore sounds once more, and no oftener.
+const MOST_TONES: u32 = 2;
 /// Without a tone until now there will be none: a device gives nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// What was heard and is not any more has gone after so much of what could have been heard.
@@ -58,6 +60,8 @@ pub struct EchoControl {
     memory: EchoMemory,
     watch: CouplingWatch,
     phase: Phase,
+    /// How many have sounded between these devices.
+    tones: u32,
     /// `None` before the devices are known.
     pair: Option<DevicePair>,
     known: Known,
@@ -100,6 +104,7 @@ impl EchoControl {
             memory,
             watch: CouplingWatch::new()?,
             phase: Phase::Watching,
+            tones: 0,
             pair: None,
             known: Known::default(),
             is_fixed: fixed.is_some(),
@@ -144,6 +149,7 @@ impl EchoControl {
             howled: false,
         };
         let measures = self.plays_tone && path == EchoPath::Unknown && self.known.worn.is_none();
+        self.tones = 0;
         if measures {
             self.phase = Phase::Waiting { since: None };
         } else {
@@ -185,14 +191,15 @@ impl EchoControl {
         }
         let monitor = self.watch.monitor();
         let found = match self.known.path {
-            EchoPath::Unknown | EchoPath::None => monitor.coupling().map(|found| EchoPath::Some {
-                gain_db: found.gain_db,
-                lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
-            }),
-            EchoPath::Some { gain_db, .. } => {
+            EchoPath::Some { gain_db, .. } if gain_db >= AUDIBLE_DB => {
                 let has_gone = gain_db > WATCHED_DB && monitor.without() > GONE;
                 has_gone.then_some(EchoPath::None)
             }
+            // Where nothing to speak of was heard, there may be an echo by now.
+            _ => monitor.coupling().map(|found| EchoPath::Some {
+                gain_db: found.gain_db,
+                lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
+            }),
         };
         let howls = monitor.howls() && !self.status.canceller;
         let is_unheard = monitor.without() > UNHEARD;
@@ -232,6 +239,7 @@ impl EchoControl {
             return false;
         }
         self.phase = Phase::Sounding(ToneRecording::begin(told));
+        self.tones += 1;
         true
     }
 
@@ -250,12 +258,20 @@ impl EchoControl {
         }
     }
 
-    /// Takes what the search found.
-    pub fn measured(&mut self, path: EchoPath) {
+    /// Takes what the search found. `is_torn`: a device lost so much sound meanwhile that the tone may
+    /// have been in it.
+    pub fn measured(&mut self, path: EchoPath, is_torn: bool) {
         let Phase::Searching { is_silent } = self.phase else {
             // The devices are others by now.
             return;
         };
+        // What was heard was heard, torn or not.
+        let is_torn = is_torn && !matches!(path, EchoPath::Some { .. });
+        if is_torn && self.tones < MOST_TONES && self.known.path == EchoPath::Unknown {
+            self.phase = Phase::Waiting { since: None };
+            return;
+        }
+        let path = if is_torn { EchoPath::Unknown } else { path };
         // A microphone that is switched off will not be for ever.
         if path != EchoPath::Unknown && !is_silent {
             self.learn(path);
@@ -318,3 +334,6 @@ impl EchoControl {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use audio::near_end::EchoCanceller;
 
 /// An echo that is weaker than this is not worth the delay, nor what a canceller costs in quality.
-const AUDIBLE_DB: f32 = -40.0;
+pub const AUDIBLE_DB: f32 = -40.0;
 
 /// In a call that returns one's own voice a loop that loses more than this dies away: the server's
 /// gain control adds 12 dB at most. And there a canceller would take one's own voice for echo.
@@ -67,7 +67,7 @@ impl EchoStatus {
 
 impl Default for EchoStatus {
     fn default() -> Self {
-        Self::new(false, "unknown", "not decided yet")
+        Self::new(false, "undecided", "not decided yet")
     }
 }
 

@@ -266,6 +266,31 @@ fn an_echo_that_begins_in_the_midst_of_a_call_is_cancelled_within_two_seconds() 
 }
 
 #[test]
+fn an_echo_that_was_too_weak_and_has_grown_is_cancelled() {
+    let too_weak = EchoPath::Some {
+        gain_db: -60.0,
+        lag_ms: 100,
+    };
+    let pair = DevicePair {
+        microphone: String::new(),
+        speaker: "Desk".to_owned(),
+    };
+    let mut memory = EchoMemory::default();
+    memory.learn(&pair, too_weak);
+    let call = call(&Setting {
+        near_end: AUTO,
+        memory,
+        gain_db: -10.0,
+        far_voice: Some(far_voice(1, 6)),
+        seconds: 6,
+        ..Setting::default()
+    });
+    assert_eq!(call.course[0].echo.reason, "too_weak");
+    assert_eq!(call.course[5].echo.reason, "heard");
+    assert!(call.course[5].echo.canceller);
+}
+
+#[test]
 fn both_speak_at_once_and_the_near_end_is_heard() {
     let setting = |far_voice| Setting {
         voice: [vec![0.0; 5 * RATE], voice(125.0, 10)].concat(),
