@@ -7,12 +7,15 @@ use serde_json::Value;
 
 use crate::{
     Process, Server,
-    analysis::{delays, percentile, rms_dbfs},
+    analysis::{Delay, delays, percentile, rms_dbfs},
     bin, pesq,
     rig::{RATE, Rig, Unclean},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// Nothing is said for so long at first: the player and the recorder disturb the line when they start,
+/// as no caller does, and the jitter buffer keeps more for two seconds then.
+const QUIET_FIRST: Duration = Duration::from_secs(3);
 /// Recorded longer than spoken.
 const RECORD_AFTER: Duration = Duration::from_secs(1);
 /// The pieces in which something may be missing.
@@ -20,6 +23,8 @@ const PIECE: usize = RATE as usize / 50;
 /// A piece of speech that should be heard, and one that is not.
 const LOUD_DBFS: f64 = -35.0;
 const MISSING_DB: f64 = -20.0;
+/// The delays that are looked at around a piece.
+const AROUND_MS: f64 = 750.0;
 
 /// What was heard of a call.
 #[derive(Debug, Clone)]
@@ -55,6 +60,9 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
     if !flags.contains(&"--aec") {
         softphone.wait_for_stderr("echo canceller", LIMIT);
     }
+    let mut quiet_first = vec![0.0; (QUIET_FIRST.as_secs_f64() * f64::from(RATE)) as usize];
+    quiet_first.extend_from_slice(words);
+    let words = &quiet_first;
     let spoken = Duration::from_secs_f64(words.len() as f64 / f64::from(RATE));
     let recording = rig.play_and_record_mixed(words, spoken + RECORD_AFTER * 3)?;
     softphone.signal("INT");
@@ -74,33 +82,38 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
     let mut said = vec![0.0; heard_at.saturating_sub(said_at)];
     said.extend_from_slice(words);
     said.resize(speaker.len(), 0.0);
-    let found: Vec<f64> = delays(&said, speaker, RATE)
-        .iter()
-        .filter(|delay| delay.correlation > 0.5)
-        .map(|delay| delay.delay_ms)
-        .collect();
-    let delay_ms = [50.0, 95.0].map(|percent| percentile(&found, percent));
-    let shift = (delay_ms[0] * f64::from(RATE) / 1e3) as usize;
+    let mut found = delays(&said, speaker, RATE);
+    found.retain(|delay| delay.correlation > 0.5);
+    let all: Vec<f64> = found.iter().map(|delay| delay.delay_ms).collect();
     Ok(HeardCall {
         pesq: pesq(&said, speaker, RATE),
-        delay_ms,
-        missing: missing(&said, speaker, shift),
+        delay_ms: [50.0, 95.0].map(|percent| percentile(&all, percent)),
+        missing: missing(&said, speaker, &found),
         last_dbfs: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
         figures,
         said: output.stderr,
     })
 }
 
-/// Of the loud pieces of `said`, the part that is not in `heard`, `shift` samples later.
-fn missing(said: &[f32], heard: &[f32], shift: usize) -> f64 {
-    let later = heard.get(shift..).unwrap_or_default();
-    let pieces = said.chunks_exact(PIECE).zip(later.chunks_exact(PIECE));
-    let loud: Vec<f64> = pieces
-        .map(|(said, heard)| (rms_dbfs(said), rms_dbfs(heard)))
-        .filter(|(said, _)| *said > LOUD_DBFS)
-        .map(|(said, heard)| heard - said)
+/// Of the loud pieces of `said`, the part that is not in `heard`, at none of the delays that were
+/// found around it: a line may move by some ms between two words.
+fn missing(said: &[f32], heard: &[f32], delays: &[Delay]) -> f64 {
+    let pieces = said.chunks_exact(PIECE).enumerate();
+    let loud: Vec<bool> = pieces
+        .map(|(index, said)| (index * PIECE, rms_dbfs(said)))
+        .filter(|(_, said_dbfs)| *said_dbfs > LOUD_DBFS)
+        .map(|(at, said_dbfs)| {
+            let at_ms = at as f64 * 1e3 / f64::from(RATE);
+            let near = |delay: &&Delay| (delay.at_ms - at_ms).abs() <= AROUND_MS;
+            let is_heard = |delay: &Delay| {
+                let from = at + (delay.delay_ms * f64::from(RATE) / 1e3) as usize;
+                let there = heard.get(from..from + PIECE);
+                there.is_some_and(|there| rms_dbfs(there) - said_dbfs > MISSING_DB)
+            };
+            delays.iter().filter(near).any(is_heard)
+        })
         .collect();
-    let missing = loud.iter().filter(|change| **change < MISSING_DB).count();
+    let missing = loud.iter().filter(|is_heard| !**is_heard).count();
     missing as f64 / loud.len().max(1) as f64
 }
 
@@ -114,9 +127,40 @@ mod tests {
         let said = tone(440.0, 2.0, 0.3);
         let mut heard = vec![0.0; 480];
         heard.extend(&said);
-        assert!(missing(&said, &heard, 480) < 0.02);
+        let found = |delay_ms| {
+            let at = [0.0, 500.0, 1_000.0, 1_500.0];
+            at.map(|at_ms| Delay {
+                at_ms,
+                delay_ms,
+                correlation: 1.0,
+            })
+        };
+        assert!(missing(&said, &heard, &found(10.0)) < 0.02);
         heard[48_000..57_600].fill(0.0);
-        let part = missing(&said, &heard, 480);
+        let part = missing(&said, &heard, &found(10.0));
         assert!((part - 0.1).abs() < 0.02, "{part}");
+        assert_eq!(missing(&said, &heard, &[]), 1.0);
+    }
+
+    #[test]
+    fn what_moves_between_two_words_is_not_missing() {
+        let word = tone(440.0, 0.3, 0.3);
+        let pause = |samples| vec![0.0; samples];
+        let said = [&word[..], &pause(9_600), &word, &pause(9_600)].concat();
+        // The second comes 7.5 ms sooner.
+        let heard = [
+            &pause(1_920)[..],
+            &word,
+            &pause(9_240),
+            &word,
+            &pause(9_600),
+        ]
+        .concat();
+        let found = [(0.0, 40.0), (500.0, 32.5)].map(|(at_ms, delay_ms)| Delay {
+            at_ms,
+            delay_ms,
+            correlation: 1.0,
+        });
+        assert_eq!(missing(&said, &heard, &found), 0.0);
     }
 }

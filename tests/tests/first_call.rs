@@ -41,12 +41,13 @@ fn a_call_without_flags_sounds_right() {
         return;
     };
     let summary = format!(
-        "PESQ {:?}, {:.1} % missing, {:.1} ms (p95 {:.1}), {}",
+        "PESQ {:?}, {:.1} % missing, {:.1} ms (p95 {:.1}), {}, {}",
         call.pesq,
         100.0 * call.missing,
         call.delay_ms[0],
         call.delay_ms[1],
-        call.figures["echo"]
+        call.figures["echo"],
+        call.figures["jitter_buffer"]
     );
     println!("{summary}");
     assert!(is_whole(&call), "{summary}");
