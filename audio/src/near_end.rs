@@ -53,6 +53,14 @@ pub enum EchoCanceller {
 }
 
 impl EchoCanceller {
+    /// Its name, in small letters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aec3 => "aec3",
+            Self::Kalman => "kalman",
+        }
+    }
+
     fn delay_samples(self) -> usize {
         match self {
             Self::Aec3 => AEC3_DELAY_SAMPLES,

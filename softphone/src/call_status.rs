@@ -15,4 +15,6 @@ pub struct CallStatus {
     pub session: SessionStatus,
     /// Chunks dropped on the way out.
     pub dropped: u64,
+    /// The call is being recorded.
+    pub recording: bool,
 }

@@ -78,12 +78,26 @@ impl Screen {
         });
         let near = fit(self.near_parts(width), width);
         let far = fit(self.far_parts(width), width);
-        lines.extend([near, far]);
-        if !notice.is_empty() {
-            lines.extend(wrap(notice, width, 0));
+        let notice = match notice.is_empty() {
+            true => Vec::new(),
+            false => wrap(notice, width, 0),
+        };
+        // Where there is no row for all, a warning comes before the levels.
+        if lines.len() + 2 + notice.len() > height && self.warnings.current().is_some() {
+            lines.extend(notice);
+            lines.extend([near, far]);
+        } else {
+            lines.extend([near, far]);
+            lines.extend(notice);
         }
         if let Some(panel) = self.panel {
             lines.extend(panel.lines(&self.status, width));
+            if lines.len() > height && height > FEW_ROWS {
+                let hidden = lines.len() - (height - 1);
+                lines.truncate(height - 1);
+                let rows = if hidden == 1 { "row" } else { "rows" };
+                lines.push(text_layout::cut(&format!("… {hidden} {rows} more"), width));
+            }
         }
         lines.truncate(height.max(1));
         lines
@@ -99,8 +113,9 @@ impl Screen {
 
     /// The line, the delay, and whether one is heard.
     fn small_line(&self, width: usize) -> String {
-        let mut words = vec![self.line().to_owned(), self.mouth_to_ear()];
+        let mut words = Vec::new();
         words.extend(self.status.engine.muted.then(|| "MUTED".to_owned()));
+        words.extend([self.line().to_owned(), self.mouth_to_ear()]);
         text_layout::cut(&words.join(" "), width)
     }
 
@@ -115,13 +130,17 @@ impl Screen {
         let round_trip =
             round_trip.map_or_else(unknown, |rtt| format!("{:.1} ms", rtt.as_secs_f64() * 1e3));
         let delay = self.mouth_to_ear();
-        vec![
+        let mut parts = vec![
             Part::new(9, format!("{time} {}", self.line())).or(self.line()),
             Part::new(8, format!("mouth-to-ear {delay}")).or(delay),
             Part::new(7, format!("MOS {mos}")),
             Part::new(6, format!("concealed {concealed:.1} %")),
             Part::new(5, format!("rtt {round_trip}")),
-        ]
+        ];
+        if status.recording {
+            parts.insert(1, Part::new(8, "REC"));
+        }
+        parts
     }
 
     fn near_parts(&self, width: usize) -> Vec<Part> {

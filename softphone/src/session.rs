@@ -1,6 +1,6 @@
 //! The call as a stream: connect, send what the engine made, hand it what came back, and when the
 //! line breaks, begin again until it is back. A line that has merely stalled is raced by a second
-//! one: whichever is heard first goes on.
+//! one: whichever is heard first goes on, the old one where both are.
 //!
 //! Runs on tokio. Everything audible happens in the engine; here chunks are numbered, acknowledged
 //! and aged.
@@ -54,6 +54,10 @@ const RACE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What lies at least between the beginnings of two such lines.
 const RACE_EVERY: Duration = Duration::from_millis(500);
+
+/// How much longer the first line is listened to when the second was heard: where both thaw at once
+/// the first goes on, for nothing is lost on it.
+const FIRST_IS_PREFERRED: Duration = Duration::from_millis(30);
 
 /// When nothing at all was heard of the far end for so long, it is asked whether it is there.
 const ASK_AFTER: Duration = Duration::from_millis(500);
@@ -364,6 +368,7 @@ impl Session {
         loop {
             let not_before = sleep(RACE_EVERY);
             if let Some(winner) = self.second_stream().await {
+                sleep(FIRST_IS_PREFERRED).await;
                 return winner;
             }
             not_before.await;

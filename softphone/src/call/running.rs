@@ -120,7 +120,7 @@ impl RunningCall {
             // We hung up; that the server goes on is not our loss.
             _ = timeout(LAST_ANSWERS, self.signals.asked_again(&mut self.ui)) => {
                 self.session.abort();
-                SessionEnd::Completed
+                unanswered(&self.session_status.borrow().line)
             }
         };
         self.play_out(end).await
@@ -201,6 +201,7 @@ impl RunningCall {
             engine: self.engine.status().borrow().clone(),
             session: self.session_status.borrow().clone(),
             dropped: self.uplink.dropped(),
+            recording: self.recording.as_ref().is_some_and(Recording::goes_on),
         }
     }
 
@@ -280,6 +281,16 @@ impl RunningCall {
             virtual_line: None,
             recording,
         }
+    }
+}
+
+/// How a call ended whose far end did not answer when we hung up. That it goes on is not our loss,
+/// but that nothing came from it any more is.
+fn unanswered(line: &Line) -> SessionEnd {
+    match line {
+        Line::Lost { why } => SessionEnd::Lost(why.clone()),
+        Line::Stalled => SessionEnd::Lost("nothing comes from the server any more".to_owned()),
+        Line::Connecting | Line::Connected | Line::Ended => SessionEnd::Completed,
     }
 }
 

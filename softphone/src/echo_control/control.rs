@@ -8,7 +8,7 @@ use audio::{ResamplerError, near_end::NearEndOptions};
 use super::{
     connect_tone::ToneRecording,
     coupling_watch::CouplingWatch,
-    decision::{AUDIBLE_DB, EchoPath, EchoStatus, Known, canceller, decide, worn_by_name},
+    decision::{AUDIBLE_DB, EchoPath, EchoStatus, Known, decide, kind, worn_by_name},
     memory::{DevicePair, EchoMemory},
 };
 use crate::{
@@ -98,7 +98,7 @@ impl EchoControl {
             )),
             EchoChoice::Auto => None,
         };
-        Ok(Self {
+        let mut control = Self {
             choice,
             plays_tone,
             memory,
@@ -114,7 +114,11 @@ impl EchoControl {
             gave: false,
             took: false,
             learned: Vec::new(),
-        })
+        };
+        if control.is_fixed {
+            control.decide();
+        }
+        Ok(control)
     }
 
     /// Which devices are in use. Another pair is measured anew, unless it is remembered.
@@ -289,8 +293,7 @@ impl EchoControl {
 
     /// What the near end shall do, and whether at once.
     pub fn near_end(&self) -> (NearEndOptions, bool) {
-        let canceller = self.status.canceller.then(|| canceller(&self.known));
-        (self.choice.options(canceller), self.is_urgent)
+        (self.choice.options(self.status.kind), self.is_urgent)
     }
 
     /// What was decided.
@@ -322,14 +325,15 @@ impl EchoControl {
     }
 
     fn decide(&mut self) {
-        if self.is_fixed {
-            return;
-        }
-        let changes = self.status.changes;
-        let status = decide(&self.known);
-        let is_change = self.is_open && status.canceller != self.status.canceller;
+        let before = self.status.clone();
+        let status = match self.is_fixed {
+            true => before.clone(),
+            false => decide(&self.known),
+        };
+        let is_change = self.is_open && status.canceller != before.canceller;
         self.status = EchoStatus {
-            changes: changes + u32::from(is_change),
+            kind: kind(&status, &self.known),
+            changes: before.changes + u32::from(is_change),
             ..status
         };
     }

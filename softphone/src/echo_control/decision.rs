@@ -44,6 +44,8 @@ pub struct Known {
 pub struct EchoStatus {
     /// On.
     pub canceller: bool,
+    /// Which one, where it is on.
+    pub kind: Option<EchoCanceller>,
     /// Why, for programs.
     pub reason: &'static str,
     /// Why, for people: a sentence without its full stop.
@@ -58,6 +60,7 @@ impl EchoStatus {
         let state = if canceller { "on" } else { "off" };
         Self {
             canceller,
+            kind: None,
             reason,
             message: format!("echo canceller {state}: {why}"),
             changes: 0,
@@ -118,13 +121,13 @@ pub fn decide(known: &Known) -> EchoStatus {
     }
 }
 
-/// Which canceller is on, where one is: one that lets both talk, but only where the far end says that
+/// Which canceller is on, where `status` says that one is: one that lets both talk, but only where the far end says that
 /// it does not return one's own voice, and nothing has howled.
-pub fn canceller(known: &Known) -> EchoCanceller {
-    match known.returns_own_voice {
+pub fn kind(status: &EchoStatus, known: &Known) -> Option<EchoCanceller> {
+    status.canceller.then_some(match known.returns_own_voice {
         Some(false) if !known.howled => EchoCanceller::Kalman,
         _ => EchoCanceller::Aec3,
-    }
+    })
 }
 
 /// Why a speaker of this name is obviously worn, so that the microphone does not hear it.
@@ -195,7 +198,10 @@ mod tests {
                 howled,
                 ..Known::default()
             };
-            assert_eq!(canceller(&known), is, "{known:?}");
+            let on = EchoStatus::new(true, "", "");
+            assert_eq!(kind(&on, &known), Some(is), "{known:?}");
+            let off = EchoStatus::new(false, "", "");
+            assert_eq!(kind(&off, &known), None, "{known:?}");
         }
     }
 

@@ -125,6 +125,11 @@ impl Recording {
         start().map_err(|error| format!("--record: {shown} cannot be written: {error}"))
     }
 
+    /// Whether it has not stopped before its time.
+    pub fn goes_on(&self) -> bool {
+        self.progress.failure.get().is_none()
+    }
+
     /// How it is.
     pub fn status(&self) -> RecordingStatus {
         let seconds =

@@ -1,6 +1,6 @@
 //! The figures of a call for scripts.
 
-use audio::{ToneReport, meter::Level};
+use audio::{ToneReport, meter::Level, near_end::EchoCanceller};
 use serde_json::{Value, json};
 
 use super::Report;
@@ -74,6 +74,7 @@ impl Report {
             })),
             "echo": {
                 "canceller": engine.echo.canceller,
+                "kind": engine.echo.kind.map(EchoCanceller::name),
                 "reason": engine.echo.reason,
                 "message": engine.echo.message,
                 "changes": engine.echo.changes,

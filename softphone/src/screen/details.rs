@@ -89,6 +89,12 @@ fn other_cells(status: &CallStatus, width: usize) -> Vec<String> {
     ));
     figures.push(("dropped", status.dropped.to_string()));
     figures.push(("drift", format!("{:.0} ppm", engine.drift_ppm)));
+    figures.extend(
+        engine
+            .echo
+            .kind
+            .map(|kind| ("canceller", kind.name().to_owned())),
+    );
     let erle_db = engine.near_end.and_then(|near_end| near_end.erle_db);
     figures.extend(erle_db.map(|db| ("echo", format!("-{:.0} dB", db.max(0.0)))));
     let xruns = engine.microphone.xruns + engine.speaker.xruns;

@@ -1,6 +1,9 @@
 //! The screen at three widths, as a person sees it.
 
-use audio::{meter::Level, near_end::NearEndStats};
+use audio::{
+    meter::Level,
+    near_end::{EchoCanceller, NearEndStats},
+};
 
 use super::*;
 use crate::{
@@ -64,6 +67,7 @@ fn in_call() -> CallStatus {
             ..SessionStatus::default()
         },
         dropped: 3,
+        recording: false,
     }
 }
 
@@ -116,9 +120,15 @@ fn a_muted_call_at_20_columns_or_in_one_row() {
     assert_shows(
         &muted,
         (19, 24),
-        &["in call 52 ms MUTED", "you  MUTED", "far  silent"],
+        &["MUTED in call 52 ms", "you  MUTED", "far  silent"],
     );
-    assert_shows(&muted, (79, 1), &["in call 52 ms MUTED"]);
+    assert_shows(&muted, (79, 1), &["MUTED in call 52 ms"]);
+    // Whatever else is cut there.
+    let stalled = screen(|status| {
+        status.engine.muted = true;
+        status.session.line = Line::Stalled;
+    });
+    assert_shows(&stalled, (19, 1), &["MUTED line stalled…"]);
 }
 
 #[test]
@@ -140,6 +150,35 @@ fn where_the_time_goes_at_80_columns() {
     );
     screen.toggle(Panel::Details);
     assert_eq!(screen.lines(79, 24).len(), 4);
+}
+
+#[test]
+fn what_no_row_is_left_for_is_counted() {
+    let mut screen = screen(|_| ());
+    screen.toggle(Panel::Details);
+    let lines = screen.lines(79, 8);
+    assert_eq!(
+        lines[6],
+        "codec             0.0  uplink           38.3  server            0.0"
+    );
+    assert_eq!(lines[7..], ["… 5 rows more"]);
+}
+
+#[test]
+fn a_call_that_is_recorded_says_so() {
+    let recorded = screen(|status| status.recording = true);
+    for width in [79, 39] {
+        let line = &recorded.lines(width, 24)[0];
+        assert!(line.starts_with("01:15 in call  REC  "), "{line}");
+    }
+}
+
+#[test]
+fn which_canceller_is_on_is_among_the_details() {
+    let mut screen = screen(|status| status.engine.echo.kind = Some(EchoCanceller::Kalman));
+    screen.toggle(Panel::Details);
+    let lines = screen.lines(79, 24).join("\n");
+    assert!(lines.contains("canceller      kalman"), "{lines}");
 }
 
 #[test]
@@ -195,6 +234,10 @@ fn volume_and_warnings_are_shown_where_there_are_any() {
     }
     assert_eq!(
         clipped.lines(79, 24)[3],
+        "clipping: the microphone is too loud"
+    );
+    assert_eq!(
+        clipped.lines(39, 3)[1],
         "clipping: the microphone is too loud"
     );
     assert_eq!(
