@@ -15,6 +15,7 @@ use tests::{
     rig::{Rig, clean_run},
     scripted_far_end::ScriptedFarEnd,
     signals, skip,
+    stall_watch::judged,
 };
 
 /// Every check at its longest.
@@ -154,10 +155,17 @@ fn with_devices_and_a_server_all_is_well_and_the_acoustic_loop_is_measured() {
         "adjust_time=0",
     ]);
     let server = Server::start(&[]);
-    let output = doctor(
-        &["--server", &server.addr().to_string(), "--json"],
-        &rig.env(),
-    );
+    let addr = server.addr().to_string();
+    let examine = || doctor(&["--server", &addr, "--json"], &rig.env());
+    // A sound that the machine tore is measured too quiet.
+    let gain = |json: &Value| check(json, "acoustic_round_trip")["figures"]["gain_db"].as_f64();
+    let is_measured = |output: &Output| {
+        let is_near = gain(&parsed(output)).is_some_and(|gain| gain.abs() < 3.0);
+        output.code == Some(0) && is_near
+    };
+    let Some(output) = judged(examine, is_measured) else {
+        return;
+    };
     let json = parsed(&output);
     assert_eq!(output.code, Some(0), "{json:#}");
     assert!(
@@ -182,7 +190,7 @@ fn with_devices_and_a_server_all_is_well_and_the_acoustic_loop_is_measured() {
     assert_eq!(echo["heard"], true, "{json:#}");
     let delay = echo["delay_ms"].as_f64().expect("a delay");
     assert!((120.0..450.0).contains(&delay), "{delay} ms");
-    let gain = echo["gain_db"].as_f64().expect("a gain");
+    let gain = gain(&json).expect("a gain");
     assert!(gain.abs() < 3.0, "{gain} dB");
     let call = &check(&json, "call")["figures"];
     assert!(call["round_trip_ms"].as_f64().is_some(), "{json:#}");
@@ -266,7 +274,13 @@ fn each_fault_of_mutes_volumes_and_defaults_has_its_name_and_a_command_that_mend
         for fault in injected {
             rig.pactl(fault);
         }
-        let json = examine();
+        let is_named = |json: &Value| {
+            fault(json, "microphone") == microphone && fault(json, "speaker") == speaker
+        };
+        // On a machine that stands still it finds gaps as well, and says so.
+        let Some(json) = judged(examine, is_named) else {
+            return;
+        };
         assert_eq!(fault(&json, "microphone"), microphone, "{json:#}");
         assert_eq!(fault(&json, "speaker"), speaker, "{json:#}");
         for (id, fault) in [("microphone", microphone), ("speaker", speaker)] {
@@ -286,7 +300,9 @@ fn each_fault_of_mutes_volumes_and_defaults_has_its_name_and_a_command_that_mend
         }
     }
     rig.pactl(&["set-default-sink", "speaker"]);
-    let json = examine();
+    let Some(json) = judged(examine, |json| fault(json, "speaker") == "none") else {
+        return;
+    };
     assert_eq!(fault(&json, "microphone"), "microphone_silent", "{json:#}");
     assert_eq!(fault(&json, "speaker"), "none", "{json:#}");
     assert_eq!(check(&json, "microphone")["figures"]["volume_percent"], 100);
@@ -304,17 +320,27 @@ fn an_echo_of_minus_twenty_db_is_found_while_somebody_speaks() {
     rig.put_speaker_next_to_microphone(Duration::from_millis(120), -20.0);
     let nobody = format!("127.0.0.1:{}", free_port());
     let args = ["doctor", "--json", "--server", &nobody];
-    let output = clean_run(|| {
-        let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
-        let voice = signals::repeated(&speech, 9.0);
-        rig.play_and_record_mixed(&voice, Duration::from_secs(9))?;
-        Ok(softphone.wait(LIMIT))
-    });
-    let json = parsed(&output);
+    let examine = || {
+        let output = clean_run(|| {
+            let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
+            let voice = signals::repeated(&speech, 9.0);
+            rig.play_and_record_mixed(&voice, Duration::from_secs(9))?;
+            Ok(softphone.wait(LIMIT))
+        });
+        parsed(&output)
+    };
+    // A sound that the machine tore is measured too quiet.
+    let is_measured = |json: &Value| {
+        let echo = &check(json, "acoustic_round_trip")["figures"];
+        let gain = echo["gain_db"].as_f64();
+        gain.is_some_and(|gain| (gain + 20.0).abs() < 3.0)
+    };
+    let Some(json) = judged(examine, is_measured) else {
+        return;
+    };
+    assert!(is_measured(&json), "{json:#}");
     let echo = &check(&json, "acoustic_round_trip")["figures"];
     assert_eq!(echo["heard"], true, "{json:#}");
-    let gain = echo["gain_db"].as_f64().expect("a gain");
-    assert!((gain + 20.0).abs() < 3.0, "{gain} dB");
     let delay = echo["delay_ms"].as_f64().expect("a delay");
     assert!((120.0..450.0).contains(&delay), "{delay} ms");
 }
