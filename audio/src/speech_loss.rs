@@ -39,7 +39,7 @@ pub struct RemovedSpeech {
 
 /// Compares what goes into the near end's processing with what comes out.
 #[derive(Debug, Default)]
-pub struct SpeechLoss {
+pub(crate) struct SpeechLoss {
     /// Levels of what was played, the newest last.
     played: VecDeque<f32>,
     /// Levels of what was captured, the newest last.
@@ -58,7 +58,7 @@ pub struct SpeechLoss {
 impl SpeechLoss {
     /// Takes the powers (mean squares) of 10 ms of what is played, of what is captured meanwhile, and of
     /// what the processing makes of that.
-    pub fn push(&mut self, played: f64, captured: f64, processed: f64) {
+    pub(crate) fn push(&mut self, played: f64, captured: f64, processed: f64) {
         self.learn_echo(played, captured);
         keep(&mut self.played, dbfs(played), ECHO_FRAMES);
         keep(&mut self.captured, dbfs(captured), ROOM_FRAMES);
@@ -75,7 +75,7 @@ impl SpeechLoss {
     }
 
     /// What was removed so far.
-    pub fn removed(&self) -> RemovedSpeech {
+    pub(crate) fn removed(&self) -> RemovedSpeech {
         self.removed
     }
 

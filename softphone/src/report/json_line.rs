@@ -19,6 +19,7 @@ pub fn status_json(status: &CallStatus) -> Value {
         engine,
         session,
         dropped,
+        recording,
     } = status;
     json!({
         "version": SCHEMA_VERSION,
@@ -32,6 +33,7 @@ pub fn status_json(status: &CallStatus) -> Value {
             Line::Ended => "ended",
         },
         "muted": engine.muted,
+        "recording": recording,
         "levels": {
             "input": engine.near_level.map(level_json),
             "output": engine.far_level.map(level_json),
