@@ -47,7 +47,6 @@ mod sample_fifo;
 pub mod sending_rule;
 mod sliding_minimum;
 mod speaker_pace;
-mod speech_loss;
 #[cfg(test)]
 mod test_signal;
 pub mod time_stretch;

@@ -12,12 +12,10 @@ use sonora::config::{
 };
 use sonora::{AudioProcessing, Config, StreamConfig};
 
-pub use crate::speech_loss::RemovedSpeech;
 use crate::{
     codec::make_finite,
     echo_canceller,
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
-    speech_loss::SpeechLoss,
     voice_cleaner::VoiceCleaner,
 };
 
@@ -118,8 +116,6 @@ pub struct NearEndStats {
     pub echo_delay_ms: Option<u32>,
     /// Gain of the gain control in the last frame, in dB; `None` without it.
     pub gain_db: Option<f32>,
-    /// Speech that canceller, suppressor and high-pass have removed so far.
-    pub removed: RemovedSpeech,
 }
 
 /// Canceller, suppressor and high-pass, which share one split into bands.
@@ -160,9 +156,6 @@ pub struct NearEnd {
     gain: Option<AudioProcessing>,
     input: [f32; SAMPLES_PER_CHANNEL],
     erle: Erle,
-    /// The power of what was played last.
-    played: f64,
-    loss: SpeechLoss,
     gain_db: f32,
 }
 
@@ -175,8 +168,6 @@ impl NearEnd {
             gain: options.gain_control.then(|| processing(gain_config())),
             input: [0.0; SAMPLES_PER_CHANNEL],
             erle: Erle::default(),
-            played: 0.0,
-            loss: SpeechLoss::default(),
             gain_db: 0.0,
         }
     }
@@ -185,8 +176,7 @@ impl NearEnd {
     /// now on may be of this. Call it once for each captured frame, before it.
     pub fn render(&mut self, frame: &mut [f32; SAMPLES_PER_CHANNEL]) {
         make_finite(frame);
-        self.played = power(frame);
-        self.erle.render(self.played);
+        self.erle.render(power(frame));
         if self.options.echo_canceller.is_none() {
             return;
         }
@@ -211,7 +201,6 @@ impl NearEnd {
                 Cleaner::Kalman(cleaner) => cleaner.capture(frame),
             }
             self.erle.capture(before, power(frame));
-            self.loss.push(self.played, before, power(frame));
         }
         if let Some(gain) = &mut self.gain {
             let before = power(frame);
@@ -230,13 +219,7 @@ impl NearEnd {
             erle_db: canceller.and_then(|_| self.erle.db()),
             echo_delay_ms: canceller.and_then(Cleaner::echo_delay_ms),
             gain_db: self.gain.is_some().then_some(self.gain_db),
-            removed: self.removed(),
         }
-    }
-
-    /// Speech that canceller, suppressor and high-pass have removed so far.
-    pub fn removed(&self) -> RemovedSpeech {
-        self.loss.removed()
     }
 
     /// What it was told to do.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use audio::{
     e_model::{self, CodecImpairment},
     jitter_buffer::JitterBufferStats,
-    near_end::RemovedSpeech,
 };
 
 use crate::delay::Stages;
@@ -80,10 +79,6 @@ pub struct CallStatsCollector {
     /// Where the jitter buffer's totals stood when the second began.
     heard_us: u64,
     concealed_us: u64,
-    /// What the near end had removed when it was last asked, and how much of that is of this second.
-    removed: RemovedSpeech,
-    removed_us: u64,
-    removed_pieces: u64,
     judged: Judged,
     mos: Option<MosStats>,
 }
@@ -92,9 +87,8 @@ pub struct CallStatsCollector {
 #[derive(Debug, Clone, Copy, Default)]
 struct Judged {
     heard_us: u64,
-    /// Concealed, or removed by the near end.
-    lost_us: u64,
-    /// How often concealment began, or the near end began to take speech away.
+    concealed_us: u64,
+    /// How often concealment began.
     holes: u64,
     seconds: u32,
     delay: Duration,
@@ -113,9 +107,9 @@ impl Judged {
     /// the mean of the seconds, which knows how long nothing was heard.
     fn mos(&self, codec: CodecImpairment) -> f64 {
         let seconds = self.seconds.max(1);
-        let [lost, heard] = [self.lost_us, self.heard_us].map(Duration::from_micros);
-        let lost = e_model::concealed_ratio(lost, self.holes, heard);
-        let whole = e_model::rate(codec, self.delay / seconds, lost).mos;
+        let [concealed, heard] = [self.concealed_us, self.heard_us].map(Duration::from_micros);
+        let concealed = e_model::concealed_ratio(concealed, self.holes, heard);
+        let whole = e_model::rate(codec, self.delay / seconds, concealed).mos;
         whole.min(self.mos_sum / f64::from(seconds))
     }
 }
@@ -163,20 +157,6 @@ impl CallStatsCollector {
     /// What came in this second was no sound, and says nothing of a call.
     pub fn spoil(&mut self) {
         self.spoiled = true;
-    }
-
-    /// The near end has removed so much speech since its processing is as it is. Who does not hear it
-    /// misses it, whoever took it.
-    pub fn lose_speech(&mut self, removed: RemovedSpeech) {
-        let is_anew = removed.duration < self.removed.duration;
-        let before = match is_anew {
-            true => RemovedSpeech::default(),
-            false => self.removed,
-        };
-        let more = removed.duration.saturating_sub(before.duration);
-        self.removed_us += u64::try_from(more.as_micros()).unwrap_or(u64::MAX);
-        self.removed_pieces += removed.pieces.saturating_sub(before.pieces);
-        self.removed = removed;
     }
 
     /// Sound of this age is heard, `samples` of it.
@@ -256,8 +236,6 @@ impl CallStatsCollector {
         let concealed_us = buffer.concealed_us.saturating_sub(self.concealed_us);
         self.heard_us = all_us;
         self.concealed_us = buffer.concealed_us;
-        let removed_us = std::mem::take(&mut self.removed_us);
-        let lost_us = (concealed_us + removed_us).min(heard_us);
         let spoiled = std::mem::take(&mut self.spoiled);
         let silent = std::mem::take(&mut self.peak) < SILENCE && concealed_us < heard_us;
         let Some(stages) = self.last_known else {
@@ -267,10 +245,10 @@ impl CallStatsCollector {
             return;
         }
         let delay = Duration::from_micros(u64::from(stages.total()));
-        let mos = e_model::rate(self.codec, delay, lost_us as f64 / heard_us as f64).mos;
+        let mos = e_model::rate(self.codec, delay, concealed_us as f64 / heard_us as f64).mos;
         self.judged.heard_us += heard_us;
-        self.judged.lost_us += lost_us;
-        self.judged.holes = buffer.concealment_events + self.removed_pieces;
+        self.judged.concealed_us += concealed_us;
+        self.judged.holes = buffer.concealment_events;
         self.judged.seconds += 1;
         self.judged.mos_sum += mos;
         self.judged.delay += delay;
@@ -322,27 +300,6 @@ mod tests {
             "{:?}",
             stats.mos
         );
-    }
-
-    #[test]
-    fn speech_that_the_near_end_took_away_is_missed() {
-        let removed = |ms, pieces| RemovedSpeech {
-            duration: Duration::from_millis(ms),
-            pieces,
-        };
-        let mut call = speech(CodecImpairment::NONE);
-        let good = call.second(Some(50_000), 0).mos.unwrap();
-        call.collector.lose_speech(removed(300, 3));
-        let worse = call.second(Some(50_000), 0).mos.unwrap();
-        assert!(worse.now < 2.0 && worse.mean < good.mean, "{worse:?}");
-        // It is not counted twice, and what begins anew begins at nothing.
-        call.collector.lose_speech(removed(300, 3));
-        assert_eq!(call.second(Some(50_000), 0).mos.unwrap().now, good.now);
-        call.collector.lose_speech(RemovedSpeech::default());
-        assert_eq!(call.second(Some(50_000), 0).mos.unwrap().now, good.now);
-        call.collector.lose_speech(removed(20, 1));
-        let again = call.second(Some(50_000), 0).mos.unwrap();
-        assert!(again.now < good.now - 0.2, "{again:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use audio::{
     CodecError, Encoder, Format, RenderPathError, Resampler, ResamplerError, frame,
     meter::{Level, LevelMeter, rfc6464_level},
-    near_end::{NearEndOptions, NearEndStats, RemovedSpeech},
+    near_end::{NearEndOptions, NearEndStats},
 };
 use bytes::Bytes;
 use proto::callcenter::Gap;
@@ -211,11 +211,6 @@ impl CapturePath {
     /// Chunks that the encoder refused.
     pub fn failures(&self) -> u64 {
         self.failures
-    }
-
-    /// Speech that the near end's processing has removed since it is as it is.
-    pub fn removed_speech(&self) -> RemovedSpeech {
-        self.near_end.removed()
     }
 
     /// Figures of the near end's processing, where any is on.

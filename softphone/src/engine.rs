@@ -200,7 +200,6 @@ impl Engine {
         self.record(now, muted)?;
         let latency = self.capture.capture_latency();
         self.echo.listen(self.capture.captured(), latency, now);
-        self.playout.lose_speech(self.capture.removed_speech());
         let (near_end, urgent) = self.echo.near_end();
         self.capture.set_near_end(near_end, urgent, now)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use audio::{
     ResamplerError,
-    near_end::{NearEnd, NearEndOptions, NearEndStats, RemovedSpeech},
+    near_end::{NearEnd, NearEndOptions, NearEndStats},
 };
 
 use crate::aligned_frames::{AlignedFrames, Rendered};
@@ -70,11 +70,6 @@ impl NearEndPath {
     /// Samples by which the processing delays.
     pub fn delay_samples(&self) -> usize {
         self.near_end.options().delay_samples()
-    }
-
-    /// Speech that the processing has removed so far.
-    pub fn removed(&self) -> RemovedSpeech {
-        self.near_end.removed()
     }
 
     /// The figures of this moment.

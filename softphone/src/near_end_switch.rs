@@ -10,7 +10,7 @@ use std::time::Duration;
 use audio::{
     ResamplerError,
     frame::SAMPLE_RATE_HZ,
-    near_end::{NearEndOptions, NearEndStats, RemovedSpeech},
+    near_end::{NearEndOptions, NearEndStats},
 };
 
 use crate::{aligned_frames::Rendered, near_end_path::NearEndPath};
@@ -145,12 +145,6 @@ impl NearEndSwitch {
         let held = (self.captured - self.emitted) as usize;
         let delay = self.current.delay().min(held);
         (held - delay, delay)
-    }
-
-    /// Speech that what is on has removed since it is.
-    pub fn removed(&self) -> RemovedSpeech {
-        let path = self.current.path.as_ref();
-        path.map_or_else(RemovedSpeech::default, NearEndPath::removed)
     }
 
     /// The figures of this moment, where anything is on.

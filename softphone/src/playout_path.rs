@@ -11,7 +11,6 @@ use audio::{
     gain::SmoothGain,
     jitter_buffer::{self, JitterBufferStats, Packet, Playout},
     meter::{Level, LevelMeter},
-    near_end::RemovedSpeech,
 };
 use bytes::Bytes;
 use proto::callcenter::Gap;
@@ -245,11 +244,6 @@ impl PlayoutPath {
     /// Level of all that was played.
     pub fn overall_level(&self) -> Level {
         self.meter.overall()
-    }
-
-    /// The near end has removed so much speech since its processing is as it is.
-    pub fn lose_speech(&mut self, removed: RemovedSpeech) {
-        self.call_stats.lose_speech(removed);
     }
 
     /// Delay and judgement so far.

@@ -71,7 +71,6 @@ impl Report {
                 "erle_db": near_end.erle_db.map(tenths),
                 "echo_delay_ms": near_end.echo_delay_ms,
                 "gain_db": near_end.gain_db.map(tenths),
-                "speech_removed_ms": near_end.removed.duration.as_millis() as u64,
             })),
             "echo": {
                 "canceller": engine.echo.canceller,
