@@ -154,7 +154,8 @@ impl CallStatsCollector {
             .fold(self.peak, |peak, sample| peak.max(sample.abs()));
     }
 
-    /// What came in this second was no sound, and says nothing of a call.
+    /// This second says nothing of the call: what came was no sound, or is known to lack what nobody
+    /// here has counted.
     pub fn spoil(&mut self) {
         self.spoiled = true;
     }

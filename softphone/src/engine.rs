@@ -200,6 +200,9 @@ impl Engine {
         self.record(now, muted)?;
         let latency = self.capture.capture_latency();
         self.echo.listen(self.capture.captured(), latency, now);
+        if self.echo.may_take_own_voice() {
+            self.playout.leave_unjudged();
+        }
         let (near_end, urgent) = self.echo.near_end();
         self.capture.set_near_end(near_end, urgent, now)
     }

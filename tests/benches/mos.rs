@@ -88,8 +88,10 @@ How to read it:
   300 ms at most; and the mean of its seconds. The first knows what many short holes do, the second how
   long nothing was heard. PESQ knows nothing of delay, and of jitter it hears the stretching of time.
 - The impairment of each bit rate was taken from `docs/bit-rate.md`, that of G.711 from a measurement like
-  it. Speech that the near end itself took away (a canceller at fault) is not known to the model yet.
-- No MOS is shown where there was nothing to judge: seconds of silence, no microphone, no answer.
+  it.
+- No MOS is shown where there was nothing to judge (seconds of silence, no microphone, no answer), nor
+  of a call that returns one's own voice while an echo canceller is on: of that it takes too much, and
+  how much is not known here (`cargo bench -p tests --bench first_call`: PESQ 1.1).
 ";
 
 fn main() {

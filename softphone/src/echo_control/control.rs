@@ -296,6 +296,12 @@ impl EchoControl {
         (self.choice.options(self.status.kind), self.is_urgent)
     }
 
+    /// Whether the canceller may take one's own voice, as it comes back, for an echo. How much of it
+    /// is missing then nothing here can tell.
+    pub fn may_take_own_voice(&self) -> bool {
+        self.status.canceller && self.known.returns_own_voice == Some(true)
+    }
+
     /// What was decided.
     pub fn status(&self) -> &EchoStatus {
         &self.status

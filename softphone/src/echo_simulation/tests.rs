@@ -291,6 +291,27 @@ fn an_echo_that_was_too_weak_and_has_grown_is_cancelled() {
 }
 
 #[test]
+fn what_a_canceller_takes_of_an_echo_call_is_not_judged() {
+    let judged = |near_end, far_voice| {
+        let call = call(&Setting {
+            near_end,
+            gain_db: -200.0,
+            voice: voice(125.0, 6),
+            far_voice,
+            seconds: 6,
+            ..Setting::default()
+        });
+        call.course[5].call_stats.mos.is_some()
+    };
+    assert!(judged(OFF, None), "without a canceller");
+    assert!(!judged(ON, None), "with one");
+    assert!(
+        judged(ON, Some(far_voice(1, 6))),
+        "where somebody else is heard"
+    );
+}
+
+#[test]
 fn both_speak_at_once_and_the_near_end_is_heard() {
     let setting = |far_voice| Setting {
         voice: [vec![0.0; 5 * RATE], voice(125.0, 10)].concat(),
