@@ -100,7 +100,7 @@ pub struct EngineStatus {
 }
 
 /// A loss that may have been the connect tone. What is left of it after a shorter one is found.
-const TEARING: Duration = Duration::from_millis(50);
+const TORN_LIMIT: Duration = Duration::from_millis(50);
 
 /// A search for the connect tone.
 pub type Search = Box<dyn FnOnce() -> EchoPath + Send>;
@@ -113,8 +113,8 @@ pub struct Engine {
     learned: RecentLog<Learned>,
     /// The search for the connect tone, while one runs.
     search: Option<Receiver<EchoPath>>,
-    /// What the devices had lost when the tone began.
-    lost_before_tone: Duration,
+    /// Samples that microphone and speaker had lost when the tone began.
+    lost_before_tone: [u64; 2],
     volume_db: i32,
     device_notices: RecentLog<DeviceNotice>,
     priority: EnginePriority,
@@ -133,7 +133,7 @@ impl Engine {
             echo,
             learned: RecentLog::default(),
             search: None,
-            lost_before_tone: Duration::ZERO,
+            lost_before_tone: [0; 2],
             recorder: None,
         }
     }
@@ -250,24 +250,26 @@ impl Engine {
         }
     }
 
-    /// How much sound the devices have lost.
-    fn lost(&self) -> Duration {
+    /// Samples that microphone and speaker have lost.
+    fn lost(&self) -> [u64; 2] {
         let (microphone, speaker) = (self.capture.microphone(), self.playout.speaker());
-        [
-            (microphone.stats(), microphone.sample_rate_hz()),
-            (speaker.stats(), speaker.sample_rate_hz()),
-        ]
-        .map(|(stats, rate_hz)| {
-            Duration::from_secs_f64(stats.ring_fault_samples as f64 / f64::from(rate_hz.max(1)))
-        })
-        .iter()
-        .sum()
+        [microphone.stats(), speaker.stats()].map(|stats| stats.ring_fault_samples)
     }
 
     fn end_search(&mut self, path: EchoPath) {
         self.search = None;
-        let lost = self.lost().saturating_sub(self.lost_before_tone);
-        self.echo.measured(path, lost > TEARING);
+        let rates_hz = [
+            self.capture.microphone().sample_rate_hz(),
+            self.playout.speaker().sample_rate_hz(),
+        ];
+        let before = self.lost_before_tone;
+        let lost_s: f64 = (0..2)
+            .map(|device| {
+                let samples = self.lost()[device].saturating_sub(before[device]);
+                samples as f64 / f64::from(rates_hz[device].max(1))
+            })
+            .sum();
+        self.echo.measured(path, lost_s > TORN_LIMIT.as_secs_f64());
     }
 
     /// Whether the far end has said all and all of it was played.

@@ -82,9 +82,9 @@ impl Screen {
             true => Vec::new(),
             false => wrap(notice, width, 0),
         };
-        // Where there is no row for all, a warning comes before the levels.
+        // Where there is no row for all, a warning comes before the levels, but leaves room for one's own.
         if lines.len() + 2 + notice.len() > height && self.warnings.current().is_some() {
-            lines.extend(notice);
+            lines.extend(notice.into_iter().take(height.saturating_sub(2)));
             lines.extend([near, far]);
         } else {
             lines.extend([near, far]);
@@ -116,6 +116,7 @@ impl Screen {
         let mut words = Vec::new();
         words.extend(self.status.engine.muted.then(|| "MUTED".to_owned()));
         words.extend([self.line().to_owned(), self.mouth_to_ear()]);
+        words.extend(self.status.recording.then(|| "REC".to_owned()));
         text_layout::cut(&words.join(" "), width)
     }
 
@@ -138,7 +139,7 @@ impl Screen {
             Part::new(5, format!("rtt {round_trip}")),
         ];
         if status.recording {
-            parts.insert(1, Part::new(8, "REC"));
+            parts.insert(1, Part::new(10, "REC"));
         }
         parts
     }

@@ -57,7 +57,7 @@ const RACE_EVERY: Duration = Duration::from_millis(500);
 
 /// How much longer the first line is listened to when the second was heard: where both thaw at once
 /// the first goes on, for nothing is lost on it.
-const FIRST_IS_PREFERRED: Duration = Duration::from_millis(30);
+const FIRST_STREAM_GRACE: Duration = Duration::from_millis(30);
 
 /// When nothing at all was heard of the far end for so long, it is asked whether it is there.
 const ASK_AFTER: Duration = Duration::from_millis(500);
@@ -80,6 +80,9 @@ const FIRST_ANSWER: Duration = Duration::from_millis(4_500);
 /// Pauses between two attempts to get the call back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a call is lost that stood still when we hung up.
+pub const NOTHING_COMES: &str = "nothing comes from the server any more";
 
 /// What the session is to do.
 #[derive(Debug, Clone)]
@@ -368,7 +371,7 @@ impl Session {
         loop {
             let not_before = sleep(RACE_EVERY);
             if let Some(winner) = self.second_stream().await {
-                sleep(FIRST_IS_PREFERRED).await;
+                sleep(FIRST_STREAM_GRACE).await;
                 return winner;
             }
             not_before.await;
@@ -490,6 +493,9 @@ impl Session {
                 Some(Ok(None)) => StreamEnd::Broken("the server ended the call".to_owned()),
                 Some(Err(status)) => self.ended_by(&status, *heard),
                 // Whatever is still due will not come.
+                None if self.status.borrow().line == Line::Stalled => {
+                    StreamEnd::Broken(NOTHING_COMES.to_owned())
+                }
                 None => StreamEnd::Completed,
             };
             return Received::End(end);

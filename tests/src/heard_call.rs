@@ -25,6 +25,8 @@ const LOUD_DBFS: f64 = -35.0;
 const MISSING_DB: f64 = -20.0;
 /// The delays that are looked at around a piece.
 const AROUND_MS: f64 = 750.0;
+/// And so much do they differ at most: less than a piece, which else would be found beside its place.
+const MOVED_MS: f64 = 10.0;
 
 /// What was heard of a call.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct HeardCall {
     pub missing: f64,
     /// Level of the last second, long after the last word.
     pub last_dbfs: f64,
+    /// For how long this machine stood still meanwhile.
+    pub stall: Duration,
     /// What the softphone says of it.
     pub figures: Value,
     /// What it said on the way.
@@ -89,6 +93,7 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         pesq: pesq(&said, speaker, RATE),
         delay_ms: [50.0, 95.0].map(|percent| percentile(&all, percent)),
         missing: missing(&said, speaker, &found),
+        stall: recording.stall,
         last_dbfs: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
         figures,
         said: output.stderr,
@@ -104,7 +109,12 @@ fn missing(said: &[f32], heard: &[f32], delays: &[Delay]) -> f64 {
         .filter(|(_, said_dbfs)| *said_dbfs > LOUD_DBFS)
         .map(|(at, said_dbfs)| {
             let at_ms = at as f64 * 1e3 / f64::from(RATE);
-            let near = |delay: &&Delay| (delay.at_ms - at_ms).abs() <= AROUND_MS;
+            let off = |delay: &Delay| (delay.at_ms - at_ms).abs();
+            let nearest = delays.iter().min_by(|a, b| off(a).total_cmp(&off(b)));
+            let near = |delay: &&Delay| {
+                let moved = |nearest: &Delay| (delay.delay_ms - nearest.delay_ms).abs();
+                off(delay) <= AROUND_MS && nearest.is_some_and(|at| moved(at) <= MOVED_MS)
+            };
             let is_heard = |delay: &Delay| {
                 let from = at + (delay.delay_ms * f64::from(RATE) / 1e3) as usize;
                 let there = heard.get(from..from + PIECE);

@@ -18,7 +18,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Process, skip};
+use crate::{Process, skip, stall_watch::watched};
 
 /// Samples per second of everything the rig plays and records.
 pub const RATE: u32 = 48_000;
@@ -57,6 +57,8 @@ pub struct Recording {
     pub feed: Vec<f32>,
     /// What came out of the virtual speaker, left and right averaged.
     pub speaker: Vec<f32>,
+    /// For how long this machine stood still meanwhile.
+    pub stall: Duration,
 }
 
 /// A run in which the rig itself failed to play or record without a break: it says nothing about
@@ -260,9 +262,12 @@ impl Rig {
         ])
         .arg(&file);
         let player = Child::spawn(play);
-        let recording = recorder.finish(length);
+        let (recording, stall) = watched(|| recorder.finish(length));
         drop(player);
-        recording
+        Ok(Recording {
+            stall,
+            ..recording?
+        })
     }
 
     /// Records the cable for `length` and plays nothing.
@@ -368,6 +373,7 @@ impl Recording {
             rate: RATE,
             feed: Vec::new(),
             speaker: Vec::new(),
+            stall: Duration::ZERO,
         };
         let samples: Vec<f32> = bytes
             .chunks_exact(size_of::<f32>())
@@ -472,6 +478,7 @@ mod tests {
             rate: RATE,
             feed: feed.to_vec(),
             speaker: vec![0.0; feed.len()],
+            stall: Duration::ZERO,
         }
     }
 

@@ -14,39 +14,36 @@ use std::{
 };
 
 /// What stands still for longer stops any sound: a jitter buffer of a steady line holds no more.
-pub const LONGEST_HARMLESS: Duration = Duration::from_millis(8);
+pub const MAX_HARMLESS_STALL: Duration = Duration::from_millis(8);
 
 /// How often something is tried on a machine that stands still meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// Tries until the result is good, or this machine ran throughout, and returns the result. `None`
-/// where it was bad each time and the machine stood still each time: then nothing can be said.
+/// where it was bad each time and the machine stood still each time: then nothing can be said, and
+/// that is printed. Each attempt says for how long the machine stood still while it counted.
 ///
-/// The good is judged by the caller once more, with its own words.
-pub fn judged<T>(mut attempt: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> Option<T> {
-    judged_beside(
-        || {
-            let stalls = StallWatch::start();
-            let result = attempt();
-            (result, stalls.longest())
-        },
-        good,
-    )
-}
-
-/// The same where each attempt says for how long the machine stood still.
-fn judged_beside<T>(
+/// `good` should excuse nothing but what a machine that stands still does. The caller judges the result
+/// once more, with its own words.
+pub fn judged<T>(
     mut attempt: impl FnMut() -> (T, Duration),
     good: impl Fn(&T) -> bool,
 ) -> Option<T> {
     for count in 1..=ATTEMPTS {
         let (result, stall) = attempt();
-        if good(&result) || stall <= LONGEST_HARMLESS {
+        if good(&result) || stall <= MAX_HARMLESS_STALL {
             return Some(result);
         }
         println!("not judged, {count} of {ATTEMPTS}: this machine stood still for {stall:?}");
     }
     None
+}
+
+/// What `run` returns, and for how long the machine stood still meanwhile.
+pub fn watched<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let stalls = StallWatch::start();
+    let result = run();
+    (result, stalls.longest())
 }
 
 /// How often each thread wants to wake.
@@ -118,7 +115,7 @@ mod tests {
     /// What is returned where the attempts are so good and see such stalls, and how many there were.
     fn returned(attempts: &[(bool, Duration)]) -> (Option<bool>, usize) {
         let mut left = attempts.iter();
-        let result = judged_beside(|| *left.next().expect("no more"), |is_good| *is_good);
+        let result = judged(|| *left.next().expect("no more"), |is_good| *is_good);
         (result, attempts.len() - left.len())
     }
 
@@ -131,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_is_bad_on_a_machine_that_ran_is_never_tried_again() {
-        assert_eq!(returned(&[(false, LONGEST_HARMLESS)]), (Some(false), 1));
+        assert_eq!(returned(&[(false, MAX_HARMLESS_STALL)]), (Some(false), 1));
         let again = [(false, STALL), (false, Duration::ZERO)];
         assert_eq!(returned(&again), (Some(false), 2));
     }

@@ -34,6 +34,8 @@ struct Measured {
     moved_ms: f64,
     /// The median second that was told.
     said_ms: f64,
+    /// For how long this machine stood still meanwhile.
+    stall: Duration,
     figures: Value,
 }
 
@@ -65,6 +67,7 @@ fn measure(rig: &Rig, host: &str, feed: &[f32]) -> Result<Measured, Unclean> {
     Ok(Measured {
         measured_ms: percentile(&heard, 50.0),
         moved_ms: percentile(&heard, 80.0) - percentile(&heard, 20.0),
+        stall: recording.stall,
         said_ms: said_ms.unwrap_or_else(|| panic!("no delay is told: {figures:#}")),
         figures,
     })
@@ -90,7 +93,8 @@ fn said_is_measured(host: &str, tolerance_ms: f64) {
             .sum();
         assert!((stages - call.said_ms).abs() < 1e-6, "{median:?}");
         assert_eq!(median.len(), 11, "{median:?}");
-        call
+        let stall = call.stall;
+        (call, stall)
     };
     // A device's word for its latency is as late as the thread that asks for it.
     let is_true = |call: &Measured| {

@@ -8,7 +8,7 @@ use tests::{
     Process, Server,
     analysis::{percentile, rms_dbfs},
     bin,
-    rig::{RATE, Rig, Unclean, clean_run},
+    rig::{RATE, Recording, Rig, Unclean, clean_run},
     signals::speech,
     stall_watch::judged,
 };
@@ -38,7 +38,10 @@ fn judge(
     good: fn(&Levels) -> bool,
 ) {
     // A machine that stands still tears the echo from its reference.
-    let attempt = || clean_run(|| call(rig, delay_ms, gain_db, aec, feed));
+    let attempt = || {
+        let (levels, figures, stall) = clean_run(|| call(rig, delay_ms, gain_db, aec, feed));
+        ((levels, figures), stall)
+    };
     let Some((levels, figures)) = judged(attempt, |(levels, _)| good(levels)) else {
         return;
     };
@@ -56,7 +59,7 @@ fn call(
     gain_db: f64,
     aec: &str,
     feed: &[f32],
-) -> Result<(Levels, Value), Unclean> {
+) -> Result<(Levels, Value, Duration), Unclean> {
     rig.put_speaker_next_to_microphone(Duration::from_millis(delay_ms), gain_db);
     let server = Server::start(&["--log", "error"]);
     let addr = server.addr().to_string();
@@ -71,7 +74,7 @@ fn call(
     ];
     let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
     softphone.wait_for_stderr("connected", LIMIT);
-    let speaker = rig.play_and_record_mixed(feed, RECORD)?.speaker;
+    let Recording { speaker, stall, .. } = rig.play_and_record_mixed(feed, RECORD)?;
     softphone.signal("INT");
     let output = softphone.wait(LIMIT);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
@@ -91,7 +94,7 @@ fn call(
         loudest: percentile(&halves(&speaker), 100.0),
         last: rms_dbfs(&speaker[speaker.len() - RATE as usize..]),
     };
-    Ok((levels, figures))
+    Ok((levels, figures, stall))
 }
 
 #[test]

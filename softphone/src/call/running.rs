@@ -24,7 +24,7 @@ use crate::{
     recording::Recording,
     report::Report,
     screen::Panel,
-    session::{Line, SessionEnd, SessionStatus},
+    session::{Line, NOTHING_COMES, SessionEnd, SessionStatus},
     signals::Signals,
     ui::{Key, Ui},
     uplink::Uplink,
@@ -201,7 +201,7 @@ impl RunningCall {
             engine: self.engine.status().borrow().clone(),
             session: self.session_status.borrow().clone(),
             dropped: self.uplink.dropped(),
-            recording: self.recording.as_ref().is_some_and(Recording::goes_on),
+            recording: self.recording.as_ref().is_some_and(Recording::is_running),
         }
     }
 
@@ -289,7 +289,7 @@ impl RunningCall {
 fn unanswered(line: &Line) -> SessionEnd {
     match line {
         Line::Lost { why } => SessionEnd::Lost(why.clone()),
-        Line::Stalled => SessionEnd::Lost("nothing comes from the server any more".to_owned()),
+        Line::Stalled => SessionEnd::Lost(NOTHING_COMES.to_owned()),
         Line::Connecting | Line::Connected | Line::Ended => SessionEnd::Completed,
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 /// Devices find their pace before the tone begins.
 const SETTLING: Duration = Duration::from_millis(100);
 /// A tone that a device tore sounds once more, and no oftener.
-const MOST_TONES: u32 = 2;
+const MAX_TONES: u32 = 2;
 /// Without a tone until now there will be none: a device gives nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// What was heard and is not any more has gone after so much of what could have been heard.
@@ -199,11 +199,17 @@ impl EchoControl {
                 let has_gone = gain_db > WATCHED_DB && monitor.without() > GONE;
                 has_gone.then_some(EchoPath::None)
             }
-            // Where nothing to speak of was heard, there may be an echo by now.
-            _ => monitor.coupling().map(|found| EchoPath::Some {
-                gain_db: found.gain_db,
-                lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
-            }),
+            // Where nothing to speak of was heard, there may be an echo by now; another that is too
+            // weak is nothing new.
+            known => monitor
+                .coupling()
+                .filter(|found| {
+                    found.gain_db >= AUDIBLE_DB || !matches!(known, EchoPath::Some { .. })
+                })
+                .map(|found| EchoPath::Some {
+                    gain_db: found.gain_db,
+                    lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
+                }),
         };
         let howls = monitor.howls() && !self.status.canceller;
         let is_unheard = monitor.without() > UNHEARD;
@@ -271,7 +277,7 @@ impl EchoControl {
         };
         // What was heard was heard, torn or not.
         let is_torn = is_torn && !matches!(path, EchoPath::Some { .. });
-        if is_torn && self.tones < MOST_TONES && self.known.path == EchoPath::Unknown {
+        if is_torn && self.tones < MAX_TONES && self.known.path == EchoPath::Unknown {
             self.phase = Phase::Waiting { since: None };
             return;
         }

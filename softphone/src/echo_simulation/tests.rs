@@ -291,6 +291,21 @@ fn an_echo_that_was_too_weak_and_has_grown_is_cancelled() {
 }
 
 #[test]
+fn an_echo_that_stays_too_weak_is_learned_once() {
+    let call = call(&Setting {
+        near_end: AUTO,
+        gain_db: -50.0,
+        tone: false,
+        far_voice: Some(far_voice(1, 10)),
+        seconds: 10,
+        ..Setting::default()
+    });
+    let last = &call.course[9];
+    assert!(!last.echo.canceller, "{:?}", last.echo);
+    assert!(last.learned.count() <= 1, "{}", last.learned.count());
+}
+
+#[test]
 fn what_a_canceller_takes_of_an_echo_call_is_not_judged() {
     let judged = |near_end, far_voice| {
         let call = call(&Setting {

@@ -126,7 +126,7 @@ impl Recording {
     }
 
     /// Whether it has not stopped before its time.
-    pub fn goes_on(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.progress.failure.get().is_none()
     }
 
@@ -195,7 +195,7 @@ impl WriterThread {
         let mut buffer = [0.0; 9_600];
         let mut flushed = Instant::now();
         loop {
-            let goes_on = self.samples.write_is_held();
+            let is_running = self.samples.write_is_held();
             let count = self.samples.pop_slice(&mut buffer);
             for &sample in &buffer[..count] {
                 // `as` saturates.
@@ -207,7 +207,7 @@ impl WriterThread {
                 self.make_whole()?;
             }
             match count {
-                0 if !goes_on => return self.make_whole(),
+                0 if !is_running => return self.make_whole(),
                 0 => thread::sleep(POLL_INTERVAL),
                 _ => {}
             }

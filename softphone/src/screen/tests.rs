@@ -167,10 +167,17 @@ fn what_no_row_is_left_for_is_counted() {
 #[test]
 fn a_call_that_is_recorded_says_so() {
     let recorded = screen(|status| status.recording = true);
-    for width in [79, 39] {
-        let line = &recorded.lines(width, 24)[0];
-        assert!(line.starts_with("01:15 in call  REC  "), "{line}");
+    let stalled = screen(|status| {
+        status.recording = true;
+        status.session.line = Line::Stalled;
+    });
+    for width in [79, 39, 35, 31] {
+        for screen in [&recorded, &stalled] {
+            let line = &screen.lines(width, 24)[0];
+            assert!(line.contains("  REC"), "{width}: {line}");
+        }
     }
+    assert_eq!(recorded.lines(19, 1), ["in call 52 ms REC"]);
 }
 
 #[test]
@@ -239,6 +246,12 @@ fn volume_and_warnings_are_shown_where_there_are_any() {
     assert_eq!(
         clipped.lines(39, 3)[1],
         "clipping: the microphone is too loud"
+    );
+    // It is too long for one row here, and one's own state stays.
+    let narrow = clipped.lines(31, 3);
+    assert!(
+        narrow[1].starts_with("clipping") && narrow[2].starts_with("you"),
+        "{narrow:?}"
     );
     assert_eq!(
         clipped.lines(19, 24)[3..],
