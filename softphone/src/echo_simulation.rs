@@ -15,6 +15,7 @@ use proto::callcenter::Gap;
 
 use crate::{
     capture_path::CapturePath,
+    delay::Stages,
     device::{DeviceStats, Microphone, Speaker},
     echo_control::{EchoControl, EchoMemory, decision::EchoPath, memory::DevicePair},
     engine::{Engine, EngineStatus},
@@ -416,7 +417,7 @@ fn incoming(payload: Vec<u8>, media_time: u64, gap: Gap) -> Incoming {
         payload: payload.into(),
         media_time,
         gap,
-        stages: None,
+        stages: Some(Stages::default()),
         arrived: Duration::ZERO,
     }
 }
