@@ -9,6 +9,7 @@ use tests::{
     bin,
     rig::{Recording, Rig, clean_run},
     signals::{chirp, repeated, speech},
+    stall_watch::judged,
     unit_tests,
 };
 
@@ -24,54 +25,75 @@ fn softphone(rig: &Rig, server: &Server, effects: &str) -> Process {
     softphone
 }
 
-/// What the far end hears of `feed`, the softphone having hung up cleanly.
-fn heard(rig: &Rig, effects: &str, feed: &[f32]) -> Recording {
+/// What the far end hears of `feed`, the softphone having hung up cleanly, once it has no fault. `None`
+/// where it always has one and this machine always stood still.
+fn heard(
+    rig: &Rig,
+    effects: &str,
+    feed: &[f32],
+    fault: impl Fn(&Recording) -> Option<String>,
+) -> Option<Recording> {
     let server = Server::start(&[]);
-    clean_run(|| {
-        let mut softphone = softphone(rig, &server, effects);
-        let recording = rig.play_and_record(feed, LENGTH)?;
-        softphone.signal("INT");
-        assert_eq!(
-            softphone.wait(Duration::from_secs(20)).code,
-            Some(0),
-            "{softphone}"
-        );
-        Ok(recording)
-    })
+    let call = || {
+        let recording = clean_run(|| {
+            let mut softphone = softphone(rig, &server, effects);
+            let recording = rig.play_and_record(feed, LENGTH)?;
+            softphone.signal("INT");
+            assert_eq!(
+                softphone.wait(Duration::from_secs(20)).code,
+                Some(0),
+                "{softphone}"
+            );
+            Ok(recording)
+        });
+        let stall = recording.stall;
+        (recording, stall)
+    };
+    let recording = judged(call, |recording| fault(recording).is_none());
+    if let Some(fault) = recording.as_ref().and_then(fault) {
+        panic!("{fault}");
+    }
+    recording
 }
 
 /// In the first second of sound the line may still find its delay.
 const SETTLING_MS: f64 = 1_000.0;
 
-/// The median delay, after seeing that it is bounded and does not grow.
-fn judged_delay(recording: &Recording, least_correlation: f64) -> f64 {
+/// The median delay; or that it is not bounded, or grows.
+fn median_delay(recording: &Recording, least_correlation: f64) -> Result<f64, String> {
     let mut found = delays(&recording.feed, &recording.speaker, recording.rate);
     found.retain(|delay| delay.at_ms >= SETTLING_MS);
-    assert!(found.len() >= 6, "{found:?}");
     // A cut or an insertion of the jitter buffer may fall into a window; a hole is judged by itself.
     let alike = |delay: &&Delay| delay.correlation > least_correlation;
-    assert!(
-        found.iter().filter(alike).count() * 5 >= found.len() * 4,
-        "{found:?}"
-    );
+    if found.len() < 6 || found.iter().filter(alike).count() * 5 < found.len() * 4 {
+        return Err(format!("not all was heard: {found:?}"));
+    }
     let all: Vec<f64> = found.iter().map(|delay| delay.delay_ms).collect();
     let (early, late) = all.split_at(all.len() / 2);
     let growth = percentile(late, 50.0) - percentile(early, 50.0);
     let median = percentile(&all, 50.0);
     println!("{median:.1} ms, growth {growth:.1} ms");
-    assert!(percentile(&all, 100.0) < 250.0, "{found:?}");
-    assert!(growth < 30.0, "the delay grows: {found:?}");
-    median
+    if percentile(&all, 100.0) >= 250.0 || growth >= 30.0 {
+        return Err(format!("the delay is too long, or grows: {found:?}"));
+    }
+    Ok(median)
 }
 
 #[test]
 fn chirps_come_back_whole_and_as_loud_as_they_were() {
     let Some(rig) = Rig::start() else { return };
     let feed = repeated(&chirp(300.0, 3400.0, 2.5, 0.3), 6.0);
-    let recording = heard(&rig, "none", &feed);
-    let delay = judged_delay(&recording, 0.5);
-    let gap = longest_gap_ms(&recording.feed, &recording.speaker, recording.rate, delay);
-    assert!(gap <= 60.0, "{gap} ms are missing");
+    let fault = |recording: &Recording| {
+        let delay = match median_delay(recording, 0.5) {
+            Ok(delay) => delay,
+            Err(fault) => return Some(fault),
+        };
+        let gap = longest_gap_ms(&recording.feed, &recording.speaker, recording.rate, delay);
+        (gap > 60.0).then(|| format!("{gap} ms are missing"))
+    };
+    let Some(recording) = heard(&rig, "none", &feed, fault) else {
+        return;
+    };
     let change = rms_dbfs(&recording.speaker) - rms_dbfs(&recording.feed);
     assert!(change.abs() < 2.0, "the level changed by {change} dB");
 }
@@ -84,8 +106,10 @@ fn speech_comes_back_through_the_default_effects() {
     ) else {
         return;
     };
-    let recording = heard(&rig, "highpass,denoise,agc,limiter", &words);
-    judged_delay(&recording, 0.3);
+    let fault = |recording: &Recording| median_delay(recording, 0.3).err();
+    let Some(recording) = heard(&rig, "highpass,denoise,agc,limiter", &words, fault) else {
+        return;
+    };
     let level = rms_dbfs(&recording.speaker);
     assert!((-45.0..-5.0).contains(&level), "{level} dBFS");
 }
