@@ -200,7 +200,7 @@ impl Engine {
         self.record(now, muted)?;
         let latency = self.capture.capture_latency();
         self.echo.listen(self.capture.captured(), latency, now);
-        if self.echo.may_take_own_voice() {
+        if self.echo.may_harm_own_voice() {
             self.playout.leave_unjudged();
         }
         let (near_end, urgent) = self.echo.near_end();

@@ -302,10 +302,13 @@ impl EchoControl {
         (self.choice.options(self.status.kind), self.is_urgent)
     }
 
-    /// Whether the canceller may take one's own voice, as it comes back, for an echo. How much of it
-    /// is missing then nothing here can tell.
-    pub fn may_take_own_voice(&self) -> bool {
-        self.status.canceller && self.known.returns_own_voice == Some(true)
+    /// Whether what is heard has an echo in it, or lacks what the canceller took for one, that nothing
+    /// here can count. Both are so only where one's own voice comes back, or may.
+    pub fn may_harm_own_voice(&self) -> bool {
+        let is_heard = matches!(self.known.path,
+            EchoPath::Some { gain_db, .. } if gain_db >= AUDIBLE_DB);
+        let returns = self.known.returns_own_voice != Some(false);
+        returns && (self.status.canceller || is_heard)
     }
 
     /// What was decided.
