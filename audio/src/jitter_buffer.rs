@@ -182,6 +182,20 @@ impl JitterBuffer {
         playout
     }
 
+    /// From now on samples are pulled so long before the speaker takes them.
+    pub fn set_ahead(&mut self, ahead: Duration) {
+        let ahead = self.format.samples_in(ahead);
+        self.pace.set_ahead(ahead);
+        self.schedule.set_ahead(ahead);
+    }
+
+    /// The speaker found nothing to take and played so much silence, in samples per channel: all that
+    /// waits is heard so much later.
+    pub fn underrun(&mut self, samples: usize) {
+        self.pace.underrun(samples);
+        self.schedule.idle(samples);
+    }
+
     /// A new stream begins: media time may start anywhere. What waits is played, silence follows
     /// until more comes. The totals go on.
     pub fn reset(&mut self) {

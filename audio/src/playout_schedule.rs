@@ -2,9 +2,10 @@
 //! has behaved, on the clock of the speaker. Pure bookkeeping in samples per channel.
 //!
 //! *Lead* is media received less time played, looked at when a packet arrives, just before it
-//! counts: what would still have been waiting had nothing ever been cut, inserted or concealed. It
-//! moves only because packets are late, pulls are uneven or clocks drift, so its low values of late
-//! say what the schedule can afford, whatever was done meanwhile.
+//! counts: what would still have been waiting had nothing ever been cut, inserted or concealed, and
+//! had pulls come when the speaker takes what they pulled. It moves only because packets are late,
+//! pulls are uneven or clocks drift, so its low values of late say what the schedule can afford,
+//! whatever was done meanwhile.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub(crate) struct PlayoutSchedule {
     phase: PullPhase,
     received: i64,
     pulled: i64,
+    /// Pulls come so much before the speaker takes what they pulled.
+    ahead: i64,
     /// Cut or skipped, less what was inserted or concealed: what waits is lead less this.
     removed: i64,
     lows: VecDeque<i64>,
@@ -95,6 +98,7 @@ impl PlayoutSchedule {
             phase: PullPhase::new(format.sample_rate_hz()),
             received: 0,
             pulled: 0,
+            ahead: 0,
             removed: 0,
             lows: VecDeque::with_capacity(SLOTS + 1),
             sorted: Vec::with_capacity(SLOTS + 1),
@@ -138,6 +142,11 @@ impl PlayoutSchedule {
     pub(crate) fn idle(&mut self, samples: usize) {
         self.pulled += samples as i64;
         self.removed -= samples as i64;
+    }
+
+    /// From now on pulls come so much before the speaker takes what they pulled.
+    pub(crate) fn set_ahead(&mut self, samples: usize) {
+        self.ahead = samples as i64;
     }
 
     /// The sound resumes after a pause whose length nobody can vouch for: what the line did before
@@ -184,7 +193,7 @@ impl PlayoutSchedule {
     /// A packet arrives, so many samples' time after the last pull, which took `pulled`.
     pub(crate) fn observe(&mut self, since_pull: usize, pulled: usize) {
         self.phase.observe(since_pull, pulled);
-        let lead = self.received - self.pulled - since_pull as i64;
+        let lead = self.received - self.pulled + self.ahead - since_pull as i64;
         let usual = self.low.map(|(_, median)| median).or(self.current);
         // A second earlier than usual: not the line, but a media time that jumped.
         if let Some(usual) = usual
@@ -239,9 +248,10 @@ impl PlayoutSchedule {
     /// What should be left of the lead at its worst. Negative where the next pull is known to come
     /// later than at once: what arrives until then serves it, too.
     fn needed(&self) -> i64 {
-        self.phase.since_pull().map_or(self.margin, |since| {
+        let left = self.phase.since_pull().map_or(self.margin, |since| {
             self.margin.min(self.still_margin - since)
-        })
+        });
+        left + self.ahead
     }
 
     fn is_catching_up(&self) -> bool {

@@ -114,6 +114,21 @@ impl RenderPath {
         playout
     }
 
+    /// From now on samples are pulled so long before the speaker takes them
+    /// ([`JitterBuffer::set_ahead`]).
+    pub fn set_ahead(&mut self, ahead: Duration) {
+        self.jitter_buffer.set_ahead(ahead);
+    }
+
+    /// The speaker played so much silence, in samples per channel at its rate, because there was
+    /// nothing to take ([`JitterBuffer::underrun`]).
+    pub fn underrun(&mut self, samples: u64) {
+        let samples = samples * u64::from(self.format.sample_rate_hz());
+        let samples = samples / u64::from(self.speaker_hz);
+        self.jitter_buffer
+            .underrun(usize::try_from(samples).unwrap_or(usize::MAX));
+    }
+
     /// Whether what arrives is no sound, and not to be played.
     pub fn is_garbage(&self) -> bool {
         self.jitter_buffer.is_garbage()

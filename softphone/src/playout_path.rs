@@ -158,6 +158,8 @@ impl PlayoutPath {
         let rate_hz = self.speaker.sample_rate_hz();
         self.render.set_speaker_rate(rate_hz)?;
         self.limiter.set_sample_rate(rate_hz);
+        self.render.set_ahead(self.speaker.ahead());
+        self.render.underrun(self.speaker.take_underrun());
         if wanted == 0 || self.is_finished() {
             return Ok(());
         }

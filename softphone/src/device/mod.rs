@@ -92,6 +92,16 @@ pub trait Speaker: Send {
     fn rest(&self) -> Option<Duration> {
         None
     }
+    /// How long before the device may take them samples are wanted. Changes as the device and the
+    /// engine are found to be punctual.
+    fn ahead(&self) -> Duration {
+        Duration::ZERO
+    }
+    /// Samples per channel that the device played as silence since the last call of this, because
+    /// there was nothing to take: what is written after that is heard so much later.
+    fn take_underrun(&mut self) -> u64 {
+        0
+    }
     /// From `write` to the ear: what is queued in the ring plus the device's own latency,
     /// microseconds.
     fn latency_us(&self) -> u32;

@@ -34,6 +34,8 @@ pub(super) struct RenderRing {
     /// Faults, and their samples, before the first write and while the device settles: a device
     /// that fills its own buffer in one go is not running dry.
     excused: (u64, u64),
+    /// Faulty samples that were told of, or that nobody needs to know of.
+    told: u64,
     last: Option<Record>,
     opened: Duration,
     settled: Duration,
@@ -71,6 +73,7 @@ pub(super) fn ring(stream: Stream, theirs: u16, step: u32) -> (RenderCallback, R
         line: LatencyLine::default(),
         written: 0,
         excused: (0, 0),
+        told: 0,
         last: None,
         opened: stream.health.now(),
         settled: stream.health.now() + SETTLING,
@@ -113,6 +116,9 @@ impl RenderRing {
             self.target
                 .on_callback(record.at, record.total, record.samples);
             let faults_before = self.last.map_or(0, |last| last.faults);
+            if self.written == 0 {
+                self.told = record.faulty;
+            }
             if self.written == 0 || record.at < self.settled {
                 self.excused = (record.faults, record.faulty);
             } else if record.faults > faults_before {
@@ -125,6 +131,11 @@ impl RenderRing {
             }
             self.last = Some(record);
         }
+    }
+
+    fn take_underrun(&mut self) -> u64 {
+        let faulty = self.last.map_or(0, |record| record.faulty);
+        faulty - std::mem::replace(&mut self.told, faulty)
     }
 
     /// Samples per channel that the device was or will be given: ours, and the silence that took
@@ -196,6 +207,14 @@ impl Speaker for DeviceSpeaker {
 
     fn write(&mut self, samples: &[f32]) {
         self.0.current.write(samples);
+    }
+
+    fn ahead(&self) -> Duration {
+        self.0.current.target.ahead()
+    }
+
+    fn take_underrun(&mut self) -> u64 {
+        self.0.current.take_underrun()
     }
 
     fn rest(&self) -> Option<Duration> {

@@ -15,8 +15,12 @@ const MIN_MARGIN: Duration = Duration::from_millis(2);
 const MAX_MARGIN: Duration = Duration::from_millis(20);
 /// Each underrun makes the margin longer by this …
 const MARGIN_STEP: Duration = Duration::from_millis(2);
-/// … and each such time without one makes it shorter by a quarter of that.
-const MARGIN_PATIENCE: Duration = Duration::from_secs(20);
+/// … and each such time without one makes it shorter by a quarter of that: soon after one that came
+/// alone, as machines have bad moments that no margin would have met; late where they recur.
+const PATIENCE_ALONE: Duration = Duration::from_millis(1_250);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Underruns within this of each other recur.
+const RECURRING: Duration = Duration::from_secs(20);
 
 /// Underruns closer together than this are one: an engine that stood still for 60 ms misses six
 /// callbacks, and no margin would have helped.
@@ -45,6 +49,7 @@ pub(super) struct RingTarget {
     taken: u64,
     margin: Duration,
     margin_since: Duration,
+    patience: Duration,
     underrun: Option<Duration>,
 }
 
@@ -59,6 +64,7 @@ impl RingTarget {
             taken: 0,
             margin: MARGIN_START,
             margin_since: Duration::ZERO,
+            patience: PATIENCE,
             underrun: None,
         }
     }
@@ -73,10 +79,15 @@ impl RingTarget {
 
     /// A callback found too little.
     pub(super) fn on_underrun(&mut self, now: Duration) {
-        let again = self.underrun.replace(now);
-        if again.is_some_and(|before| now.saturating_sub(before) < ONE_EVENT) {
+        let before = self.underrun.replace(now);
+        let is_within = |time| before.is_some_and(|before| now.saturating_sub(before) < time);
+        if is_within(ONE_EVENT) {
             return;
         }
+        self.patience = match is_within(RECURRING) {
+            true => PATIENCE,
+            false => PATIENCE_ALONE,
+        };
         self.margin = (self.margin + MARGIN_STEP).min(MAX_MARGIN);
         self.margin_since = now;
     }
@@ -84,7 +95,7 @@ impl RingTarget {
     /// Samples per channel to write now. `put`: what was put until now, so that `put` less what the
     /// device took lies in the ring.
     pub(super) fn wanted(&mut self, now: Duration, put: u64) -> usize {
-        if now.saturating_sub(self.margin_since) >= MARGIN_PATIENCE {
+        if now.saturating_sub(self.margin_since) >= self.patience {
             self.margin = self.margin.saturating_sub(MARGIN_STEP / 4).max(MIN_MARGIN);
             self.margin_since = now;
         }
@@ -113,7 +124,7 @@ impl RingTarget {
     }
 
     /// How long before the device may take samples they are written.
-    fn ahead(&self) -> Duration {
+    pub(super) fn ahead(&self) -> Duration {
         self.lateness.allowed() + self.margin
     }
 
@@ -426,6 +437,21 @@ mod tests {
             target.on_underrun(Duration::from_millis(ms));
         }
         assert_eq!(target.margin(), MARGIN_START + MARGIN_STEP);
+    }
+
+    #[test]
+    fn an_underrun_that_comes_alone_is_forgotten_after_five_seconds() {
+        let mut target = RingTarget::new(48_000, 480);
+        for minute in 0..20 {
+            let begun = Duration::from_secs(60 * minute);
+            let before = target.margin();
+            target.on_underrun(begun);
+            assert_eq!(target.margin(), before + MARGIN_STEP);
+            for ms in (0..=5_000).step_by(10) {
+                target.wanted(begun + Duration::from_millis(ms), u64::MAX);
+            }
+            assert_eq!(target.margin(), before);
+        }
     }
 
     #[test]
