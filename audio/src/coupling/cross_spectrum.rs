@@ -38,14 +38,22 @@ pub(super) struct Peak {
     pub(super) gain_db: f32,
 }
 
+/// Of a frame.
+struct Spectrum {
+    bins: Bins,
+    /// The same, of length 1.
+    phase: Bins,
+    power: [f32; BINS],
+}
+
 /// The average, over some time, for each lag.
 pub(super) struct CrossSpectrum {
     fft: Arc<dyn Fft<f32>>,
     window: Vec<f32>,
     played: Vec<f32>,
     captured: Vec<f32>,
-    /// Spectra of what was played, the newest first.
-    reference: VecDeque<Box<Bins>>,
+    /// Of what was played, the newest first.
+    reference: VecDeque<Box<Spectrum>>,
     averages: Vec<Average>,
     /// Per lag: of what was played with itself, phase only.
     repetition: Vec<Bins>,
@@ -81,7 +89,7 @@ impl CrossSpectrum {
             window: window.collect(),
             played: vec![0.0; FRAME],
             captured: vec![0.0; FRAME],
-            reference: VecDeque::from(vec![Box::new([Complex32::ZERO; BINS]); lags]),
+            reference: (0..lags).map(|_| Box::new(Spectrum::SILENCE)).collect(),
             averages: vec![nothing; lags],
             repetition: vec![[Complex32::ZERO; BINS]; lags],
             follow: 1.0 / steps,
@@ -104,17 +112,17 @@ impl CrossSpectrum {
         }
         let follow = self.follow;
         for (average, before) in self.repetition.iter_mut().zip(&self.reference) {
-            for bin in 0..BINS {
-                let product = self.reference[0][bin] * before[bin].conj();
-                average[bin] += (phase(product) - average[bin]) * follow;
+            for (bin, average) in average.iter_mut().enumerate() {
+                *average += (self.reference[0].phase_to(before, bin) - *average) * follow;
             }
         }
         for (average, reference) in self.averages.iter_mut().zip(&self.reference) {
             for bin in 0..BINS {
-                let product = heard[bin] * reference[bin].conj();
-                average.phase[bin] += (phase(product) - average.phase[bin]) * follow;
+                let phase = heard.phase_to(reference, bin);
+                let product = heard.bins[bin] * reference.bins[bin].conj();
+                average.phase[bin] += (phase - average.phase[bin]) * follow;
                 average.product[bin] += (product - average.product[bin]) * follow;
-                average.power[bin] += follow * (reference[bin].norm_sqr() - average.power[bin]);
+                average.power[bin] += (reference.power[bin] - average.power[bin]) * follow;
             }
         }
     }
@@ -148,21 +156,31 @@ impl CrossSpectrum {
         10.0 * (self::power(&average.product) / power.max(1e-12) + 1e-12).log10()
     }
 
-    fn spectrum(&self, frame: &[f32]) -> Box<Bins> {
+    fn spectrum(&self, frame: &[f32]) -> Box<Spectrum> {
         let mut spectrum: [Complex32; FRAME] =
             std::array::from_fn(|n| Complex32::new(frame[n] * self.window[n], 0.0));
         self.fft.process(&mut spectrum);
-        Box::new(std::array::from_fn(|bin| spectrum[FIRST_BIN + bin]))
+        let bins: Bins = std::array::from_fn(|bin| spectrum[FIRST_BIN + bin]);
+        let power = bins.map(|bin| bin.norm_sqr());
+        let phase = std::array::from_fn(|bin| bins[bin] / power[bin].sqrt().max(f32::MIN_POSITIVE));
+        Box::new(Spectrum { bins, phase, power })
     }
 }
 
-/// Of length 1, or nothing where there is nothing.
-fn phase(product: Complex32) -> Complex32 {
-    let magnitude = product.norm();
-    if magnitude > LEAST * LEAST {
-        product / magnitude
-    } else {
-        Complex32::ZERO
+impl Spectrum {
+    const SILENCE: Self = Self {
+        bins: [Complex32::ZERO; BINS],
+        phase: [Complex32::ZERO; BINS],
+        power: [0.0; BINS],
+    };
+
+    /// The phase of the product with the conjugate of `other`, of length 1; nothing where there is
+    /// nothing.
+    fn phase_to(&self, other: &Self, bin: usize) -> Complex32 {
+        match self.power[bin] * other.power[bin] > LEAST.powi(4) {
+            true => self.phase[bin] * other.phase[bin].conj(),
+            false => Complex32::ZERO,
+        }
     }
 }
 
