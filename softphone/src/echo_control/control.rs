@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use audio::{ResamplerError, near_end::NearEndOptions};
+use audio::{
+    ResamplerError,
+    near_end::{EchoCanceller, NearEndOptions},
+};
 
 use super::{
     connect_tone::ToneRecording,
@@ -89,16 +92,20 @@ impl EchoControl {
         memory: EchoMemory,
     ) -> Result<Self, ResamplerError> {
         let fixed = match choice.echo {
-            EchoChoice::On => Some(EchoStatus::new(true, "asked", "--aec on")),
-            EchoChoice::Off => Some(EchoStatus::new(false, "asked", "--aec off")),
+            EchoChoice::On => Some(EchoStatus::new(
+                Some(EchoCanceller::Aec3),
+                "asked",
+                "--aec on",
+            )),
+            EchoChoice::Off => Some(EchoStatus::new(None, "asked", "--aec off")),
             EchoChoice::Auto if !has_devices => Some(EchoStatus::new(
-                false,
+                None,
                 "no_devices",
                 "there is no real microphone with a real speaker",
             )),
             EchoChoice::Auto => None,
         };
-        let mut control = Self {
+        Ok(Self {
             choice,
             plays_tone,
             memory,
@@ -114,11 +121,7 @@ impl EchoControl {
             gave: false,
             took: false,
             learned: Vec::new(),
-        };
-        if control.is_fixed {
-            control.decide();
-        }
-        Ok(control)
+        })
     }
 
     /// Which devices are in use. Another pair is measured anew, unless it is remembered.
@@ -211,7 +214,7 @@ impl EchoControl {
                     lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
                 }),
         };
-        let howls = monitor.howls() && !self.status.canceller;
+        let howls = monitor.howls() && !self.status.canceller();
         let is_unheard = monitor.without() > UNHEARD;
         if let Some(path) = found {
             self.is_urgent = matches!(path, EchoPath::Some { gain_db, .. } if gain_db > STRONG_DB);
@@ -305,7 +308,7 @@ impl EchoControl {
     /// Whether the canceller may take one's own voice, as it comes back, for an echo. How much of it
     /// is missing then nothing here can tell.
     pub fn may_take_own_voice(&self) -> bool {
-        self.status.canceller && self.known.returns_own_voice == Some(true)
+        self.status.canceller() && self.known.returns_own_voice == Some(true)
     }
 
     /// What was decided.
@@ -339,12 +342,15 @@ impl EchoControl {
     fn decide(&mut self) {
         let before = self.status.clone();
         let status = match self.is_fixed {
-            true => before.clone(),
+            // Only which one may still change.
+            true => EchoStatus {
+                kind: before.kind.map(|_| kind(&self.known)),
+                ..before.clone()
+            },
             false => decide(&self.known),
         };
-        let is_change = self.is_open && status.canceller != before.canceller;
+        let is_change = self.is_open && status.canceller() != before.canceller();
         self.status = EchoStatus {
-            kind: kind(&status, &self.known),
             changes: before.changes + u32::from(is_change),
             ..status
         };

@@ -73,7 +73,7 @@ impl Report {
                 "gain_db": near_end.gain_db.map(tenths),
             })),
             "echo": {
-                "canceller": engine.echo.canceller,
+                "canceller": engine.echo.canceller(),
                 "kind": engine.echo.kind.map(EchoCanceller::name),
                 "reason": engine.echo.reason,
                 "message": engine.echo.message,
