@@ -159,8 +159,10 @@ impl Engine {
 
     /// Takes what came from the far end.
     pub fn receive(&mut self, downlink: Downlink, now: Duration) {
-        if let Downlink::FarEnd { returns_own_voice } = downlink {
-            self.echo.far_end_returns(returns_own_voice);
+        match downlink {
+            Downlink::Began => self.echo.answered(),
+            Downlink::FarEnd { returns_own_voice } => self.echo.far_end_returns(returns_own_voice),
+            Downlink::Chunk(_) | Downlink::Ended => {}
         }
         self.playout.receive(downlink, now);
     }

@@ -22,6 +22,9 @@ use crate::{
 
 /// Devices find their pace before the tone begins.
 const SETTLING: Duration = Duration::from_millis(100);
+/// A call that may still be refused begins without a tone; a far end that says nothing until it hears
+/// something must not wait for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(750);
 /// A tone that a device tore sounds once more, and no oftener.
 const MAX_TONES: u32 = 2;
 /// Without a tone until now there will be none: a device gives nothing.
@@ -46,7 +49,7 @@ pub struct Learned {
 
 #[derive(Debug)]
 enum Phase {
-    /// Until both devices give and take sound.
+    /// Until both devices give and take sound, and the far end has answered.
     Waiting { since: Option<Duration> },
     /// The tone is on its way.
     Sounding(ToneRecording),
@@ -76,6 +79,7 @@ pub struct EchoControl {
     is_urgent: bool,
     gave: bool,
     took: bool,
+    is_answered: bool,
     learned: Vec<Learned>,
 }
 
@@ -120,6 +124,7 @@ impl EchoControl {
             is_urgent: true,
             gave: false,
             took: false,
+            is_answered: false,
             learned: Vec::new(),
         })
     }
@@ -163,6 +168,11 @@ impl EchoControl {
             self.open();
         }
         Ok(())
+    }
+
+    /// The far end has answered: the call is accepted.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
     }
 
     /// Whether the far end returns what it is sent; `None` if it does not say.
@@ -248,7 +258,8 @@ impl EchoControl {
             self.open();
             return false;
         }
-        if !(self.gave && self.took && passed >= SETTLING) {
+        let is_accepted = self.is_answered || passed >= ANSWER_TIMEOUT;
+        if !(self.gave && self.took && is_accepted && passed >= SETTLING) {
             return false;
         }
         self.phase = Phase::Sounding(ToneRecording::begin(told));
