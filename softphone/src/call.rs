@@ -151,6 +151,7 @@ impl Plan {
             server: args.server.clone(),
             call_id: self.call_id.clone(),
             format: self.format,
+            chunk: args.frame,
             effects: self.effects_wish(),
         }
     }
