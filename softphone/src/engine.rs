@@ -337,9 +337,9 @@ pub struct EngineControl {
 }
 
 impl EngineControl {
-    /// Mutes the microphone, or unmutes it.
-    pub fn toggle_mute(&self) {
-        self.muted.fetch_xor(true, Ordering::Relaxed);
+    /// Whether the microphone is muted.
+    pub fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
     }
 
     /// Mutes or unmutes the microphone.
@@ -461,7 +461,7 @@ fn run(
     let mut failure = None;
     while failure.is_none() && !control.stop.load(Ordering::Relaxed) && !engine.is_finished() {
         let now = clock.now();
-        let muted = control.muted.load(Ordering::Relaxed);
+        let muted = control.is_muted();
         engine.set_volume_db(control.volume_db.load(Ordering::Relaxed));
         while let Ok(received) = downlink.try_recv() {
             engine.receive(received, now);
@@ -476,7 +476,7 @@ fn run(
         failure = done.err().map(|error| error.to_string());
         std::thread::sleep(engine.rest());
     }
-    let mut last = engine.status(control.muted.load(Ordering::Relaxed));
+    let mut last = engine.status(control.is_muted());
     last.failure = failure;
     status.send_replace(last);
 }

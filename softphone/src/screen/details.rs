@@ -22,7 +22,7 @@ const CELL: usize = 21;
 /// Each key, and what it does.
 const KEYS: [(&str, &str); 6] = [
     ("m", "mute, and unmute"),
-    ("space", "talk while held, or mute"),
+    ("space", "talk while held (or mute)"),
     ("+ -", "volume"),
     ("d", "where the time goes"),
     ("?", "these keys"),

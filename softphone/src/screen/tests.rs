@@ -197,7 +197,7 @@ fn the_keys_at_40_columns() {
         screen.lines(39, 24)[5..],
         [
             "m      mute, and unmute",
-            "space  talk while held, or mute",
+            "space  talk while held (or mute)",
             "+ -    volume",
             "d      where the time goes",
             "?      these keys",
