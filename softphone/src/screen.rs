@@ -33,6 +33,9 @@ const FEW_ROWS: usize = 3;
 const BAR: usize = 20;
 const SHORT_BAR: usize = 8;
 
+/// Columns that a device can be told by.
+const MIN_NAME: usize = 8;
+
 /// The screen's state.
 #[derive(Debug, Default)]
 pub struct Screen {
@@ -165,7 +168,7 @@ impl Screen {
         parts.push(Part::new(5, self.far.peak_text(self.status.elapsed)));
         if engine.volume_db != 0 {
             let most = match engine.volume_db {
-                MAX_VOLUME_DB => ", the most",
+                MAX_VOLUME_DB => ", max",
                 _ => "",
             };
             let volume = format!("volume {:+} dB", engine.volume_db);
@@ -220,7 +223,7 @@ fn bar(meter: &Meter, width: usize, now: Duration) -> Option<Part> {
 
 fn device_name(device: &DeviceStats) -> Option<Part> {
     let name = one_line(&device.name);
-    (!name.is_empty()).then(|| Part::new(3, name.clone()).or(text_layout::cut(&name, 24)))
+    (!name.is_empty()).then(|| Part::new(3, name).cut_to(MIN_NAME))
 }
 
 fn unknown() -> String {

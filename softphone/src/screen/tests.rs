@@ -225,8 +225,13 @@ fn volume_and_warnings_are_shown_where_there_are_any() {
     assert!(louder.lines(79, 24)[2].contains("volume +6 dB"));
     assert!(louder.lines(39, 24)[2].contains("volume +6 dB"));
     let loudest = screen(|status| status.engine.volume_db = 12);
-    assert!(loudest.lines(79, 24)[2].contains("volume +12 dB, the most"));
+    assert!(loudest.lines(79, 24)[2].contains("volume +12 dB, max"));
     assert!(loudest.lines(39, 24)[2].contains("+12 dB"));
+    // The name stays, as far as there is room.
+    for (screen, end) in [(&louder, "  USB Headset"), (&loudest, "  USB Hea…")] {
+        let row = &screen.lines(79, 24)[2];
+        assert!(row.ends_with(end), "{row}");
+    }
 
     let mut clipped = screen(|_| ());
     for ms in [100, 200] {
