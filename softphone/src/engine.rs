@@ -322,7 +322,8 @@ impl Engine {
 }
 
 impl EngineStatus {
-    /// Mouth-to-ear delay of the newest one to two seconds with sound, in microseconds.
+    /// Mouth-to-ear delay of the newest one to two seconds with sound, in microseconds. `None` where that is
+    /// some seconds ago.
     pub fn mouth_to_ear_us(&self) -> Option<u32> {
         self.call_stats.now.map(|stages| stages.total())
     }

@@ -128,7 +128,8 @@ impl Screen {
         let seconds = status.elapsed.as_secs();
         let time = format!("{:02}:{:02}", seconds / 60, seconds % 60);
         let mos = status.engine.call_stats.mos.filter(|_| self.is_connected());
-        let mos = mos.map_or_else(|| "?".to_owned(), |mos| format!("{:.1}", mos.now));
+        let mos = mos.and_then(|mos| mos.now);
+        let mos = mos.map_or_else(|| "?".to_owned(), |mos| format!("{mos:.1}"));
         let concealed = Report::concealed_ratio(&status.engine) * 100.0;
         let round_trip = status.session.round_trip.filter(|_| self.is_connected());
         let round_trip =
@@ -202,7 +203,7 @@ impl Screen {
 
     fn mouth_to_ear(&self) -> String {
         let us = self.status.engine.mouth_to_ear_us();
-        // On a line that is lost there is no delay, only what it once was.
+        // On a line that is lost, and where nothing is heard, there is no delay, only what it once was.
         us.filter(|_| self.is_connected())
             .map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3))
     }

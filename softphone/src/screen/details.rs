@@ -49,11 +49,13 @@ fn details(status: &CallStatus, width: usize) -> Vec<String> {
             ]
             .concat()
         }
-        None => wrap(
-            "mouth to ear unknown: the server has not told its part",
-            width,
-            0,
-        ),
+        None => {
+            let why = match engine.call_stats.newest {
+                Some(_) => "nothing is heard",
+                None => "the server has not told its part",
+            };
+            wrap(&format!("mouth to ear unknown: {why}"), width, 0)
+        }
     };
     lines.extend(table(&other_cells(status, width), width));
     lines

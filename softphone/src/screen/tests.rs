@@ -43,7 +43,8 @@ fn in_call() -> CallStatus {
                     ..Stages::default()
                 }),
                 mos: Some(MosStats {
-                    now: 4.31,
+                    now: Some(4.31),
+                    newest: 4.31,
                     worst: 2.0,
                     mean: 4.2,
                 }),
@@ -217,6 +218,15 @@ fn what_is_unknown_is_not_shown_as_a_figure() {
         untold.lines(39, 24)[5..7],
         ["mouth to ear unknown: the server has", "not told its part"]
     );
+    let mut silent = screen(|status| {
+        let stats = &mut status.engine.call_stats;
+        stats.newest = stats.now.take();
+        stats.mos.as_mut().unwrap().now = None;
+    });
+    silent.toggle(Panel::Details);
+    let lines = silent.lines(79, 24);
+    assert!(lines[0].contains("mouth-to-ear ? ms  MOS ?"), "{lines:?}");
+    assert_eq!(lines[4], "mouth to ear unknown: nothing is heard");
 }
 
 #[test]
