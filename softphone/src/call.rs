@@ -29,7 +29,7 @@ use crate::{
     report::Report,
     session::{Session, SessionEnd, SessionOptions, SessionStatus},
     signals::Signals,
-    ui::Ui,
+    ui::{PushToTalk, Ui},
     uplink::Uplink,
     verdict::{ExitCode, Expected, Stalled, Verdict, judge_line, judge_tone},
 };
@@ -92,6 +92,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         session_status,
         session: tokio::spawn(session.run()),
         ui: ui(),
+        push_to_talk: PushToTalk::default(),
         signals: Signals::new(),
         said: Said::default(),
         decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
@@ -151,6 +152,7 @@ impl Plan {
             server: args.server.clone(),
             call_id: self.call_id.clone(),
             format: self.format,
+            chunk: args.frame,
             effects: self.effects_wish(),
         }
     }

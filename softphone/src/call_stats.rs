@@ -16,6 +16,9 @@ use crate::delay::Stages;
 /// A second whose loudest sample stays below this (−60 dBFS) is silence.
 const SILENCE: f32 = 0.001;
 
+/// What is older says nothing of now.
+const CURRENT_FOR: Duration = Duration::from_secs(3);
+
 /// Seconds that are remembered one by one. When a call is longer, every other one is dropped and
 /// from then on only each second, fourth ... is added.
 const MAX_REMEMBERED: usize = 4_096;
@@ -23,8 +26,11 @@ const MAX_REMEMBERED: usize = 4_096;
 /// Delay and judgement, now and over the call.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CallStats {
-    /// Of the newest one to two seconds with sound. `None` while no peer has told its part.
+    /// Of the newest one to two seconds with sound. `None` where that is some seconds ago, and while no
+    /// peer has told its part.
     pub now: Option<Stages>,
+    /// The same, however long ago.
+    pub newest: Option<Stages>,
     /// The median second: as many seconds of the call had more delay as had less. One second and not
     /// a median for each stage, so that these add up as well.
     pub median: Option<Stages>,
@@ -39,8 +45,10 @@ pub struct CallStats {
 /// Mean opinion scores by the E-model, 1 to 4.5.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MosStats {
-    /// Of the newest whole second.
-    pub now: f64,
+    /// Of the newest whole second that was judged. `None` where that is some seconds ago.
+    pub now: Option<f64>,
+    /// The same, however long ago.
+    pub newest: f64,
     /// Of the worst one.
     pub worst: f64,
     /// Of the whole call: the mean of its seconds, or less where its holes were many.
@@ -61,6 +69,10 @@ pub struct Heard {
 pub struct CallStatsCollector {
     codec: CodecImpairment,
     newest: Heard,
+    now: Duration,
+    /// When something of known age was heard last, and when a second was judged.
+    heard_at: Duration,
+    judged_at: Duration,
     /// The loudest sample of the second.
     peak: f32,
     spoiled: bool,
@@ -166,11 +178,13 @@ impl CallStatsCollector {
             samples: self.newest.samples + samples as u64,
             delay_us: stages.total(),
         };
+        self.heard_at = self.now;
         self.current.add(stages, samples as u64);
     }
 
     /// To be called more often than once a second, with the jitter buffer's figures.
     pub fn advance(&mut self, now: Duration, buffer: &JitterBufferStats) {
+        self.now = now;
         let second = now.as_secs();
         if second > self.second {
             self.second = second;
@@ -189,13 +203,22 @@ impl CallStatsCollector {
             let rank = (self.remembered.len() * percent).div_ceil(100);
             self.remembered.get(rank.saturating_sub(1))
         };
+        let newest = self.current.with(&self.previous).mean().or(self.last_known);
         CallStats {
-            now: self.current.with(&self.previous).mean().or(self.last_known),
+            now: newest.filter(|_| self.is_current(self.heard_at)),
+            newest,
             median: percentile(50).copied(),
             p95_us: percentile(95).map(Stages::total),
             worst_us: (self.known_seconds > 0).then_some(self.worst_us),
-            mos: self.mos,
+            mos: self.mos.map(|mos| MosStats {
+                now: mos.now.filter(|_| self.is_current(self.judged_at)),
+                ..mos
+            }),
         }
+    }
+
+    fn is_current(&self, at: Duration) -> bool {
+        self.now.saturating_sub(at) <= CURRENT_FOR
     }
 
     fn finish_second(&mut self, buffer: &JitterBufferStats) {
@@ -253,8 +276,10 @@ impl CallStatsCollector {
         self.judged.seconds += 1;
         self.judged.mos_sum += mos;
         self.judged.delay += delay;
+        self.judged_at = self.now;
         self.mos = Some(MosStats {
-            now: mos,
+            now: Some(mos),
+            newest: mos,
             worst: self.mos.map_or(mos, |before| before.worst.min(mos)),
             mean: self.judged.mos(self.codec),
         });
@@ -297,7 +322,7 @@ mod tests {
         call.buffer.concealed_us -= 900_000;
         let stats = call.second(Some(40_000), 0);
         assert!(
-            stats.mos.is_some_and(|mos| mos.now > 4.0),
+            stats.mos.is_some_and(|mos| mos.newest > 4.0),
             "{:?}",
             stats.mos
         );
@@ -348,9 +373,29 @@ mod tests {
         let figures = call.second(Some(50_000), 0);
         assert_eq!(figures.now, Some(stages(50_000)));
         assert_eq!(figures.median, Some(stages(500_000)));
-        // And nothing is forgotten while nothing is said.
+        // And nothing is forgotten in a pause.
         assert_eq!(call.second(None, 0).now, Some(stages(50_000)));
         assert_eq!(call.second(None, 0).now, Some(stages(50_000)));
+    }
+
+    #[test]
+    fn what_is_some_seconds_old_says_nothing_of_now() {
+        let mut call = speech(CodecImpairment::NONE);
+        let before = call.second(Some(50_000), 0);
+        assert!(before.now.is_some() && before.now == before.newest);
+        let mos = before.mos.unwrap();
+        assert_eq!(mos.now, Some(mos.newest));
+        for _ in 0..4 {
+            call.second(None, 0);
+        }
+        let after = call.collector.stats();
+        assert_eq!((after.now, after.newest), (None, before.newest));
+        assert_eq!(after.mos, Some(MosStats { now: None, ..mos }));
+        // Silence has a delay, and no quality.
+        call.level = 0.0;
+        let silent = call.second(Some(60_000), 0);
+        assert_eq!(silent.now, Some(stages(60_000)));
+        assert_eq!(silent.mos.and_then(|mos| mos.now), None);
     }
 
     #[test]
@@ -382,14 +427,14 @@ mod tests {
     fn each_second_is_judged_by_its_own_delay_and_losses() {
         let mut call = speech(CodecImpairment::NONE);
         let good = call.second(Some(50_000), 0).mos.unwrap();
-        assert!((good.now - 4.41).abs() < 0.01, "{good:?}");
+        assert!((good.newest - 4.41).abs() < 0.01, "{good:?}");
         let bad = call.second(Some(300_000), 50).mos.unwrap();
-        assert!((bad.now - 1.79).abs() < 0.01, "{bad:?}");
+        assert!((bad.newest - 1.79).abs() < 0.01, "{bad:?}");
         call.buffer.concealment_events = 2;
         let lost = call.second(None, 1_000).mos.unwrap();
-        assert!(lost.now < 1.1 && lost.worst == lost.now, "{lost:?}");
+        assert!(lost.newest < 1.1 && lost.worst == lost.newest, "{lost:?}");
         let back = call.second(Some(50_000), 0).mos.unwrap();
-        assert_eq!((back.now, back.worst), (good.now, lost.worst));
+        assert_eq!((back.newest, back.worst), (good.newest, lost.worst));
         // Two holes of 300 ms, as far as they count, in four seconds.
         let whole = e_model::rate(CodecImpairment::NONE, Duration::from_millis(175), 0.15);
         assert!((back.mean - whole.mos).abs() < 1e-9, "{back:?}");
@@ -407,7 +452,7 @@ mod tests {
         }
         let mos = call.collector.stats().mos.unwrap();
         assert!((2.0..3.0).contains(&mos.mean), "{mos:?}");
-        assert!(mos.worst < 1.5 && mos.now < 1.5, "{mos:?}");
+        assert!(mos.worst < 1.5 && mos.newest < 1.5, "{mos:?}");
     }
 
     #[test]
@@ -415,7 +460,7 @@ mod tests {
         let narrow = CodecImpairment::of(audio::Format::parse("pcmu", 8_000, 1).unwrap(), 64_000);
         let mut call = speech(narrow);
         let mos = call.second(Some(50_000), 0).mos.unwrap();
-        assert!((mos.now - 2.93).abs() < 0.05, "{mos:?}");
+        assert!((mos.newest - 2.93).abs() < 0.05, "{mos:?}");
         call.level = 0.000_5;
         assert_eq!(call.second(Some(900_000), 0).mos, Some(mos));
         let mut silent = Call::default();

@@ -398,7 +398,7 @@ fn call(setting: &Setting) -> Call {
             found.send(search()).unwrap();
             receiver
         });
-        let canceller = engine.status(false).echo.canceller;
+        let canceller = engine.status(false).echo.canceller();
         if canceller != result.switched.last().is_some_and(|(_, on)| *on) {
             result.switched.push((now, canceller));
         }

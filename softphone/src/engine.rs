@@ -159,8 +159,10 @@ impl Engine {
 
     /// Takes what came from the far end.
     pub fn receive(&mut self, downlink: Downlink, now: Duration) {
-        if let Downlink::FarEnd { returns_own_voice } = downlink {
-            self.echo.far_end_returns(returns_own_voice);
+        match downlink {
+            Downlink::Began => self.echo.answered(),
+            Downlink::FarEnd { returns_own_voice } => self.echo.far_end_returns(returns_own_voice),
+            Downlink::Chunk(_) | Downlink::Ended => {}
         }
         self.playout.receive(downlink, now);
     }
@@ -320,7 +322,8 @@ impl Engine {
 }
 
 impl EngineStatus {
-    /// Mouth-to-ear delay of the newest one to two seconds with sound, in microseconds.
+    /// Mouth-to-ear delay of the newest one to two seconds with sound, in microseconds. `None` where that is
+    /// some seconds ago.
     pub fn mouth_to_ear_us(&self) -> Option<u32> {
         self.call_stats.now.map(|stages| stages.total())
     }
@@ -335,9 +338,9 @@ pub struct EngineControl {
 }
 
 impl EngineControl {
-    /// Mutes the microphone, or unmutes it.
-    pub fn toggle_mute(&self) {
-        self.muted.fetch_xor(true, Ordering::Relaxed);
+    /// Whether the microphone is muted.
+    pub fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
     }
 
     /// Mutes or unmutes the microphone.
@@ -459,7 +462,7 @@ fn run(
     let mut failure = None;
     while failure.is_none() && !control.stop.load(Ordering::Relaxed) && !engine.is_finished() {
         let now = clock.now();
-        let muted = control.muted.load(Ordering::Relaxed);
+        let muted = control.is_muted();
         engine.set_volume_db(control.volume_db.load(Ordering::Relaxed));
         while let Ok(received) = downlink.try_recv() {
             engine.receive(received, now);
@@ -474,7 +477,7 @@ fn run(
         failure = done.err().map(|error| error.to_string());
         std::thread::sleep(engine.rest());
     }
-    let mut last = engine.status(control.muted.load(Ordering::Relaxed));
+    let mut last = engine.status(control.is_muted());
     last.failure = failure;
     status.send_replace(last);
 }

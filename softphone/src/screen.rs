@@ -33,6 +33,9 @@ const FEW_ROWS: usize = 3;
 const BAR: usize = 20;
 const SHORT_BAR: usize = 8;
 
+/// Columns that a device can be told by.
+const MIN_NAME: usize = 8;
+
 /// The screen's state.
 #[derive(Debug, Default)]
 pub struct Screen {
@@ -125,7 +128,8 @@ impl Screen {
         let seconds = status.elapsed.as_secs();
         let time = format!("{:02}:{:02}", seconds / 60, seconds % 60);
         let mos = status.engine.call_stats.mos.filter(|_| self.is_connected());
-        let mos = mos.map_or_else(|| "?".to_owned(), |mos| format!("{:.1}", mos.now));
+        let mos = mos.and_then(|mos| mos.now);
+        let mos = mos.map_or_else(|| "?".to_owned(), |mos| format!("{mos:.1}"));
         let concealed = Report::concealed_ratio(&status.engine) * 100.0;
         let round_trip = status.session.round_trip.filter(|_| self.is_connected());
         let round_trip =
@@ -165,7 +169,7 @@ impl Screen {
         parts.push(Part::new(5, self.far.peak_text(self.status.elapsed)));
         if engine.volume_db != 0 {
             let most = match engine.volume_db {
-                MAX_VOLUME_DB => ", the most",
+                MAX_VOLUME_DB => ", max",
                 _ => "",
             };
             let volume = format!("volume {:+} dB", engine.volume_db);
@@ -199,7 +203,7 @@ impl Screen {
 
     fn mouth_to_ear(&self) -> String {
         let us = self.status.engine.mouth_to_ear_us();
-        // On a line that is lost there is no delay, only what it once was.
+        // On a line that is lost, and where nothing is heard, there is no delay, only what it once was.
         us.filter(|_| self.is_connected())
             .map_or_else(unknown, |us| format!("{:.0} ms", f64::from(us) / 1e3))
     }
@@ -220,7 +224,7 @@ fn bar(meter: &Meter, width: usize, now: Duration) -> Option<Part> {
 
 fn device_name(device: &DeviceStats) -> Option<Part> {
     let name = one_line(&device.name);
-    (!name.is_empty()).then(|| Part::new(3, name.clone()).or(text_layout::cut(&name, 24)))
+    (!name.is_empty()).then(|| Part::new(3, name).cut_to(MIN_NAME))
 }
 
 fn unknown() -> String {

@@ -55,8 +55,8 @@ const RACE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// What lies at least between the beginnings of two such lines.
 const RACE_EVERY: Duration = Duration::from_millis(500);
 
-/// How much longer the first line is listened to when the second was heard: where both thaw at once
-/// the first goes on, for nothing is lost on it.
+/// How much longer the first line is listened to when the second was heard, beyond the time of a chunk:
+/// where both thaw at once the first goes on, for nothing is lost on it.
 const FIRST_STREAM_GRACE: Duration = Duration::from_millis(30);
 
 /// When nothing at all was heard of the far end for so long, it is asked whether it is there.
@@ -93,6 +93,8 @@ pub struct SessionOptions {
     pub call_id: String,
     /// What the engine encodes and decodes.
     pub format: Format,
+    /// How long a chunk lasts.
+    pub chunk: Duration,
     /// Wish for this leg's processing; empty: the server's default.
     pub effects: String,
 }
@@ -371,7 +373,7 @@ impl Session {
         loop {
             let not_before = sleep(RACE_EVERY);
             if let Some(winner) = self.second_stream().await {
-                sleep(FIRST_STREAM_GRACE).await;
+                sleep(self.options.chunk + FIRST_STREAM_GRACE).await;
                 return winner;
             }
             not_before.await;

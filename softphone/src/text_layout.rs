@@ -11,6 +11,8 @@ pub struct Part {
     importance: u8,
     text: String,
     short: Option<String>,
+    /// Columns that are left of it when its end is cut off; `None`: it is not cut.
+    min_columns: Option<usize>,
 }
 
 impl Part {
@@ -20,6 +22,7 @@ impl Part {
             importance,
             text: text.into(),
             short: None,
+            min_columns: None,
         }
     }
 
@@ -27,6 +30,14 @@ impl Part {
     pub fn or(self, short: impl Into<String>) -> Self {
         Self {
             short: Some(short.into()),
+            ..self
+        }
+    }
+
+    /// Cut to what there is room for, before it goes altogether; but not to less than `columns`.
+    pub fn cut_to(self, columns: usize) -> Self {
+        Self {
+            min_columns: Some(columns),
             ..self
         }
     }
@@ -40,12 +51,21 @@ pub fn columns_of(text: &str) -> usize {
 /// As many of `parts` as fit into `width` columns, in their order: the least important are shortened
 /// first, then left out. The last one is cut.
 pub fn fit(mut parts: Vec<Part>, width: usize) -> String {
-    while parts.len() > 1 && columns_of(&joined(&parts)) > width {
+    loop {
+        let excess = columns_of(&joined(&parts)).saturating_sub(width);
+        if excess == 0 || parts.len() <= 1 {
+            break;
+        }
         let least = (0..parts.len()).min_by_key(|&index| parts[index].importance);
         let least = least.unwrap_or(0);
-        match parts[least].short.take() {
-            Some(short) => parts[least].text = short,
-            None => drop(parts.remove(least)),
+        let part = &mut parts[least];
+        let room = columns_of(&part.text).saturating_sub(excess);
+        if let Some(short) = part.short.take() {
+            part.text = short;
+        } else if part.min_columns.take().is_some_and(|min| room >= min) {
+            part.text = cut(&part.text, room);
+        } else {
+            parts.remove(least);
         }
     }
     cut(joined(&parts).trim_end(), width)
@@ -143,6 +163,20 @@ mod tests {
         assert_eq!(fit(parts(), 13), "in call");
         assert_eq!(fit(parts(), 5), "in c…");
         assert_eq!(fit(parts(), 0), "");
+    }
+
+    #[test]
+    fn a_part_that_may_be_cut_takes_the_room_that_is_left() {
+        let parts = || {
+            vec![
+                Part::new(1, "Loudspeakers").cut_to(5),
+                Part::new(2, "+6 dB"),
+            ]
+        };
+        assert_eq!(fit(parts(), 19), "Loudspeakers  +6 dB");
+        assert_eq!(fit(parts(), 16), "Loudspea…  +6 dB");
+        assert_eq!(fit(parts(), 12), "Loud…  +6 dB");
+        assert_eq!(fit(parts(), 11), "+6 dB");
     }
 
     #[test]

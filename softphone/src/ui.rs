@@ -6,6 +6,7 @@
 
 mod keys;
 pub mod output;
+mod push_to_talk;
 mod terminal;
 
 use std::{
@@ -21,6 +22,7 @@ use crate::{
 };
 pub use keys::Key;
 use output::Output;
+pub use push_to_talk::PushToTalk;
 use terminal::LiveTerminal;
 
 /// How often a plain line with the figures is printed.

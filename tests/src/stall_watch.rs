@@ -39,6 +39,20 @@ pub fn judged<T>(
     None
 }
 
+/// The same, of attempts whose result knows the `stall`.
+pub fn judged_by<T>(
+    mut attempt: impl FnMut() -> T,
+    stall: impl Fn(&T) -> Duration,
+    good: impl Fn(&T) -> bool,
+) -> Option<T> {
+    let attempt = || {
+        let result = attempt();
+        let stall = stall(&result);
+        (result, stall)
+    };
+    judged(attempt, good)
+}
+
 /// What `run` returns, and for how long the machine stood still meanwhile.
 pub fn watched<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let stalls = StallWatch::start();

@@ -9,7 +9,7 @@ use tests::{
     bin,
     rig::{Rig, Unclean, clean_run},
     signals::{repeated, speech},
-    stall_watch::judged,
+    stall_watch::judged_by,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -93,14 +93,13 @@ fn said_is_measured(host: &str, tolerance_ms: f64) {
             .sum();
         assert!((stages - call.said_ms).abs() < 1e-6, "{median:?}");
         assert_eq!(median.len(), 11, "{median:?}");
-        let stall = call.stall;
-        (call, stall)
+        call
     };
     // A device's word for its latency is as late as the thread that asks for it.
     let is_true = |call: &Measured| {
         call.moved_ms <= STEADY_MS && (call.said_ms - call.measured_ms).abs() <= tolerance_ms
     };
-    let Some(call) = judged(call, is_true) else {
+    let Some(call) = judged_by(call, |call| call.stall, is_true) else {
         return;
     };
     let summary = format!(

@@ -9,7 +9,7 @@ use tests::{
     bin,
     rig::{Recording, Rig, clean_run},
     signals::{chirp, repeated, speech},
-    stall_watch::judged,
+    stall_watch::judged_by,
     unit_tests,
 };
 
@@ -35,7 +35,7 @@ fn heard(
 ) -> Option<Recording> {
     let server = Server::start(&[]);
     let call = || {
-        let recording = clean_run(|| {
+        clean_run(|| {
             let mut softphone = softphone(rig, &server, effects);
             let recording = rig.play_and_record(feed, LENGTH)?;
             softphone.signal("INT");
@@ -45,11 +45,13 @@ fn heard(
                 "{softphone}"
             );
             Ok(recording)
-        });
-        let stall = recording.stall;
-        (recording, stall)
+        })
     };
-    let recording = judged(call, |recording| fault(recording).is_none());
+    let recording = judged_by(
+        call,
+        |recording| recording.stall,
+        |recording| fault(recording).is_none(),
+    );
     if let Some(fault) = recording.as_ref().and_then(fault) {
         panic!("{fault}");
     }

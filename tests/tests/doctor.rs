@@ -377,7 +377,7 @@ fn a_frozen_audio_server_is_called_that_by_every_command() {
         "{json:#}"
     );
     assert!(
-        command(&json, "audio_hosts").contains("restart"),
+        command(&json, "audio_hosts").contains("pulseaudio --start"),
         "{json:#}"
     );
     assert_eq!(check(&json, "microphone")["status"], "skip");

@@ -7,7 +7,7 @@ use tests::{
     heard_call::{HeardCall, heard_call},
     rig::{Rig, clean_run},
     signals::speech,
-    stall_watch::judged,
+    stall_watch::judged_by,
 };
 
 const TEXT: &str = "Good morning, you are through to the call centre. My name is Anna, what can I do \
@@ -30,15 +30,14 @@ fn a_call_without_flags_sounds_right() {
         assert_eq!(echo["canceller"], false, "{echo}");
         let said = &call.said;
         assert!(said.contains("echo canceller off: "), "{said}");
-        let stall = call.stall;
-        (call, stall)
+        call
     };
     let is_whole = |call: &HeardCall| {
         call.missing == 0.0
             && call.pesq.is_none_or(|pesq| pesq > GOOD_PESQ)
             && call.figures["echo"]["reason"] == "not_heard"
     };
-    let Some(call) = judged(call, is_whole) else {
+    let Some(call) = judged_by(call, |call| call.stall, is_whole) else {
         return;
     };
     let summary = format!(
@@ -72,11 +71,9 @@ fn a_loudspeaker_beside_the_microphone_does_not_howl_in_a_call_without_flags() {
                 // There may be none yet.
                 let _ = std::fs::remove_file(&memory);
             }
-            let call = clean_run(|| heard_call(&rig, &[], &words));
-            let stall = call.stall;
-            (call, stall)
+            clean_run(|| heard_call(&rig, &[], &words))
         };
-        let Some(call) = judged(call, is_cancelled) else {
+        let Some(call) = judged_by(call, |call| call.stall, is_cancelled) else {
             return;
         };
         assert!(

@@ -7,7 +7,7 @@ use tests::{
     analysis::{Delay, delays, longest_gap_ms, percentile, rms_dbfs},
     rig::{Recording, Rig, clean_run},
     signals::{chirp, repeated, speech},
-    stall_watch::judged,
+    stall_watch::judged_by,
 };
 
 const LENGTH: Duration = Duration::from_secs(8);
@@ -28,15 +28,12 @@ fn measure(recording: &Recording) -> (f64, f64, Vec<Delay>) {
 /// What is recorded of `feed` where it comes back this much alike, at delays that lie no farther apart.
 /// `None` where it never does and this machine always stood still.
 fn steady(rig: &Rig, feed: &[f32], alike: f64, apart_ms: f64) -> Option<Recording> {
-    let record = || {
-        let recording = clean_run(|| rig.play_and_record(feed, LENGTH));
-        let stall = recording.stall;
-        (recording, stall)
-    };
-    judged(record, |recording| {
+    let record = || clean_run(|| rig.play_and_record(feed, LENGTH));
+    let is_steady = |recording: &Recording| {
         let (low, high, found) = measure(recording);
         high - low < apart_ms && found.iter().all(|delay| delay.correlation > alike)
-    })
+    };
+    judged_by(record, |recording| recording.stall, is_steady)
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn keys_do_what_the_list_of_keys_says() {
     // The tone comes back at -23 dBFS.
     terminal.wait_for("4 dB less", LIMIT, |screen| far_level_is(screen, -27.0));
     terminal.send("++++++++++++++++++++");
-    terminal.wait_for_text("volume +12 dB, the most", LIMIT);
+    terminal.wait_for_text("volume +12 dB, max", LIMIT);
     terminal.wait_for("12 dB more", LIMIT, |screen| far_level_is(screen, -11.0));
     terminal.send("------");
     terminal.wait_for_no_text("volume", LIMIT);

@@ -26,7 +26,7 @@ use crate::{
     screen::Panel,
     session::{Line, NOTHING_COMES, SessionEnd, SessionStatus},
     signals::Signals,
-    ui::{Key, Ui},
+    ui::{Key, PushToTalk, Ui},
     uplink::Uplink,
 };
 
@@ -65,6 +65,7 @@ pub(super) struct RunningCall {
     pub(super) session_status: watch::Receiver<SessionStatus>,
     pub(super) session: JoinHandle<SessionEnd>,
     pub(super) ui: Ui,
+    pub(super) push_to_talk: PushToTalk,
     pub(super) signals: Signals,
     pub(super) said: Said,
     /// Whether that is measured, and so worth a word.
@@ -143,9 +144,10 @@ impl RunningCall {
         match key {
             // Whoever calls this knows better what to do.
             Key::HangUp => {}
-            Key::Mute => control.toggle_mute(),
-            Key::Talk => control.set_muted(false),
-            Key::TalkEnd => control.set_muted(true),
+            Key::Mute | Key::Talk | Key::TalkOrMute | Key::TalkEnd => {
+                let is_muted = self.push_to_talk.muted_after(key, control.is_muted());
+                control.set_muted(is_muted);
+            }
             Key::Louder => control.change_volume(1),
             Key::Quieter => control.change_volume(-1),
             Key::Details => self.ui.toggle(Panel::Details),

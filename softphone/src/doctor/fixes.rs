@@ -9,6 +9,9 @@ use crate::device::{DeviceError, Direction};
 /// Where a person changes levels and mutes when no command does.
 const SOUND_SETTINGS: &str = "unmute it and raise its level in the system's sound settings";
 
+const RESTART_PIPEWIRE: &str = "systemctl --user restart pipewire pipewire-pulse wireplumber";
+const RESTART_PULSEAUDIO: &str = "pkill -KILL -x -U \"$USER\" pulseaudio; pulseaudio --start";
+
 /// The likeliest first; never empty.
 pub(super) fn start_audio_server() -> Vec<Fix> {
     if cfg!(target_os = "linux") {
@@ -32,14 +35,8 @@ pub(super) fn start_audio_server() -> Vec<Fix> {
 pub(super) fn restart_audio_server() -> Vec<Fix> {
     if cfg!(target_os = "linux") {
         vec![
-            Fix::command(
-                "restart the audio server",
-                "systemctl --user restart pipewire pipewire-pulse wireplumber",
-            ),
-            Fix::command(
-                "restart it, if it is PulseAudio",
-                "pkill -KILL -x -U \"$USER\" pulseaudio; pulseaudio --start",
-            ),
+            Fix::command("restart the audio server", RESTART_PIPEWIRE),
+            Fix::command("restart it, if it is PulseAudio", RESTART_PULSEAUDIO),
         ]
     } else if cfg!(target_os = "macos") {
         vec![Fix::command(
@@ -48,6 +45,18 @@ pub(super) fn restart_audio_server() -> Vec<Fix> {
         )]
     } else {
         vec![restart_service()]
+    }
+}
+
+/// The same where the server is likely PulseAudio.
+pub(super) fn restart_pulseaudio() -> Vec<Fix> {
+    if cfg!(target_os = "linux") {
+        vec![
+            Fix::command("restart PulseAudio", RESTART_PULSEAUDIO),
+            Fix::command("restart the server, if it is PipeWire", RESTART_PIPEWIRE),
+        ]
+    } else {
+        restart_audio_server()
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
             Some(_) => Finding::warn(
                 Fault::AudioServerFrozen,
                 format!("{states}; calls use {} instead", host.host),
-                fixes::restart_audio_server(),
+                restart(list),
             ),
             None => Finding::ok(format!("{states}; calls use {}", host.host)),
         },
@@ -65,7 +65,7 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
             let finding = Finding::fail(
                 Fault::AudioServerFrozen,
                 format!("{states}; calls would wait for {} in vain", host.host),
-                fixes::restart_audio_server(),
+                restart(list),
             );
             match list.hosts.iter().find(|other| works(other)) {
                 Some(other) => finding.or(Fix::command(
@@ -82,9 +82,22 @@ pub(super) fn judge_hosts(list: &DeviceList, wanted: Option<&str>) -> Finding {
 /// Why no host has a device, and what to do.
 fn without_server(list: &DeviceList, wanted: Option<&str>) -> (Fault, Vec<Fix>) {
     if asked(list, wanted).any(HostDevices::is_frozen) {
-        (Fault::AudioServerFrozen, fixes::restart_audio_server())
+        (Fault::AudioServerFrozen, restart(list))
     } else {
         (Fault::AudioServerMissing, fixes::start_audio_server())
+    }
+}
+
+/// What mends the server that is frozen. PipeWire speaks PulseAudio's protocol as well, so it is only where
+/// PipeWire does not run that the server of that protocol is PulseAudio.
+fn restart(list: &DeviceList) -> Vec<Fix> {
+    let host = |name| list.hosts.iter().find(move |host| host.host == name);
+    let is_running = |host: &HostDevices| host.is_frozen() || host.unavailable.is_none();
+    let pulse_is_frozen = host("pulseaudio").is_some_and(HostDevices::is_frozen);
+    if pulse_is_frozen && !host("pipewire").is_some_and(is_running) {
+        fixes::restart_pulseaudio()
+    } else {
+        fixes::restart_audio_server()
     }
 }
 
@@ -332,6 +345,25 @@ mod tests {
         let finding = judge_hosts(&list(&[slow, working("alsa")]), Some("pulseaudio"));
         assert_eq!(finding.status, Status::Fail);
         assert!(finding.fixes[0].advice.contains("restart"), "{finding:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_mends_the_server_that_is_frozen_comes_first() {
+        for (hosts, word) in [
+            ([stopped("pipewire"), hanging("pulseaudio")], "pulseaudio"),
+            // It is PipeWire that answers for PulseAudio.
+            ([working("pipewire"), hanging("pulseaudio")], "pipewire"),
+            ([hanging("pipewire"), hanging("pulseaudio")], "pipewire"),
+            ([hanging("pipewire"), stopped("pulseaudio")], "pipewire"),
+        ] {
+            let wanted = hosts.iter().find(|host| host.is_frozen());
+            let wanted = wanted.map(|host| host.host.clone());
+            let finding = judge_hosts(&list(&hosts), wanted.as_deref());
+            assert_eq!(finding.fault, Some(Fault::AudioServerFrozen));
+            let command = finding.fixes[0].command.clone().unwrap();
+            assert!(command.contains(word), "{hosts:?}: {command}");
+        }
     }
 
     #[test]

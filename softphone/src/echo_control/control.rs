@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use audio::{ResamplerError, near_end::NearEndOptions};
+use audio::{
+    ResamplerError,
+    near_end::{EchoCanceller, NearEndOptions},
+};
 
 use super::{
     connect_tone::ToneRecording,
@@ -19,6 +22,9 @@ use crate::{
 
 /// Devices find their pace before the tone begins.
 const SETTLING: Duration = Duration::from_millis(100);
+/// A call that may still be refused begins without a tone; a far end that says nothing until it hears
+/// something must not wait for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(750);
 /// A tone that a device tore sounds once more, and no oftener.
 const MAX_TONES: u32 = 2;
 /// Without a tone until now there will be none: a device gives nothing.
@@ -43,7 +49,7 @@ pub struct Learned {
 
 #[derive(Debug)]
 enum Phase {
-    /// Until both devices give and take sound.
+    /// Until both devices give and take sound, and the far end has answered.
     Waiting { since: Option<Duration> },
     /// The tone is on its way.
     Sounding(ToneRecording),
@@ -73,6 +79,7 @@ pub struct EchoControl {
     is_urgent: bool,
     gave: bool,
     took: bool,
+    is_answered: bool,
     learned: Vec<Learned>,
 }
 
@@ -89,16 +96,20 @@ impl EchoControl {
         memory: EchoMemory,
     ) -> Result<Self, ResamplerError> {
         let fixed = match choice.echo {
-            EchoChoice::On => Some(EchoStatus::new(true, "asked", "--aec on")),
-            EchoChoice::Off => Some(EchoStatus::new(false, "asked", "--aec off")),
+            EchoChoice::On => Some(EchoStatus::new(
+                Some(EchoCanceller::Aec3),
+                "asked",
+                "--aec on",
+            )),
+            EchoChoice::Off => Some(EchoStatus::new(None, "asked", "--aec off")),
             EchoChoice::Auto if !has_devices => Some(EchoStatus::new(
-                false,
+                None,
                 "no_devices",
                 "there is no real microphone with a real speaker",
             )),
             EchoChoice::Auto => None,
         };
-        let mut control = Self {
+        Ok(Self {
             choice,
             plays_tone,
             memory,
@@ -113,12 +124,9 @@ impl EchoControl {
             is_urgent: true,
             gave: false,
             took: false,
+            is_answered: false,
             learned: Vec::new(),
-        };
-        if control.is_fixed {
-            control.decide();
-        }
-        Ok(control)
+        })
     }
 
     /// Which devices are in use. Another pair is measured anew, unless it is remembered.
@@ -160,6 +168,11 @@ impl EchoControl {
             self.open();
         }
         Ok(())
+    }
+
+    /// The far end has answered: the call is accepted.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
     }
 
     /// Whether the far end returns what it is sent; `None` if it does not say.
@@ -211,7 +224,7 @@ impl EchoControl {
                     lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
                 }),
         };
-        let howls = monitor.howls() && !self.status.canceller;
+        let howls = monitor.howls() && !self.status.canceller();
         let is_unheard = monitor.without() > UNHEARD;
         if let Some(path) = found {
             self.is_urgent = matches!(path, EchoPath::Some { gain_db, .. } if gain_db > STRONG_DB);
@@ -245,7 +258,8 @@ impl EchoControl {
             self.open();
             return false;
         }
-        if !(self.gave && self.took && passed >= SETTLING) {
+        let is_accepted = self.is_answered || passed >= ANSWER_TIMEOUT;
+        if !(self.gave && self.took && is_accepted && passed >= SETTLING) {
             return false;
         }
         self.phase = Phase::Sounding(ToneRecording::begin(told));
@@ -308,7 +322,7 @@ impl EchoControl {
         let is_heard = matches!(self.known.path,
             EchoPath::Some { gain_db, .. } if gain_db >= AUDIBLE_DB);
         let returns = self.known.returns_own_voice != Some(false);
-        returns && (self.status.canceller || is_heard)
+        returns && (self.status.canceller() || is_heard)
     }
 
     /// What was decided.
@@ -342,12 +356,15 @@ impl EchoControl {
     fn decide(&mut self) {
         let before = self.status.clone();
         let status = match self.is_fixed {
-            true => before.clone(),
+            // Only which one may still change.
+            true => EchoStatus {
+                kind: before.kind.map(|_| kind(&self.known)),
+                ..before.clone()
+            },
             false => decide(&self.known),
         };
-        let is_change = self.is_open && status.canceller != before.canceller;
+        let is_change = self.is_open && status.canceller() != before.canceller();
         self.status = EchoStatus {
-            kind: kind(&status, &self.known),
             changes: before.changes + u32::from(is_change),
             ..status
         };

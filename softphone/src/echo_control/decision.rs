@@ -42,9 +42,7 @@ pub struct Known {
 /// Whether the echo canceller is to be on, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EchoStatus {
-    /// On.
-    pub canceller: bool,
-    /// Which one, where it is on.
+    /// Which one is on; `None`: none is.
     pub kind: Option<EchoCanceller>,
     /// Why, for programs.
     pub reason: &'static str,
@@ -56,32 +54,37 @@ pub struct EchoStatus {
 
 impl EchoStatus {
     /// A decision that was not changed yet.
-    pub(crate) fn new(canceller: bool, reason: &'static str, why: &str) -> Self {
-        let state = if canceller { "on" } else { "off" };
+    pub(crate) fn new(kind: Option<EchoCanceller>, reason: &'static str, why: &str) -> Self {
+        let state = if kind.is_some() { "on" } else { "off" };
         Self {
-            canceller,
-            kind: None,
+            kind,
             reason,
             message: format!("echo canceller {state}: {why}"),
             changes: 0,
         }
     }
+
+    /// Whether one is on.
+    pub fn canceller(&self) -> bool {
+        self.kind.is_some()
+    }
 }
 
 impl Default for EchoStatus {
     fn default() -> Self {
-        Self::new(false, "undecided", "not decided yet")
+        Self::new(None, "undecided", "not decided yet")
     }
 }
 
 /// What follows.
 pub fn decide(known: &Known) -> EchoStatus {
+    let on = Some(kind(known));
     if known.howled {
-        return EchoStatus::new(true, "howl", "the sound went round in a loop");
+        return EchoStatus::new(on, "howl", "the sound went round in a loop");
     }
     match (&known.path, &known.worn) {
         (&EchoPath::Some { gain_db, .. }, _) if gain_db < AUDIBLE_DB => EchoStatus::new(
-            false,
+            None,
             "too_weak",
             &format!(
                 "the microphone hardly hears the speaker ({:.0} dB)",
@@ -92,7 +95,7 @@ pub fn decide(known: &Known) -> EchoStatus {
             if known.returns_own_voice == Some(true) && gain_db < HOWLING_DB =>
         {
             EchoStatus::new(
-                false,
+                None,
                 "dies_away",
                 &format!(
                     "the call returns your own voice, and of the speaker the microphone hears too \
@@ -101,33 +104,33 @@ pub fn decide(known: &Known) -> EchoStatus {
             )
         }
         (&EchoPath::Some { gain_db, lag_ms }, _) => EchoStatus::new(
-            true,
+            on,
             "heard",
             &format!("the microphone hears the speaker ({gain_db:.0} dB, after {lag_ms} ms)"),
         ),
         (EchoPath::None, _) => EchoStatus::new(
-            false,
+            None,
             "not_heard",
             "the microphone does not hear the speaker",
         ),
         (EchoPath::Unknown, Some(why)) => {
-            EchoStatus::new(false, "worn", &format!("the speaker is worn ({why})"))
+            EchoStatus::new(None, "worn", &format!("the speaker is worn ({why})"))
         }
         (EchoPath::Unknown, None) => EchoStatus::new(
-            false,
+            None,
             "unknown",
             "nothing is known of an echo yet; the call is listened to",
         ),
     }
 }
 
-/// Which canceller is on, where `status` says that one is: one that lets both talk, but only where the far end says that
-/// it does not return one's own voice, and nothing has howled.
-pub fn kind(status: &EchoStatus, known: &Known) -> Option<EchoCanceller> {
-    status.canceller.then_some(match known.returns_own_voice {
+/// Which canceller is used where one is needed: Kalman lets both talk, but only where the far end says
+/// that it does not return one's own voice, and nothing has howled.
+pub fn kind(known: &Known) -> EchoCanceller {
+    match known.returns_own_voice {
         Some(false) if !known.howled => EchoCanceller::Kalman,
         _ => EchoCanceller::Aec3,
-    })
+    }
 }
 
 /// Why a speaker of this name is obviously worn, so that the microphone does not hear it.
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn it_is_on_where_the_speaker_is_heard_and_off_where_not() {
         let on = decide(&heard(-20.0));
-        assert!(on.canceller);
+        assert!(on.canceller());
         assert_eq!(
             on.message,
             "echo canceller on: the microphone hears the speaker (-20 dB, after 130 ms)"
@@ -164,14 +167,14 @@ mod tests {
             path: EchoPath::None,
             ..Known::default()
         });
-        assert!(!off.canceller);
+        assert!(!off.canceller());
         assert_eq!(
             off.message,
             "echo canceller off: the microphone does not hear the speaker"
         );
-        assert!(!decide(&heard(-45.0)).canceller);
+        assert!(!decide(&heard(-45.0)).canceller());
         assert_eq!(decide(&heard(-45.0)).reason, "too_weak");
-        assert!(!decide(&Known::default()).canceller);
+        assert!(!decide(&Known::default()).canceller());
     }
 
     #[test]
@@ -181,7 +184,7 @@ mod tests {
                 returns_own_voice: Some(true),
                 ..heard(gain_db)
             };
-            assert_eq!(decide(&known).canceller, canceller, "{gain_db} dB");
+            assert_eq!(decide(&known).canceller(), canceller, "{gain_db} dB");
         }
     }
 
@@ -198,10 +201,7 @@ mod tests {
                 howled,
                 ..Known::default()
             };
-            let on = EchoStatus::new(true, "", "");
-            assert_eq!(kind(&on, &known), Some(is), "{known:?}");
-            let off = EchoStatus::new(false, "", "");
-            assert_eq!(kind(&off, &known), None, "{known:?}");
+            assert_eq!(kind(&known), is, "{known:?}");
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
             })
         };
         assert_eq!(worn(EchoPath::Unknown).reason, "worn");
-        assert!(worn(heard(-12.0).path).canceller);
+        assert!(worn(heard(-12.0).path).canceller());
         for name in ["Headphones (USB)", "Anna's AirPods Pro"] {
             assert!(worn_by_name(name).is_some(), "{name}");
         }
@@ -229,6 +229,6 @@ mod tests {
             path: EchoPath::None,
             ..Known::default()
         };
-        assert!(decide(&known).canceller);
+        assert!(decide(&known).canceller());
     }
 }

@@ -4,7 +4,6 @@
 //! at the beginning of the next call, and nothing else.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -15,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::decision::EchoPath;
 
 /// More pairs than a desk has; the file stays small.
-const MOST_PAIRS: usize = 64;
+const MAX_PAIRS: usize = 64;
 
 /// Which microphone with which speaker.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DevicePair {
     /// The microphone's name.
     pub microphone: String,
@@ -26,13 +25,14 @@ pub struct DevicePair {
     pub speaker: String,
 }
 
-/// The paths between them, as far as they were measured.
+/// The paths between them, as far as they were measured: what was learned longest ago comes first.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct EchoMemory(BTreeMap<DevicePair, EchoPath>);
+pub struct EchoMemory(Vec<(DevicePair, EchoPath)>);
 
 #[derive(Serialize, Deserialize)]
 struct File {
     version: u32,
+    /// In the memory's order.
     pairs: Vec<Entry>,
 }
 
@@ -64,7 +64,8 @@ impl EchoMemory {
 
     /// What is known of this pair.
     pub fn recall(&self, pair: &DevicePair) -> EchoPath {
-        self.0.get(pair).copied().unwrap_or_default()
+        let known = self.0.iter().find(|(known, _)| known == pair);
+        known.map_or(EchoPath::Unknown, |&(_, path)| path)
     }
 
     /// Keeps what was measured, in the user's file too. May block: not for the engine thread.
@@ -95,15 +96,16 @@ impl EchoMemory {
         written
     }
 
-    /// Keeps it for this run.
+    /// Keeps it for this run. Where there is no room, what was learned longest ago is forgotten.
     pub fn learn(&mut self, pair: &DevicePair, path: EchoPath) {
-        if self.0.len() >= MOST_PAIRS && !self.0.contains_key(pair) {
-            self.0.pop_first();
+        self.0.retain(|(known, _)| known != pair);
+        if path == EchoPath::Unknown {
+            return;
         }
-        match path {
-            EchoPath::Unknown => self.0.remove(pair),
-            path => self.0.insert(pair.clone(), path),
-        };
+        if self.0.len() >= MAX_PAIRS {
+            self.0.remove(0);
+        }
+        self.0.push((pair.clone(), path));
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -111,7 +113,8 @@ impl EchoMemory {
         if file.version != VERSION {
             return None;
         }
-        let pairs = file.pairs.into_iter().map(|entry| {
+        let mut memory = Self::default();
+        for entry in file.pairs {
             let pair = DevicePair {
                 microphone: entry.microphone,
                 speaker: entry.speaker,
@@ -120,9 +123,9 @@ impl EchoMemory {
                 gain_db: echo.gain_db,
                 lag_ms: echo.lag_ms,
             });
-            (pair, path)
-        });
-        Some(Self(pairs.take(MOST_PAIRS).collect()))
+            memory.learn(&pair, path);
+        }
+        Some(memory)
     }
 
     fn text(&self) -> String {
@@ -202,13 +205,23 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_grow_for_ever() {
+    fn what_was_learned_longest_ago_is_forgotten_first() {
         let mut memory = EchoMemory::default();
-        for n in 0..200 {
-            memory.learn(&pair(&n.to_string()), HEARD);
+        // The first in the alphabet is the newest.
+        let names: Vec<String> = (0..MAX_PAIRS).rev().map(|n| format!("{n:03}")).collect();
+        for name in &names {
+            memory.learn(&pair(name), HEARD);
         }
-        assert_eq!(memory.0.len(), MOST_PAIRS);
-        assert_eq!(memory.recall(&pair("199")), HEARD);
+        // Anew.
+        memory.learn(&pair(&names[0]), EchoPath::None);
+        let mut memory = EchoMemory::parse(&memory.text()).expect("it is its own");
+        memory.learn(&pair("another"), HEARD);
+        assert_eq!(memory.0.len(), MAX_PAIRS);
+        assert_eq!(memory.recall(&pair(&names[0])), EchoPath::None);
+        assert_eq!(memory.recall(&pair(&names[1])), EchoPath::Unknown);
+        for name in names[2..].iter().map(String::as_str).chain(["another"]) {
+            assert_eq!(memory.recall(&pair(name)), HEARD, "{name}");
+        }
     }
 
     #[test]

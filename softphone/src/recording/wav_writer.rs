@@ -195,7 +195,7 @@ impl WriterThread {
         let mut buffer = [0.0; 9_600];
         let mut flushed = Instant::now();
         loop {
-            let is_running = self.samples.write_is_held();
+            let has_recorder = self.samples.write_is_held();
             let count = self.samples.pop_slice(&mut buffer);
             for &sample in &buffer[..count] {
                 // `as` saturates.
@@ -207,7 +207,7 @@ impl WriterThread {
                 self.make_whole()?;
             }
             match count {
-                0 if !is_running => return self.make_whole(),
+                0 if !has_recorder => return self.make_whole(),
                 0 => thread::sleep(POLL_INTERVAL),
                 _ => {}
             }

@@ -36,9 +36,9 @@ impl Report {
             "encoder_failures": engine.encoder_failures,
             "reconnects": self.session.reconnects,
             "round_trip_ms": self.session.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
-            "mouth_to_ear_ms": engine.mouth_to_ear_us().map(|us| ms(us.into())),
+            "mouth_to_ear_ms": engine.call_stats.newest.map(|stages| ms(stages.total().into())),
             "delay_ms": {
-                "now": engine.call_stats.now.as_ref().map(stages_json),
+                "now": engine.call_stats.newest.as_ref().map(stages_json),
                 "median": engine.call_stats.median.as_ref().map(stages_json),
                 "p95": engine.call_stats.p95_us.map(|us| ms(us.into())),
                 "worst": engine.call_stats.worst_us.map(|us| ms(us.into())),
@@ -46,7 +46,7 @@ impl Report {
                 "server_processing": self.session.processing_delay_us.map(|us| ms(us.into())),
             },
             "mos": engine.call_stats.mos.map(|mos| json!({
-                "now": hundredths(mos.now),
+                "now": hundredths(mos.newest),
                 "worst": hundredths(mos.worst),
                 "mean": hundredths(mos.mean),
             })),
@@ -73,7 +73,7 @@ impl Report {
                 "gain_db": near_end.gain_db.map(tenths),
             })),
             "echo": {
-                "canceller": engine.echo.canceller,
+                "canceller": engine.echo.canceller(),
                 "kind": engine.echo.kind.map(EchoCanceller::name),
                 "reason": engine.echo.reason,
                 "message": engine.echo.message,

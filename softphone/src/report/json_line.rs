@@ -39,7 +39,7 @@ pub fn status_json(status: &CallStatus) -> Value {
             "output": engine.far_level.map(level_json),
         },
         "mouth_to_ear_ms": engine.mouth_to_ear_us().map(|us| ms(us.into())),
-        "mos": engine.call_stats.mos.map(|mos| hundredths(mos.now)),
+        "mos": engine.call_stats.mos.and_then(|mos| mos.now).map(hundredths),
         "round_trip_ms": session.round_trip.map(|rtt| rtt.as_secs_f64() * 1e3),
         "buffer_ms": ms(engine.jitter_buffer.depth_us),
         "concealed_ratio": Report::concealed_ratio(engine),

@@ -22,7 +22,7 @@ const CELL: usize = 21;
 /// Each key, and what it does.
 const KEYS: [(&str, &str); 6] = [
     ("m", "mute, and unmute"),
-    ("space", "talk while held, or mute"),
+    ("space", "talk while held (or mute)"),
     ("+ -", "volume"),
     ("d", "where the time goes"),
     ("?", "these keys"),
@@ -49,11 +49,13 @@ fn details(status: &CallStatus, width: usize) -> Vec<String> {
             ]
             .concat()
         }
-        None => wrap(
-            "mouth to ear unknown: the server has not told its part",
-            width,
-            0,
-        ),
+        None => {
+            let why = match engine.call_stats.newest {
+                Some(_) => "nothing is heard",
+                None => "the server has not told its part",
+            };
+            wrap(&format!("mouth to ear unknown: {why}"), width, 0)
+        }
     };
     lines.extend(table(&other_cells(status, width), width));
     lines

@@ -43,7 +43,8 @@ fn in_call() -> CallStatus {
                     ..Stages::default()
                 }),
                 mos: Some(MosStats {
-                    now: 4.31,
+                    now: Some(4.31),
+                    newest: 4.31,
                     worst: 2.0,
                     mean: 4.2,
                 }),
@@ -197,7 +198,7 @@ fn the_keys_at_40_columns() {
         screen.lines(39, 24)[5..],
         [
             "m      mute, and unmute",
-            "space  talk while held, or mute",
+            "space  talk while held (or mute)",
             "+ -    volume",
             "d      where the time goes",
             "?      these keys",
@@ -217,6 +218,15 @@ fn what_is_unknown_is_not_shown_as_a_figure() {
         untold.lines(39, 24)[5..7],
         ["mouth to ear unknown: the server has", "not told its part"]
     );
+    let mut silent = screen(|status| {
+        let stats = &mut status.engine.call_stats;
+        stats.newest = stats.now.take();
+        stats.mos.as_mut().unwrap().now = None;
+    });
+    silent.toggle(Panel::Details);
+    let lines = silent.lines(79, 24);
+    assert!(lines[0].contains("mouth-to-ear ? ms  MOS ?"), "{lines:?}");
+    assert_eq!(lines[4], "mouth to ear unknown: nothing is heard");
 }
 
 #[test]
@@ -225,8 +235,13 @@ fn volume_and_warnings_are_shown_where_there_are_any() {
     assert!(louder.lines(79, 24)[2].contains("volume +6 dB"));
     assert!(louder.lines(39, 24)[2].contains("volume +6 dB"));
     let loudest = screen(|status| status.engine.volume_db = 12);
-    assert!(loudest.lines(79, 24)[2].contains("volume +12 dB, the most"));
+    assert!(loudest.lines(79, 24)[2].contains("volume +12 dB, max"));
     assert!(loudest.lines(39, 24)[2].contains("+12 dB"));
+    // The name stays, as far as there is room.
+    for (screen, end) in [(&louder, "  USB Headset"), (&loudest, "  USB Hea…")] {
+        let row = &screen.lines(79, 24)[2];
+        assert!(row.ends_with(end), "{row}");
+    }
 
     let mut clipped = screen(|_| ());
     for ms in [100, 200] {

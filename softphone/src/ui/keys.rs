@@ -15,7 +15,10 @@ pub enum Key {
     Mute,
     /// Unmute until [`Key::TalkEnd`].
     Talk,
-    /// Mute, after [`Key::Talk`].
+    /// The space bar, where it is not known yet whether its release will be reported: mute, or
+    /// unmute. [`Key::Talk`] or [`Key::TalkEnd`] follows where it will.
+    TalkOrMute,
+    /// As it was before the space bar was pressed.
     TalkEnd,
     /// Play the far end louder.
     Louder,
@@ -35,13 +38,16 @@ pub(super) struct KeyReader {
     /// The terminal tells when a key is let go, as it has done so before.
     reports_releases: bool,
     space_pressed: Option<Duration>,
+    /// What the space bar means was not known when it was pressed.
+    is_unsure: bool,
 }
 
 impl KeyReader {
     /// What the event means, if anything. The space key is push-to-talk where releases are reported,
     /// otherwise it mutes and unmutes.
     pub(super) fn read(&mut self, key: &KeyEvent, now: Duration) -> Option<Key> {
-        self.reports_releases |= key.kind == KeyEventKind::Release;
+        // Only such a terminal tells a repetition from a press.
+        self.reports_releases |= key.kind != KeyEventKind::Press;
         if key.code == KeyCode::Char(' ') {
             return self.space(key.kind, now);
         }
@@ -69,12 +75,17 @@ impl KeyReader {
     fn space(&mut self, kind: KeyEventKind, now: Duration) -> Option<Key> {
         match kind {
             KeyEventKind::Release => Some(Key::TalkEnd),
-            KeyEventKind::Repeat => None,
-            KeyEventKind::Press if self.reports_releases => Some(Key::Talk),
+            // It is held, as is known now.
+            KeyEventKind::Repeat => std::mem::take(&mut self.is_unsure).then_some(Key::Talk),
+            KeyEventKind::Press if self.reports_releases => {
+                self.is_unsure = false;
+                Some(Key::Talk)
+            }
             KeyEventKind::Press => {
                 let before = self.space_pressed.replace(now);
                 let is_repeat = before.is_some_and(|before| now - before < REPEAT_WITHIN);
-                (!is_repeat).then_some(Key::Mute)
+                self.is_unsure = true;
+                (!is_repeat).then_some(Key::TalkOrMute)
             }
         }
     }
@@ -111,14 +122,26 @@ mod tests {
     }
 
     #[test]
+    fn a_space_bar_that_is_held_is_known_by_its_repetition() {
+        let mut reader = KeyReader::default();
+        assert_eq!(press(&mut reader, ' ', 0), Some(Key::TalkOrMute));
+        let repeat = event(' ', KeyEventKind::Repeat);
+        let at = Duration::from_millis;
+        assert_eq!(reader.read(&repeat, at(400)), Some(Key::Talk));
+        assert_eq!(reader.read(&repeat, at(430)), None);
+        assert_eq!(release(&mut reader, ' '), Some(Key::TalkEnd));
+        assert_eq!(press(&mut reader, ' ', 2_000), Some(Key::Talk));
+    }
+
+    #[test]
     fn space_mutes_and_unmutes_where_they_are_not_and_does_not_flutter_when_held() {
         let mut reader = KeyReader::default();
-        assert_eq!(press(&mut reader, ' ', 0), Some(Key::Mute));
-        assert_eq!(press(&mut reader, ' ', 400), Some(Key::Mute));
+        assert_eq!(press(&mut reader, ' ', 0), Some(Key::TalkOrMute));
+        assert_eq!(press(&mut reader, ' ', 400), Some(Key::TalkOrMute));
         for ms in (430..2_000).step_by(30) {
             assert_eq!(press(&mut reader, ' ', ms), None);
         }
-        assert_eq!(press(&mut reader, ' ', 3_000), Some(Key::Mute));
+        assert_eq!(press(&mut reader, ' ', 3_000), Some(Key::TalkOrMute));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) const TAKE: &str = "\x1b[?25l\x1b[>15u";
 /// The reverse, without the figures.
 pub(super) const GIVE_BACK: &str = "\r\x1b[J\x1b[<1u\x1b[?25h";
 
+const ERASE_ROW: &str = "\x1b[2K";
+
 /// How long the key thread waits before it looks whether the call is over.
 const KEY_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -43,9 +45,14 @@ pub(super) fn size() -> (usize, usize) {
 }
 
 /// `lines` as the figures. A line that a terminal that just became narrower has no room for is cut
-/// by it, not broken.
+/// by it, not broken. A row is erased before it is written: otherwise it keeps the mark of a line
+/// that was broken once, and the next size joins it to the row below.
 pub(super) fn picture(lines: &[String]) -> String {
-    let text = lines.join("\x1b[K\r\n");
+    let rows: Vec<String> = lines
+        .iter()
+        .map(|line| format!("{ERASE_ROW}{line}"))
+        .collect();
+    let text = rows.join("\r\n");
     let up = match lines.len() {
         0 | 1 => String::new(),
         count => format!("\x1b[{}A", count - 1),
@@ -53,10 +60,12 @@ pub(super) fn picture(lines: &[String]) -> String {
     format!("\x1b[?7l\r{text}\x1b[J\r{up}\x1b[?7h")
 }
 
-/// `lines` where the figures stand, which are to be drawn below them.
+/// `lines` where the figures stand, which are to be drawn below them. Row by row: of a screen that is
+/// erased from its first row on, some terminals keep a copy above it.
 pub(super) fn above(lines: &[String]) -> String {
-    let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    format!("\r\x1b[J{text}")
+    let rows = lines.iter();
+    rows.map(|line| format!("\r{ERASE_ROW}{line}\r\n"))
+        .collect()
 }
 
 /// The terminal in raw mode, with a thread that reads its keys.
@@ -144,9 +153,9 @@ mod tests {
         let lines = ["one", "two"].map(str::to_owned);
         assert_eq!(
             picture(&lines),
-            "\x1b[?7l\rone\x1b[K\r\ntwo\x1b[J\r\x1b[1A\x1b[?7h"
+            "\x1b[?7l\r\x1b[2Kone\r\n\x1b[2Ktwo\x1b[J\r\x1b[1A\x1b[?7h"
         );
-        assert_eq!(picture(&lines[..1]), "\x1b[?7l\rone\x1b[J\r\x1b[?7h");
-        assert_eq!(above(&lines), "\r\x1b[Jone\r\ntwo\r\n");
+        assert_eq!(picture(&lines[..1]), "\x1b[?7l\r\x1b[2Kone\x1b[J\r\x1b[?7h");
+        assert_eq!(above(&lines), "\r\x1b[2Kone\r\n\r\x1b[2Ktwo\r\n");
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a tone that a device tore.
+//! When the tone sounds, and what becomes of one that a device tore.
 
 use super::*;
 
@@ -20,7 +20,14 @@ struct Bench {
 }
 
 impl Bench {
+    /// In a call that is accepted.
     fn new() -> Self {
+        let mut bench = Self::unanswered();
+        bench.control.answered();
+        bench
+    }
+
+    fn unanswered() -> Self {
         let choice = NearEndChoice {
             echo: EchoChoice::Auto,
             ..NearEndChoice::default()
@@ -37,26 +44,49 @@ impl Bench {
         }
     }
 
+    /// A batch goes by. Whether the tone begins.
+    fn begins(&mut self) -> bool {
+        self.now += BATCH;
+        self.control
+            .hear(Rendered {
+                samples: &[0.0; 480],
+                sample_rate_hz: 48_000,
+                latency_us: 10_000,
+            })
+            .unwrap();
+        self.control.listen(&CAPTURED, BATCH, self.now);
+        self.control.wants_tone(BATCH, self.now)
+    }
+
     /// Whether a tone sounds within two seconds and is recorded to its end.
     fn sounds(&mut self) -> bool {
         let mut has_sounded = false;
         for _ in 0..200 {
-            self.now += BATCH;
-            self.control
-                .hear(Rendered {
-                    samples: &[0.0; 480],
-                    sample_rate_hz: 48_000,
-                    latency_us: 10_000,
-                })
-                .unwrap();
-            self.control.listen(&CAPTURED, BATCH, self.now);
-            has_sounded |= self.control.wants_tone(BATCH, self.now);
+            has_sounded |= self.begins();
             if self.control.take_recording().is_some() {
                 return has_sounded;
             }
         }
         false
     }
+}
+
+#[test]
+fn the_tone_waits_for_the_answer_but_not_for_ever() {
+    let mut bench = Bench::unanswered();
+    for _ in 0..40 {
+        assert!(!bench.begins(), "after {:?}", bench.now);
+    }
+    bench.control.answered();
+    assert!(bench.begins());
+
+    // A far end that says nothing until it hears something.
+    let mut bench = Bench::unanswered();
+    assert!(bench.sounds());
+    bench.control.measured(NO_ECHO, false);
+    assert!(!bench.control.withholds());
+    let longest = Duration::from_millis(1_600);
+    assert!(bench.now < longest, "after {:?}", bench.now);
 }
 
 #[test]
@@ -95,4 +125,32 @@ fn what_was_heard_of_a_torn_tone_counts() {
     bench.control.measured(ECHO, true);
     assert_eq!(bench.control.status().reason, "heard");
     assert!(!bench.sounds());
+}
+
+#[test]
+fn a_voice_that_comes_back_is_not_judged_where_the_microphone_hears_it() {
+    let faint = EchoPath::Some {
+        gain_db: -50.0,
+        lag_ms: 80,
+    };
+    let weak = EchoPath::Some {
+        gain_db: -20.0,
+        lag_ms: 80,
+    };
+    for (path, returns, harms) in [
+        (NO_ECHO, Some(true), false),
+        (faint, Some(true), false),
+        // Its canceller stays off, and the echo is heard.
+        (weak, Some(true), true),
+        (ECHO, Some(true), true),
+        (ECHO, None, true),
+        (ECHO, Some(false), false),
+    ] {
+        let mut bench = Bench::new();
+        bench.control.far_end_returns(returns);
+        assert!(bench.sounds());
+        bench.control.measured(path, false);
+        let found = bench.control.may_harm_own_voice();
+        assert_eq!(found, harms, "{path:?}, {returns:?}");
+    }
 }
