@@ -90,8 +90,9 @@ How to read it:
 - The impairment of each bit rate was taken from `docs/bit-rate.md`, that of G.711 from a measurement like
   it.
 - No MOS is shown where there was nothing to judge (seconds of silence, no microphone, no answer), nor
-  of a call that returns one's own voice while an echo canceller is on: of that it takes too much, and
-  how much is not known here (`cargo bench -p tests --bench first_call`: PESQ 1.1).
+  of a call that returns one's own voice, or may, where the microphone hears the speaker: the echo is
+  heard, or a canceller takes one's own voice for it, and how much that costs is not known here
+  (`cargo bench -p tests --bench first_call`: PESQ 1.9 and 1.1).
 ";
 
 fn main() {
