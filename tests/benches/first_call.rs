@@ -53,7 +53,14 @@ fn row(flags: &[&str], gain_db: Option<f64>, words: &[f32]) {
         100.0 * call.missing,
         call.delay_ms[0],
         call.delay_ms[1],
-        call.figures["mos"]["mean"],
-        call.figures["echo"]["canceller"],
+        match call.figures["mos"]["mean"].as_f64() {
+            Some(mos) => format!("{mos:.2}"),
+            None => "none".to_owned(),
+        },
+        match call.figures["echo"]["canceller"].as_bool() {
+            Some(true) => "on",
+            Some(false) => "off",
+            None => "?",
+        },
     );
 }
