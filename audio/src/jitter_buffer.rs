@@ -192,8 +192,8 @@ impl JitterBuffer {
     /// The speaker found nothing to take and played so much silence, in samples per channel: all that
     /// waits is heard so much later.
     pub fn underrun(&mut self, samples: usize) {
-        self.pace.underrun(samples);
-        self.schedule.idle(samples);
+        let new = self.pace.underrun(samples);
+        self.schedule.idle(new);
     }
 
     /// A new stream begins: media time may start anywhere. What waits is played, silence follows

@@ -27,6 +27,8 @@ pub(crate) struct SpeakerPace {
     last: Option<(Duration, usize)>,
     /// Said to have been played in silence since then.
     underrun: usize,
+    /// Found to have been played in silence in this span, before anybody said so.
+    found: usize,
     /// Pulls are known to come so much before the speaker takes what they pulled.
     early: i64,
     /// Pulled less what the time since the beginning of this span would take.
@@ -44,6 +46,7 @@ impl SpeakerPace {
             format,
             last: None,
             underrun: 0,
+            found: 0,
             early: 0,
             ahead: 0,
             most_ahead: 0,
@@ -63,9 +66,13 @@ impl SpeakerPace {
         self.early = samples as i64;
     }
 
-    /// The speaker played so much in silence: the pulls fall behind by that, and it is known.
-    pub(crate) fn underrun(&mut self, samples: usize) {
-        self.underrun += samples;
+    /// The speaker played so much in silence: the pulls fall behind by that, and it is known. Returns
+    /// how much of it was not found before.
+    pub(crate) fn underrun(&mut self, samples: usize) -> usize {
+        let new = samples.saturating_sub(self.found);
+        self.found -= samples - new;
+        self.underrun += new;
+        new
     }
 
     /// So much is pulled. Returns how much less was pulled lately than the speaker has played: more
@@ -89,6 +96,7 @@ impl SpeakerPace {
         if unplayed > self.format.samples_in(STOPPED) {
             self.usual = None;
             self.begin(now);
+            self.found = unplayed;
             return unplayed;
         }
         let skipped = self.judge(now);
@@ -125,8 +133,10 @@ impl SpeakerPace {
         self.pulls = 0;
         if behind > self.format.samples_in(MIN_SKIPPED) as i64 {
             self.usual = Some(self.most_ahead);
-            return usize::try_from(behind).unwrap_or(0);
+            self.found = usize::try_from(behind).unwrap_or(0);
+            return self.found;
         }
+        self.found = 0;
         self.usual = Some(usual.max(self.most_ahead));
         0
     }
@@ -214,13 +224,31 @@ mod tests {
         for step in [24, 240, 480] {
             for length in [15_000, 90_000, 300_000] {
                 let asleep = (10_000_000, 10_000_000 + length);
-                let (found, silent) = skipped_by(step, 0.0, asleep, SpeakerPace::underrun);
+                let (found, silent) = skipped_by(step, 0.0, asleep, |pace, silent| {
+                    pace.underrun(silent);
+                });
                 assert!(
                     silent > 0 && found <= 144,
                     "{step} {length}: {found} of {silent}"
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_was_found_is_not_told_once_more() {
+        let mut pace = SpeakerPace::new(Format::OPUS_48K_MONO);
+        let at = Duration::from_millis;
+        for pull in 0..30 {
+            assert_eq!(pace.pull(480, at(10 * pull)), 0);
+        }
+        assert_eq!(pace.pull(480, at(410)), 5_280);
+        assert_eq!(pace.underrun(4_000), 0);
+        assert_eq!(pace.underrun(2_000), 720, "what is more is new");
+        for pull in 42..80 {
+            pace.pull(480, at(10 * pull));
+        }
+        assert_eq!(pace.underrun(480), 480);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use proto::callcenter::Gap;
 use crate::{
     aligned_frames::Rendered,
     call_stats::CallStatsCollector,
-    capture_path::PathError,
+    capture_path::{PathError, micros},
     delay::Stages,
     device::{DeviceNotice, Speaker},
     heard_delay::HeardDelay,
@@ -259,8 +259,6 @@ impl PlayoutPath {
     }
 
     fn insert(&mut self, chunk: &Incoming, now: Duration) {
-        // What came since the last look could have been played since.
-        let now = chunk.arrived.min(now);
         if !chunk.payload.is_empty() {
             self.last_arrival = now;
         }
@@ -276,9 +274,13 @@ impl PlayoutPath {
         if let Ok(samples) = self.format.samples_per_channel(&chunk.payload)
             && samples > 0
         {
+            let stages = chunk.stages.map(|mut stages| {
+                stages.downlink += micros(now.saturating_sub(chunk.arrived));
+                stages
+            });
             let length = self.format.duration_of(samples);
             let grown = self.depth().saturating_sub(before);
-            self.heard_delay.insert(chunk.stages, length, grown, now);
+            self.heard_delay.insert(stages, length, grown, now);
         }
     }
 

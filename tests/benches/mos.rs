@@ -90,8 +90,8 @@ How to read it:
 - The impairment of each bit rate was taken from `docs/bit-rate.md`, that of G.711 from a measurement like
   it.
 - No MOS is shown where there was nothing to judge (seconds of silence, no microphone, no answer), nor
-  of a call that returns one's own voice, or may, where the microphone hears the speaker: the echo is
-  heard, or a canceller takes one's own voice for it, and how much that costs is not known here
+  of a call that returns one's own voice, or may, where the microphone is found to hear the speaker
+  (it is not looked for with `--aec off`): the echo is heard, or a canceller takes one's own voice for it, and how much that costs is not known here
   (`cargo bench -p tests --bench first_call`: PESQ 1.9 and 1.1).
 ";
 

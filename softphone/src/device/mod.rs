@@ -144,7 +144,7 @@ pub struct DeviceStats {
     /// Samples per channel that wait in our ring now.
     pub ring_samples: u32,
     /// How far ahead of an expected callback the ring is filled, in microseconds (speaker only):
-    /// grows with each underrun, shrinks slowly.
+    /// grows with each underrun, shrinks again.
     pub ring_margin_us: u32,
     /// How often the host moved the stream to another device without interrupting it.
     pub route_changes: u64,

@@ -101,7 +101,11 @@ impl RenderRing {
             });
             return pace.wanted(now, rate_hz);
         }
-        self.pace = None;
+        if let Some(pace) = self.pace.take() {
+            // That was pulled and went nowhere: nobody need be told that it was missing.
+            let faulty = self.last.map_or(0, |record| record.faulty);
+            self.told = (self.told + pace.given).min(faulty);
+        }
         self.target.wanted(now, self.put())
     }
 
@@ -116,10 +120,8 @@ impl RenderRing {
             self.target
                 .on_callback(record.at, record.total, record.samples);
             let faults_before = self.last.map_or(0, |last| last.faults);
-            if self.written == 0 {
-                self.told = record.faulty;
-            }
             if self.written == 0 || record.at < self.settled {
+                self.told = record.faulty;
                 self.excused = (record.faults, record.faulty);
             } else if record.faults > faults_before {
                 self.target.on_underrun(record.at);

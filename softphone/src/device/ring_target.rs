@@ -15,8 +15,8 @@ const MIN_MARGIN: Duration = Duration::from_millis(2);
 const MAX_MARGIN: Duration = Duration::from_millis(20);
 /// Each underrun makes the margin longer by this …
 const MARGIN_STEP: Duration = Duration::from_millis(2);
-/// … and each such time without one makes it shorter by a quarter of that: soon after one that came
-/// alone, as machines have bad moments that no margin would have met; late where they recur.
+/// … and each such time without one makes it shorter by a quarter of that: late, but for what one that
+/// came alone has added. Machines have bad moments that no margin would have met.
 const PATIENCE_ALONE: Duration = Duration::from_millis(1_250);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Underruns within this of each other recur.
@@ -50,6 +50,8 @@ pub(super) struct RingTarget {
     margin: Duration,
     margin_since: Duration,
     patience: Duration,
+    /// How often it became shorter since the last underrun.
+    given_back: u32,
     underrun: Option<Duration>,
 }
 
@@ -65,6 +67,7 @@ impl RingTarget {
             margin: MARGIN_START,
             margin_since: Duration::ZERO,
             patience: PATIENCE,
+            given_back: 0,
             underrun: None,
         }
     }
@@ -82,8 +85,11 @@ impl RingTarget {
         let before = self.underrun.replace(now);
         let is_within = |time| before.is_some_and(|before| now.saturating_sub(before) < time);
         if is_within(ONE_EVENT) {
+            // They may go on like this: nothing is quiet yet.
+            self.margin_since = now;
             return;
         }
+        self.given_back = 0;
         self.patience = match is_within(RECURRING) {
             true => PATIENCE,
             false => PATIENCE_ALONE,
@@ -98,6 +104,10 @@ impl RingTarget {
         if now.saturating_sub(self.margin_since) >= self.patience {
             self.margin = self.margin.saturating_sub(MARGIN_STEP / 4).max(MIN_MARGIN);
             self.margin_since = now;
+            self.given_back += 1;
+            if self.given_back == 4 {
+                self.patience = PATIENCE;
+            }
         }
         let needed = self.taken + self.may_be_taken(now + self.ahead());
         usize::try_from(needed.saturating_sub(put)).unwrap_or(0)
@@ -447,10 +457,19 @@ mod tests {
             let before = target.margin();
             target.on_underrun(begun);
             assert_eq!(target.margin(), before + MARGIN_STEP);
-            for ms in (0..=5_000).step_by(10) {
+            for ms in (0..=15_000).step_by(10) {
                 target.wanted(begun + Duration::from_millis(ms), u64::MAX);
+                if ms == 5_000 {
+                    assert_eq!(target.margin(), before);
+                }
             }
-            assert_eq!(target.margin(), before);
+            assert_eq!(target.margin(), before, "and no more than it had added");
+            if minute == 0 {
+                // What recurs is not forgotten for one that comes alone.
+                for second in [16, 21, 26] {
+                    target.on_underrun(Duration::from_secs(second));
+                }
+            }
         }
     }
 

@@ -54,6 +54,7 @@ impl KeyReader {
         if key.kind == KeyEventKind::Release {
             return None;
         }
+        self.is_unsure = false;
         match key.code {
             KeyCode::Char('+' | '=') => return Some(Key::Louder),
             KeyCode::Char('-' | '_') => return Some(Key::Quieter),
@@ -131,6 +132,15 @@ mod tests {
         assert_eq!(reader.read(&repeat, at(430)), None);
         assert_eq!(release(&mut reader, ' '), Some(Key::TalkEnd));
         assert_eq!(press(&mut reader, ' ', 2_000), Some(Key::Talk));
+    }
+
+    #[test]
+    fn a_space_bar_that_repeats_after_another_key_opens_nothing() {
+        let mut reader = KeyReader::default();
+        assert_eq!(press(&mut reader, ' ', 0), Some(Key::TalkOrMute));
+        assert_eq!(press(&mut reader, 'm', 200), Some(Key::Mute));
+        let repeat = event(' ', KeyEventKind::Repeat);
+        assert_eq!(reader.read(&repeat, Duration::from_millis(400)), None);
     }
 
     #[test]

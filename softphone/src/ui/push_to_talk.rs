@@ -19,7 +19,7 @@ impl PushToTalk {
                 !is_muted
             }
             Key::TalkOrMute => {
-                self.was_muted = Some(is_muted);
+                self.was_muted.get_or_insert(is_muted);
                 !is_muted
             }
             Key::Talk => {
@@ -61,6 +61,10 @@ mod tests {
         let tap = [Key::TalkOrMute, Key::TalkEnd];
         assert_eq!(muted_after(false, &tap), [true, false]);
         assert_eq!(muted_after(true, &tap), [false, true]);
+        // A terminal that reports repetitions as presses.
+        let hold = [Key::TalkOrMute, Key::TalkOrMute, Key::TalkEnd];
+        assert_eq!(muted_after(false, &hold), [true, false, false]);
+        assert_eq!(muted_after(true, &hold), [false, true, true]);
     }
 
     #[test]
