@@ -20,8 +20,10 @@ const RECORD: Duration = Duration::from_secs(10);
 const TOLERANCE_MS: f64 = 5.0;
 
 /// The same on ALSA over PulseAudio, which tells its latency from what the server said some time
-/// ago: mostly within 5 ms, up to 7 too much at times.
+/// ago: mostly within 5 ms, up to 12 too much in one call of five, by its word for the microphone. So
+/// the middle one of three calls is judged.
 const ALSA_TOLERANCE_MS: f64 = 10.0;
+const ALSA_CALLS: usize = 3;
 
 /// A line moves no more than this on a machine that runs.
 const STEADY_MS: f64 = 10.0;
@@ -73,14 +75,16 @@ fn measure(rig: &Rig, host: &str, feed: &[f32]) -> Result<Measured, Unclean> {
     })
 }
 
-fn said_is_measured(host: &str, tolerance_ms: f64) {
+/// Of so many `calls` the one whose error is neither the largest nor the smallest.
+fn said_is_measured(host: &str, tolerance_ms: f64, calls: usize) {
     let Some(words) = speech("The quick brown fox jumps over the lazy dog, again and again.")
     else {
         return;
     };
     let Some(rig) = Rig::start() else { return };
     let feed = repeated(&words, SPEECH_SECONDS);
-    let call = || {
+    let error = |call: &Measured| call.said_ms - call.measured_ms;
+    let call = |_| {
         let call = clean_run(|| measure(&rig, host, &feed));
         // On any machine.
         let median = call.figures["delay_ms"]["median"]
@@ -93,13 +97,17 @@ fn said_is_measured(host: &str, tolerance_ms: f64) {
             .sum();
         assert!((stages - call.said_ms).abs() < 1e-6, "{median:?}");
         assert_eq!(median.len(), 11, "{median:?}");
+        println!("{host}: said {:.1} ms too much", error(&call));
         call
     };
-    // A device's word for its latency is as late as the thread that asks for it.
-    let is_true = |call: &Measured| {
-        call.moved_ms <= STEADY_MS && (call.said_ms - call.measured_ms).abs() <= tolerance_ms
+    let middle = || {
+        let mut measured: Vec<Measured> = (0..calls).map(call).collect();
+        measured.sort_by(|a, b| error(a).total_cmp(&error(b)));
+        measured.swap_remove(calls / 2)
     };
-    let Some(call) = judged_by(call, |call| call.stall, is_true) else {
+    // A device's word for its latency is as late as the thread that asks for it.
+    let is_true = |call: &Measured| call.moved_ms <= STEADY_MS && error(call).abs() <= tolerance_ms;
+    let Some(call) = judged_by(middle, |call| call.stall, is_true) else {
         return;
     };
     let summary = format!(
@@ -112,10 +120,10 @@ fn said_is_measured(host: &str, tolerance_ms: f64) {
 
 #[test]
 fn native_pulse_says_the_delay_that_is_measured() {
-    said_is_measured("pulseaudio", TOLERANCE_MS);
+    said_is_measured("pulseaudio", TOLERANCE_MS, 1);
 }
 
 #[test]
 fn alsa_says_the_delay_that_is_measured() {
-    said_is_measured("alsa", ALSA_TOLERANCE_MS);
+    said_is_measured("alsa", ALSA_TOLERANCE_MS, ALSA_CALLS);
 }
