@@ -16,7 +16,9 @@
 //! random bytes decode to is not implausible all the time.
 //!
 //! Not found: mu-law that is called A-law, and the reverse, which is speech, badly distorted; Opus of
-//! random bytes behind a first byte that is right.
+//! random bytes behind a first byte that is right, where its mode is SILK or hybrid. That one's level
+//! jumps by 8 to 12 dB from window to window, which is no sign: a drill or a rolled R, pulses of 15 to
+//! 25 Hz, jump by more. The limiter before the speaker bounds it.
 
 use std::time::Duration;
 
