@@ -40,6 +40,16 @@ enum State {
     Playing,
 }
 
+/// Whether what is missing is missing because the far end's microphone is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    No,
+    /// It is, as was marked; what came before may still be heard.
+    Marked,
+    /// Some of it was heard, and it was counted that it began.
+    Heard,
+}
+
 /// A jitter buffer for one direction of one leg.
 pub struct JitterBuffer {
     format: Format,
@@ -52,6 +62,7 @@ pub struct JitterBuffer {
     state: State,
     /// A marked gap began: when what waits is played, silence is right.
     pausing: bool,
+    absence: Absence,
     /// The media time that should come next.
     expected: Option<u64>,
     last_length: usize,
@@ -83,6 +94,7 @@ impl JitterBuffer {
             adjustment,
             state: State::Waiting,
             pausing: false,
+            absence: Absence::No,
             expected: None,
             last_length: format.samples_in(CONCEALED_IN_FULL),
             stale_in_a_row: 0,
@@ -100,6 +112,14 @@ impl JitterBuffer {
     pub fn insert(&mut self, packet: Packet<'_>, now: Duration) {
         if packet.payload.is_empty() {
             self.pausing |= packet.gap.is_silence();
+            self.absence = match packet.gap {
+                // Before the first sound nothing is missing.
+                Gap::Device if self.absence == Absence::No && self.expected.is_some() => {
+                    Absence::Marked
+                }
+                Gap::Muted | Gap::Silence => Absence::No,
+                _ => self.absence,
+            };
             return;
         }
         if self.is_stale(packet.media_time) {
@@ -136,6 +156,7 @@ impl JitterBuffer {
         });
         self.concealment.join(sound, &mut self.totals);
         self.pausing = false;
+        self.absence = Absence::No;
         self.bound_waiting();
     }
 
@@ -152,6 +173,7 @@ impl JitterBuffer {
         if self.state == State::Waiting {
             samples.fill(0.0);
             self.schedule.idle(wanted);
+            self.count_absent(wanted);
             return Playout::Silence;
         }
         if self.pausing && self.fifo.len() <= wanted {
@@ -202,6 +224,7 @@ impl JitterBuffer {
         self.expected = None;
         self.last_transit_us = None;
         self.pausing = true;
+        self.absence = Absence::No;
         self.schedule.forget();
     }
 
@@ -246,14 +269,21 @@ impl JitterBuffer {
         let jump = jump.min(self.format.samples_in(LONGEST_JUMP) as u64) as usize;
         self.schedule.skip(jump);
         if packet.gap.is_silence() || self.pausing {
-            self.concealment.take_back(jump, &mut self.totals);
+            if packet.gap == Gap::Device && self.absence == Absence::No {
+                self.absence = Absence::Marked;
+            }
+            if self.absence == Absence::No {
+                self.concealment.take_back(jump, &mut self.totals);
+            }
             if self.state == State::Playing && self.fifo.len() == 0 {
                 self.state = State::Waiting;
                 self.schedule.resume();
                 self.concealment.fade_out(&mut []);
             } else if self.state == State::Playing {
                 self.concealment.fade_out(self.fifo.waiting());
-                self.append_silence(jump.min(self.format.samples_in(SHORTENED_GAP)));
+                let silence = jump.min(self.format.samples_in(SHORTENED_GAP));
+                self.append_silence(silence);
+                self.count_absent(silence);
             }
             return;
         }
@@ -314,12 +344,24 @@ impl JitterBuffer {
         self.schedule.pull(last);
         self.totals.played += last as u64;
         self.state = State::Waiting;
+        self.count_absent(wanted - last);
         self.concealment.finish(&mut self.totals);
         if last > 0 {
             Playout::Sound
         } else {
             Playout::Silence
         }
+    }
+
+    /// So much silence is heard, which is a hole where the far end's microphone is away.
+    fn count_absent(&mut self, silence: usize) {
+        match self.absence {
+            Absence::No => return,
+            Absence::Marked if self.concealment.in_a_row() == 0 => self.totals.absences += 1,
+            Absence::Marked | Absence::Heard => {}
+        }
+        self.absence = Absence::Heard;
+        self.totals.absent += silence as u64;
     }
 
     fn append_silence(&mut self, samples: usize) {

@@ -25,6 +25,11 @@ pub struct JitterBufferStats {
     pub long_concealments: u64,
     /// The longest of these.
     pub longest_concealed_us: u64,
+    /// Silence where the far end said that its microphone was away: nothing was made up, and what was
+    /// said is missing all the same.
+    pub absent_us: u64,
+    /// How often that began, but where a concealment went on as such.
+    pub absences: u64,
     /// Never played because it came too late: dropped here, or marked as dropped by the sender.
     pub dropped_late_us: u64,
     /// Taken out period by period to become less late.
@@ -58,6 +63,8 @@ pub(crate) struct Totals {
     pub(crate) events: u64,
     pub(crate) long_events: u64,
     pub(crate) longest: u64,
+    pub(crate) absent: u64,
+    pub(crate) absences: u64,
     pub(crate) dropped_late: u64,
     pub(crate) cut: u64,
     pub(crate) inserted: u64,
@@ -76,6 +83,8 @@ impl Totals {
             short_concealments: self.events - self.long_events - u64::from(running > 0),
             long_concealments: self.long_events + u64::from(running > most),
             longest_concealed_us: us(self.longest.max(running as u64)),
+            absent_us: us(self.absent),
+            absences: self.absences,
             dropped_late_us: us(self.dropped_late),
             cut_us: us(self.cut),
             inserted_us: us(self.inserted),

@@ -17,7 +17,7 @@ pub enum Gap {
 }
 
 impl Gap {
-    /// Whether nothing was to be heard, as opposed to something that was lost.
+    /// Whether silence is right in its place, as opposed to a guess at what was lost.
     pub(crate) fn is_silence(self) -> bool {
         matches!(self, Self::Muted | Self::Silence | Self::Device)
     }

@@ -46,6 +46,8 @@ struct Line {
     lateness: Box<dyn FnMut(Duration) -> Duration>,
     /// What happens to a packet handed over at a time: sent, dropped as late, or muted.
     fate: Box<dyn FnMut(Duration) -> Gap>,
+    /// That the microphone is muted or away is told when it begins.
+    announces: bool,
 }
 
 /// What came of it.
@@ -120,6 +122,7 @@ impl Line {
             drift_ppm: 0.0,
             lateness: Box::new(|_| Duration::ZERO),
             fate: Box::new(|_| Gap::None),
+            announces: true,
         }
     }
 
@@ -159,7 +162,8 @@ impl Line {
                     newest_arrival = arrival;
                     under_way.push_back((arrival, sent as u64, std::mem::take(&mut gap), payload));
                 } else {
-                    if gap == Gap::None && fate == Gap::Muted {
+                    let is_announced = matches!(fate, Gap::Muted | Gap::Device) && self.announces;
+                    if gap == Gap::None && is_announced {
                         under_way.push_back((arrival, sent as u64, fate, Vec::new()));
                     }
                     gap = fate;
@@ -444,6 +448,62 @@ fn silence_that_was_not_announced_is_not_counted_as_loss() {
     let heard = line.run(ms(11_500));
     assert_eq!(heard.stats.concealed_us, 0, "{:?}", heard.stats);
     assert_eq!(heard.stats.concealment_events, 0);
+}
+
+#[test]
+fn a_microphone_that_was_away_leaves_a_hole_and_one_that_was_muted_none() {
+    for (gap, absences) in [(Gap::Muted, 0), (Gap::Device, 1)] {
+        let mut line = Line::new(Format::OPUS_48K_MONO, 10, 240);
+        line.fate = Box::new(move |at| {
+            if (ms(4_000)..ms(6_000)).contains(&at) {
+                gap
+            } else {
+                Gap::None
+            }
+        });
+        let heard = line.run(ms(10_000));
+        assert_eq!(heard.stats.concealed_us, 0, "{:?}", heard.stats);
+        assert_eq!(heard.stats.absences, absences, "{:?}", heard.stats);
+        let absent_ms = heard.stats.absent_us as f64 / 1e3;
+        let expected = 2_000.0 * absences as f64;
+        assert!((absent_ms - expected).abs() < 30.0, "{absent_ms} ms");
+    }
+}
+
+#[test]
+fn an_absence_that_was_not_announced_stays_counted_as_concealed() {
+    let mut line = Line::new(Format::OPUS_48K_MONO, 20, 480);
+    line.announces = false;
+    line.fate = Box::new(|at| {
+        if at.as_millis() % 3_000 >= 2_600 {
+            Gap::Device
+        } else {
+            Gap::None
+        }
+    });
+    let heard = line.run(ms(11_500));
+    let missing_ms = (heard.stats.concealed_us + heard.stats.absent_us) / 1_000;
+    assert!((1_000..=1_260).contains(&missing_ms), "{:?}", heard.stats);
+    // Three holes, each counted once.
+    assert_eq!(heard.stats.concealment_events, 3, "{:?}", heard.stats);
+    assert_eq!(heard.stats.absences, 0, "{:?}", heard.stats);
+}
+
+#[test]
+fn a_microphone_that_is_away_from_the_beginning_is_missed_by_nobody() {
+    let format = Format::OPUS_48K_MONO;
+    let mut buffer = JitterBuffer::new(format).unwrap();
+    let mut out = [0.0; 480];
+    let away = Packet {
+        media_time: 0,
+        gap: Gap::Device,
+        payload: &[],
+    };
+    for index in 0..100 {
+        buffer.insert(away, ms(10 * index));
+        buffer.pull(&mut out, ms(10 * index));
+    }
+    assert_eq!(buffer.stats(), JitterBufferStats::default());
 }
 
 #[test]

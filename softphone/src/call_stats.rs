@@ -90,7 +90,7 @@ pub struct CallStatsCollector {
     worst_us: u32,
     /// Where the jitter buffer's totals stood when the second began.
     heard_us: u64,
-    concealed_us: u64,
+    missing_us: u64,
     judged: Judged,
     mos: Option<MosStats>,
 }
@@ -99,8 +99,10 @@ pub struct CallStatsCollector {
 #[derive(Debug, Clone, Copy, Default)]
 struct Judged {
     heard_us: u64,
-    concealed_us: u64,
-    /// How often concealment began.
+    /// What was concealed, and what was silent because a microphone was away: a listener does not ask
+    /// whose fault a hole is.
+    missing_us: u64,
+    /// How often that began.
     holes: u64,
     seconds: u32,
     delay: Duration,
@@ -119,9 +121,9 @@ impl Judged {
     /// the mean of the seconds, which knows how long nothing was heard.
     fn mos(&self, codec: CodecImpairment) -> f64 {
         let seconds = self.seconds.max(1);
-        let [concealed, heard] = [self.concealed_us, self.heard_us].map(Duration::from_micros);
-        let concealed = e_model::concealed_ratio(concealed, self.holes, heard);
-        let whole = e_model::rate(codec, self.delay / seconds, concealed).mos;
+        let [missing, heard] = [self.missing_us, self.heard_us].map(Duration::from_micros);
+        let missing = e_model::concealed_ratio(missing, self.holes, heard);
+        let whole = e_model::rate(codec, self.delay / seconds, missing).mos;
         whole.min(self.mos_sum / f64::from(seconds))
     }
 }
@@ -255,13 +257,14 @@ impl CallStatsCollector {
     /// was missing has the delay of the last that was heard.
     fn judge(&mut self, buffer: &JitterBufferStats) {
         // What was concealed can turn out to have been silence, also when it was counted already.
-        let all_us = buffer.played_us + buffer.concealed_us;
+        let all_missing_us = buffer.concealed_us + buffer.absent_us;
+        let all_us = buffer.played_us + all_missing_us;
         let heard_us = all_us.saturating_sub(self.heard_us);
-        let concealed_us = buffer.concealed_us.saturating_sub(self.concealed_us);
+        let missing_us = all_missing_us.saturating_sub(self.missing_us);
         self.heard_us = all_us;
-        self.concealed_us = buffer.concealed_us;
+        self.missing_us = all_missing_us;
         let spoiled = std::mem::take(&mut self.spoiled);
-        let silent = std::mem::take(&mut self.peak) < SILENCE && concealed_us < heard_us;
+        let silent = std::mem::take(&mut self.peak) < SILENCE && missing_us < heard_us;
         let Some(stages) = self.last_known else {
             return;
         };
@@ -269,10 +272,10 @@ impl CallStatsCollector {
             return;
         }
         let delay = Duration::from_micros(u64::from(stages.total()));
-        let mos = e_model::rate(self.codec, delay, concealed_us as f64 / heard_us as f64).mos;
+        let mos = e_model::rate(self.codec, delay, missing_us as f64 / heard_us as f64).mos;
         self.judged.heard_us += heard_us;
-        self.judged.concealed_us += concealed_us;
-        self.judged.holes = buffer.concealment_events;
+        self.judged.missing_us += missing_us;
+        self.judged.holes = buffer.concealment_events + buffer.absences;
         self.judged.seconds += 1;
         self.judged.mos_sum += mos;
         self.judged.delay += delay;
@@ -440,6 +443,24 @@ mod tests {
         assert!((back.mean - whole.mos).abs() < 1e-9, "{back:?}");
         // Nobody spoke: no second of the call.
         assert_eq!(call.second(None, 0).mos, Some(back));
+    }
+
+    #[test]
+    fn a_hole_is_one_whoever_made_it_and_a_pause_is_none() {
+        let mut concealed = speech(CodecImpairment::NONE);
+        let mut absent = speech(CodecImpairment::NONE);
+        for call in [&mut concealed, &mut absent] {
+            call.second(Some(50_000), 0);
+        }
+        concealed.buffer.concealed_us += 1_000_000;
+        concealed.buffer.concealment_events += 1;
+        absent.buffer.absent_us += 1_000_000;
+        absent.buffer.absences += 1;
+        let by_line = concealed.second(None, 0).mos.unwrap();
+        let by_device = absent.second(None, 0).mos.unwrap();
+        assert_eq!(by_device, by_line);
+        assert!(by_device.newest < 1.2, "{by_device:?}");
+        assert_eq!(absent.second(None, 0).mos, Some(by_device));
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::{
     clock::Clock,
     numbering::Numbering,
     playout_path::Downlink,
+    race::{Contender, Outcome, Race},
     reachability::{self, Unreachable},
     uplink::{Outgoing, Uplink},
 };
@@ -183,7 +184,16 @@ struct Sending {
 struct Winner {
     sending: Sending,
     responses: Streaming<AudioChunk>,
-    first: AudioChunk,
+    /// What came on it while the first was still listened to.
+    received: Vec<AudioChunk>,
+}
+
+impl Contender for Winner {
+    async fn broken(&mut self) {
+        while let Ok(Some(chunk)) = self.responses.message().await {
+            self.received.push(chunk);
+        }
+    }
 }
 
 /// The session of one call.
@@ -307,12 +317,15 @@ impl Session {
             let Winner {
                 sending,
                 responses,
-                first,
+                received,
             } = winner;
             self.uplink.open();
             sending.flows.send_replace(true);
             let mut heard = Heard::new(self.clock.now());
-            let received = match self.take(first, &sending.numbering, &mut heard) {
+            let taken = received
+                .into_iter()
+                .try_for_each(|chunk| self.take(chunk, &sending.numbering, &mut heard));
+            let received = match taken {
                 Ok(()) => {
                     self.receive(responses, &sending.numbering, &mut heard)
                         .await
@@ -360,9 +373,8 @@ impl Session {
             .map_err(|error| Unreachable::of(&error, patience))
     }
 
-    /// Returns a second stream that was heard while the first was silent. One is tried at a time,
-    /// until the caller has heard the first and drops this.
-    async fn overtake(&self, numbering: &Numbering) -> Winner {
+    /// Returns once a second stream is worth a try.
+    async fn stalled(&self, numbering: &Numbering) {
         numbering.stalled().await;
         if self.uplink.is_closed() {
             // There is nothing left to say on another.
@@ -370,14 +382,6 @@ impl Session {
         }
         self.status
             .send_modify(|status| status.line = Line::Stalled);
-        loop {
-            let not_before = sleep(RACE_EVERY);
-            if let Some(winner) = self.second_stream().await {
-                sleep(self.options.chunk + FIRST_STREAM_GRACE).await;
-                return winner;
-            }
-            not_before.await;
-        }
     }
 
     /// Opens a second stream without sound, and returns it once the far end has answered.
@@ -398,7 +402,7 @@ impl Session {
         Some(Winner {
             sending,
             responses,
-            first: first?,
+            received: vec![first?],
         })
     }
 
@@ -474,17 +478,25 @@ impl Session {
         numbering: &Numbering,
         heard: &mut Heard,
     ) -> Received {
+        let race = Race {
+            every: RACE_EVERY,
+            grace: self.options.chunk + FIRST_STREAM_GRACE,
+        };
         loop {
             if numbering.all_is_said() && numbering.nothing_will_come() {
                 return Received::End(StreamEnd::Completed);
             }
-            let answer = tokio::select! {
-                // The first one is preferred: nothing is lost on it.
-                biased;
-                answer = patient(responses.message(), LAST_ANSWER, numbering) => answer,
-                winner = self.overtake(numbering) => {
-                    return Received::Overtaken(Box::new(winner));
-                }
+            let answer = patient(responses.message(), LAST_ANSWER, numbering);
+            let is_over = |answer: &Option<Result<Option<AudioChunk>, Status>>| {
+                !matches!(answer, Some(Ok(Some(_)))) && !self.uplink.is_closed()
+            };
+            let stalled = self.stalled(numbering);
+            let answer = match race
+                .run(answer, is_over, stalled, || self.second_stream())
+                .await
+            {
+                Outcome::First(answer) => answer,
+                Outcome::Second(winner) => return Received::Overtaken(Box::new(winner)),
             };
             let end = match answer {
                 Some(Ok(Some(chunk))) => match self.take(chunk, numbering, heard) {

@@ -4,6 +4,9 @@
 //! Runs on tokio's side and never waits: a thread writes ([`output`]), another reads keys. The
 //! terminal is put back as it was, however the call ends.
 
+#[cfg(unix)]
+mod input;
+mod input_source;
 mod keys;
 pub mod output;
 mod push_to_talk;

@@ -84,15 +84,19 @@ const NOTES: &str = "
 How to read it:
 
 - *Echo* is speech that went through the codec, the server's default effects and the codec again.
-- MOS is of the call as a whole, the worse of two: of its delay and all that was concealed, a hole counting
+- MOS is of the call as a whole, the worse of two: of its delay and all that was missing, a hole counting
   300 ms at most; and the mean of its seconds. The first knows what many short holes do, the second how
-  long nothing was heard. PESQ knows nothing of delay, and of jitter it hears the stretching of time.
+  long nothing was heard. Missing is what was concealed, and the silence of a microphone that was away, as
+  the far end marks it (`GAP_DEVICE`): a listener does not ask whose fault a hole is. What the far end
+  mutes or leaves out because nobody speaks (`GAP_MUTED`, `GAP_SILENCE`) is not missing. PESQ knows nothing
+  of delay, and of jitter it hears the stretching of time.
 - The impairment of each bit rate was taken from `docs/bit-rate.md`, that of G.711 from a measurement like
   it.
 - No MOS is shown where there was nothing to judge (seconds of silence, no microphone, no answer), nor
   of a call that returns one's own voice, or may, where the microphone is found to hear the speaker
-  (it is not looked for with `--aec off`): the echo is heard, or a canceller takes one's own voice for it, and how much that costs is not known here
-  (`cargo bench -p tests --bench first_call`: PESQ 1.9 and 1.1).
+  (it is not looked for with `--aec off`): the echo is heard, or a canceller takes one's own voice for
+  it, and how much that costs is not known here (`cargo bench -p tests --bench first_call`: PESQ 1.9 and
+  1.1).
 ";
 
 fn main() {

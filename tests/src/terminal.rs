@@ -203,12 +203,16 @@ impl Terminal {
     }
 
     /// Whether the terminal is one in which a shell can be used: lines are edited and echoed, the
-    /// cursor is seen, and what was on the screen before the program is there again.
+    /// cursor is seen, what was on the screen before the program is there again, and nothing comes
+    /// from it but what is typed.
     pub fn is_usable(&self) -> bool {
         let screen_is_usable = {
             let state = self.shared.lock();
             let screen = state.parser.screen();
-            !screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste()
+            !screen.alternate_screen()
+                && !screen.hide_cursor()
+                && !screen.bracketed_paste()
+                && !reports_focus(&state.bytes)
         };
         screen_is_usable && self.is_in_line_mode()
     }
@@ -318,6 +322,12 @@ fn set_size(state: &mut State, cols: u16, rows: u16) {
     state.parser.set_size(nonzero(rows), nonzero(cols));
 }
 
+/// Whether a terminal that was written this tells when it gets or loses the focus.
+fn reports_focus(written: &[u8]) -> bool {
+    let last = |mode: &[u8]| written.windows(mode.len()).rposition(|bytes| bytes == mode);
+    last(b"\x1b[?1004h") > last(b"\x1b[?1004l")
+}
+
 /// The screen's lines without the blanks at their ends.
 pub fn text(screen: &Screen) -> String {
     let (_, cols) = screen.size();
@@ -384,6 +394,17 @@ mod tests {
         terminal.wait(LIMIT);
         // It left it so.
         assert!(!terminal.is_usable());
+    }
+
+    #[test]
+    fn a_terminal_that_reports_its_focus_is_not_usable() {
+        let script = "printf '\\033[?1004hon'; read go; printf '\\033[?1004loff'; read go";
+        let mut terminal = sh(script);
+        terminal.wait_for_text("on", LIMIT);
+        assert!(!terminal.is_usable());
+        terminal.send("\n");
+        terminal.wait_for_text("off", LIMIT);
+        assert!(terminal.is_usable());
     }
 
     #[test]

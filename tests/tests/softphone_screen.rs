@@ -78,10 +78,50 @@ fn keys_do_what_the_list_of_keys_says() {
     assert!(terminal.text().contains("opus 48000 Hz"), "{terminal}");
 }
 
+/// The space bar as terminals send it that report releases.
+const PRESS: &str = "\x1b[32;1:1u";
+const RELEASE: &str = "\x1b[32;1:3u";
+
+#[test]
+fn the_first_press_of_space_is_push_to_talk_where_the_terminal_reports_releases() {
+    let server = Server::start(&[]);
+    let mut terminal = call(&server, (80, 24));
+    terminal.send(PRESS);
+    terminal.send("d");
+    terminal.wait_for_text("capture device", LIMIT);
+    terminal.send(RELEASE);
+    terminal.send("d");
+    terminal.wait_for_no_text("capture device", LIMIT);
+    let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();
+    assert!(!bytes.contains("MUTED"), "{terminal}");
+    hang_up(&mut terminal);
+}
+
+#[test]
+fn push_to_talk_ends_with_the_focus_whose_reports_are_no_keys() {
+    let server = Server::start(&[]);
+    let mut terminal = call(&server, (80, 24));
+    terminal.send("m");
+    terminal.wait_for_text("MUTED", LIMIT);
+    for focus_lost in [&["\x1b[O"][..], &["\x1b", "[O"], &["\x1b[", "O"]] {
+        terminal.send(PRESS);
+        terminal.wait_for_no_text("MUTED", LIMIT);
+        for part in focus_lost {
+            terminal.send(part);
+            // Most often read by itself; where not, the test proves less.
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        terminal.wait_for_text("MUTED", LIMIT);
+        terminal.send("\x1b[I");
+    }
+    // On, and off again in time.
+    assert!(!terminal.is_usable(), "{terminal}");
+    hang_up(&mut terminal);
+    assert!(terminal.is_usable(), "{terminal}");
+}
+
 #[test]
 fn space_is_push_to_talk_where_the_terminal_reports_releases() {
-    const PRESS: &str = "\x1b[32;1:1u";
-    const RELEASE: &str = "\x1b[32;1:3u";
     let server = Server::start(&[]);
     let mut terminal = call(&server, (80, 24));
     let bytes = String::from_utf8_lossy(&terminal.bytes()).into_owned();

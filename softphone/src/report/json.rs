@@ -61,6 +61,8 @@ impl Report {
                 "short_concealments": buffer.short_concealments,
                 "long_concealments": buffer.long_concealments,
                 "longest_concealed_ms": ms(buffer.longest_concealed_us),
+                "absent_ms": ms(buffer.absent_us),
+                "absences": buffer.absences,
                 "dropped_late_ms": ms(buffer.dropped_late_us),
                 "cut_ms": ms(buffer.cut_us),
                 "inserted_ms": ms(buffer.inserted_us),

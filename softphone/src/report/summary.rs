@@ -38,6 +38,12 @@ impl Report {
                 buffer.long_concealments,
                 ms(buffer.longest_concealed_us),
             ));
+            if buffer.absent_us > 0 {
+                lines.push(format!(
+                    "  nothing to hear for {:.1} s: the microphone it comes from was away",
+                    buffer.absent_us as f64 / 1e6
+                ));
+            }
             lines.extend(delay_lines(&engine.call_stats));
         }
         if let Some(recording) = &self.recording {

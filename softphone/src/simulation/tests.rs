@@ -299,6 +299,30 @@ fn a_microphone_that_was_away_is_told_and_heard_again() {
 }
 
 #[test]
+fn a_microphone_that_was_away_costs_quality_and_a_mute_does_not() {
+    let [muted, away] = [true, false].map(|is_mute| {
+        let span = seconds(3)..seconds(7);
+        let (muted, away) = match is_mute {
+            true => (span, Span::default()),
+            false => (Span::default(), span),
+        };
+        let script = Script {
+            muted,
+            away,
+            ..Script::default()
+        };
+        call(seconds(10), &script)
+    });
+    let mean = |call: &Call| call.status.call_stats.mos.unwrap().mean;
+    assert!(mean(&muted) > 4.0, "{}", mean(&muted));
+    assert!(mean(&away) < 3.2, "{}", mean(&away));
+    assert_eq!(muted.status.jitter_buffer.absent_us, 0);
+    // The rest until it was known had to be made up.
+    let absent_us = away.status.jitter_buffer.absent_us;
+    assert!((3_700_000..4_000_000).contains(&absent_us), "{absent_us}");
+}
+
+#[test]
 fn a_new_stream_is_heard_at_the_old_delay() {
     let call = call(
         seconds(12),

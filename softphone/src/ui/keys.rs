@@ -1,4 +1,4 @@
-//! What a key means. Pure: events of the terminal in, with the time; wishes out.
+//! What a key means. Pure: what the terminal sends in, with the time; wishes out.
 
 use std::time::Duration;
 
@@ -32,20 +32,45 @@ pub enum Key {
     HangUp,
 }
 
+/// What a terminal sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    /// A key.
+    Key(KeyEvent),
+    /// Whatever key is held will be let go elsewhere, and not be reported.
+    FocusLost,
+    /// Of each key that is pressed from now on, the release will be reported.
+    ReleasesReported,
+}
+
 /// Reads keys one by one.
 #[derive(Debug, Default)]
 pub(super) struct KeyReader {
-    /// The terminal tells when a key is let go, as it has done so before.
+    /// The terminal tells when a key is let go, as it has done so before or is known to.
     reports_releases: bool,
+    /// The space bar is known to be held.
+    is_held: bool,
     space_pressed: Option<Duration>,
     /// What the space bar means was not known when it was pressed.
     is_unsure: bool,
 }
 
 impl KeyReader {
-    /// What the event means, if anything. The space key is push-to-talk where releases are reported,
+    /// What the input means, if anything. The space key is push-to-talk where releases are reported,
     /// otherwise it mutes and unmutes.
-    pub(super) fn read(&mut self, key: &KeyEvent, now: Duration) -> Option<Key> {
+    pub(super) fn read(&mut self, input: &Input, now: Duration) -> Option<Key> {
+        match input {
+            Input::Key(key) => self.key(key, now),
+            // A press that was not known to be held may have been a tap, which stays.
+            Input::FocusLost => std::mem::take(&mut self.is_held).then_some(Key::TalkEnd),
+            Input::ReleasesReported => {
+                self.reports_releases = true;
+                None
+            }
+        }
+    }
+
+    fn key(&mut self, key: &KeyEvent, now: Duration) -> Option<Key> {
         // Only such a terminal tells a repetition from a press.
         self.reports_releases |= key.kind != KeyEventKind::Press;
         if key.code == KeyCode::Char(' ') {
@@ -75,11 +100,19 @@ impl KeyReader {
 
     fn space(&mut self, kind: KeyEventKind, now: Duration) -> Option<Key> {
         match kind {
-            KeyEventKind::Release => Some(Key::TalkEnd),
+            KeyEventKind::Release => {
+                self.is_held = false;
+                Some(Key::TalkEnd)
+            }
             // It is held, as is known now.
-            KeyEventKind::Repeat => std::mem::take(&mut self.is_unsure).then_some(Key::Talk),
+            KeyEventKind::Repeat if std::mem::take(&mut self.is_unsure) => {
+                self.is_held = true;
+                Some(Key::Talk)
+            }
+            KeyEventKind::Repeat => None,
             KeyEventKind::Press if self.reports_releases => {
                 self.is_unsure = false;
+                self.is_held = true;
                 Some(Key::Talk)
             }
             KeyEventKind::Press => {
@@ -96,8 +129,9 @@ impl KeyReader {
 mod tests {
     use super::*;
 
-    fn event(c: char, kind: KeyEventKind) -> KeyEvent {
-        KeyEvent::new_with_kind(KeyCode::Char(c), KeyModifiers::NONE, kind)
+    fn event(c: char, kind: KeyEventKind) -> Input {
+        let code = KeyCode::Char(c);
+        Input::Key(KeyEvent::new_with_kind(code, KeyModifiers::NONE, kind))
     }
 
     fn press(reader: &mut KeyReader, c: char, ms: u64) -> Option<Key> {
@@ -135,6 +169,43 @@ mod tests {
     }
 
     #[test]
+    fn push_to_talk_ends_with_the_focus() {
+        let mut reader = KeyReader::default();
+        let repeat = event(' ', KeyEventKind::Repeat);
+        let lose_focus = |reader: &mut KeyReader| reader.read(&Input::FocusLost, Duration::ZERO);
+        assert_eq!(lose_focus(&mut reader), None);
+        // Known to be held by its repetition, then from its press on.
+        press(&mut reader, ' ', 0);
+        let at = Duration::from_millis(400);
+        assert_eq!(reader.read(&repeat, at), Some(Key::Talk));
+        assert_eq!(lose_focus(&mut reader), Some(Key::TalkEnd));
+        assert_eq!(lose_focus(&mut reader), None);
+        assert_eq!(press(&mut reader, ' ', 500), Some(Key::Talk));
+        assert_eq!(lose_focus(&mut reader), Some(Key::TalkEnd));
+        // The focus comes back while it is still held: it is to be pressed anew.
+        assert_eq!(reader.read(&repeat, Duration::from_millis(900)), None);
+        assert_eq!(release(&mut reader, ' '), Some(Key::TalkEnd));
+        assert_eq!(press(&mut reader, ' ', 1_000), Some(Key::Talk));
+        release(&mut reader, ' ');
+        assert_eq!(lose_focus(&mut reader), None);
+    }
+
+    #[test]
+    fn the_focus_undoes_no_mute_where_releases_are_not_reported() {
+        let mut reader = KeyReader::default();
+        assert_eq!(press(&mut reader, ' ', 0), Some(Key::TalkOrMute));
+        assert_eq!(reader.read(&Input::FocusLost, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn space_is_push_to_talk_from_the_first_press_where_that_tells_of_releases() {
+        let mut reader = KeyReader::default();
+        assert_eq!(reader.read(&Input::ReleasesReported, Duration::ZERO), None);
+        assert_eq!(press(&mut reader, ' ', 0), Some(Key::Talk));
+        assert_eq!(release(&mut reader, ' '), Some(Key::TalkEnd));
+    }
+
+    #[test]
     fn a_space_bar_that_repeats_after_another_key_opens_nothing() {
         let mut reader = KeyReader::default();
         assert_eq!(press(&mut reader, ' ', 0), Some(Key::TalkOrMute));
@@ -168,7 +239,8 @@ mod tests {
     fn control_c_hangs_up_and_c_does_not() {
         let mut reader = KeyReader::default();
         assert_eq!(press(&mut reader, 'c', 0), None);
-        let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        let code = KeyCode::Char('c');
+        let control_c = Input::Key(KeyEvent::new(code, KeyModifiers::CONTROL));
         assert_eq!(reader.read(&control_c, Duration::ZERO), Some(Key::HangUp));
     }
 }

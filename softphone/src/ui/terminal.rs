@@ -14,20 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossterm::{
-    event::{self, Event},
-    terminal,
-};
+use crossterm::terminal;
 use tokio::sync::mpsc;
 
-use super::keys::{Key, KeyReader};
+use super::{
+    input_source::InputSource,
+    keys::{Key, KeyReader},
+};
 
-/// No cursor, and key releases from terminals that report them (kitty's protocol: all keys as
-/// escape codes, with their releases and with what shift makes of them). Others ignore that.
-pub(super) const TAKE: &str = "\x1b[?25l\x1b[>15u";
+/// No cursor; key releases from terminals that report them (kitty's protocol: all keys as escape
+/// codes, with their releases and with what shift makes of them); and the loss of the focus, after
+/// which no release is reported. Others ignore that.
+pub(super) const TAKE: &str = "\x1b[?25l\x1b[>15u\x1b[?1004h";
 
 /// The reverse, without the figures.
-pub(super) const GIVE_BACK: &str = "\r\x1b[J\x1b[<1u\x1b[?25h";
+pub(super) const GIVE_BACK: &str = "\r\x1b[J\x1b[?1004l\x1b[<1u\x1b[?25h";
 
 const ERASE_ROW: &str = "\x1b[2K";
 
@@ -113,22 +114,18 @@ impl Drop for LiveTerminal {
 
 fn read_keys(keys: &mpsc::Sender<Key>, over: &AtomicBool) {
     let begun = Instant::now();
+    let mut source = InputSource::default();
     let mut reader = KeyReader::default();
     while !over.load(Ordering::Relaxed) {
-        match event::poll(KEY_PATIENCE) {
-            Ok(false) => continue,
-            Ok(true) => {}
-            Err(_) => return,
-        }
-        let key = match event::read() {
-            Ok(Event::Key(key)) => reader.read(&key, begun.elapsed()),
-            Ok(_) => None,
-            Err(_) => return,
-        };
-        if let Some(key) = key
-            && keys.blocking_send(key).is_err()
-        {
+        let Ok(inputs) = source.read(KEY_PATIENCE, begun) else {
             return;
+        };
+        for input in inputs {
+            if let Some(key) = reader.read(&input, begun.elapsed())
+                && keys.blocking_send(key).is_err()
+            {
+                return;
+            }
         }
     }
 }
