@@ -10,7 +10,7 @@ use std::{
 
 use clap::{CommandFactory, error::ErrorKind};
 use ticker_client::{
-    Args, Failure,
+    Args,
     lines::Limit,
     run,
     settings::{Settings, Terminals},
