@@ -1,5 +1,6 @@
 //! The call centre's server: `callcenter.CallCenter` and `StockTicker` on one port, with gRPC
 //! health and reflection beside them.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 pub mod brownian;
@@ -16,6 +17,7 @@ pub mod listen;
 pub mod listen_address;
 pub mod market;
 mod numbering;
+pub mod peer_log_limit;
 mod place;
 pub mod price;
 pub mod quote_plan;

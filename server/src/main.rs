@@ -1,53 +1,60 @@
 //! `server`: parses its arguments, sets up logging, listens and runs.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use clap::Parser;
 use server::{
     Config,
     args::Args,
     call_center::CallCenterConfig,
     exchange::Tape,
     listen::{bind, reachable_from_outside},
+    peer_log_limit::PeerLogLimit,
     recording::{Recording, RecordingError},
     run,
     ticker::TickerConfig,
 };
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// What the program ends with when it was started wrongly.
+/// What the program ends with when it was started wrongly, or failed.
 const USAGE: u8 = 2;
+const FAILURE: u8 = 1;
+
+/// How long a log that nobody reads may hold up the end.
+const LAST_LINES: Duration = Duration::from_millis(300);
 
 // Connections are served by threads of their own: this one accepts them and hears signals.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let _flush = output::flush_at_exit(LAST_LINES);
+    output::report_panics();
+    let args: Args = output::parse(FAILURE);
     if let Some(shell) = args.completions {
-        // Whoever does not read all of it has what they wanted.
-        let _ = std::io::stdout().write_all(&Args::completions(shell));
-        return ExitCode::SUCCESS;
+        return match output::print(&Args::completions(shell)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(FAILURE, &format!("cannot write to stdout: {error}")),
+        };
     }
-    set_up_logging(&args.log);
+    let peer_limit = PeerLogLimit::default();
+    set_up_logging(&args.log, peer_limit.clone());
+    tokio::spawn(peer_limit.clone().report());
     let tape = match tape(&args) {
         Ok(tape) => tape,
-        Err(error) => {
-            eprintln!("server: {error}");
-            return ExitCode::from(USAGE);
-        }
+        Err(error) => return fail(USAGE, &error.to_string()),
     };
-    match serve(args, tape).await {
+    let served = serve(args, tape).await;
+    peer_limit.report_now();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("server: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(FAILURE, &format!("{error:#}")),
     }
+}
+
+fn fail(code: u8, why: &str) -> ExitCode {
+    output::stderr().line(format!("server: {why}\n"));
+    ExitCode::from(code)
 }
 
 async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
@@ -90,25 +97,29 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
     Ok(Tape::Recorded(Arc::new(recording)))
 }
 
-fn set_up_logging(filter: &str) {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
+fn set_up_logging(filter: &str, peer_limit: PeerLogLimit) {
+    let lines = fmt::layer()
+        .with_writer(output::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would write them to stderr itself, and panic where that fails.
+        .log_internal_errors(false);
+    tracing_subscriber::registry()
+        .with(EnvFilter::new(filter))
+        .with(peer_limit)
+        .with(lines)
         .init();
 }
 
-/// Says, on stdout, where we listen; scripts read these lines.
+/// Says, on stdout, where we listen; scripts read these lines. Nobody has to.
 fn say_where(listeners: &[TcpListener]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
     for listener in listeners {
         let addr = listener.local_addr()?;
-        writeln!(out, "listening on {addr}")?;
+        output::stdout().line(format!("listening on {addr}\n"));
         for outside in reachable_from_outside(addr) {
-            writeln!(out, "others reach it with: softphone --server {outside}")?;
+            let line = format!("others reach it with: softphone --server {outside}\n");
+            output::stdout().line(line);
         }
     }
-    out.flush()?;
     Ok(())
 }
 
@@ -120,7 +131,8 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
         signals.next().await;
         tokio::spawn(async move {
             signals.next().await;
-            eprintln!("server: stopped at once, as asked twice");
+            output::stderr().line("server: stopped at once, as asked twice\n");
+            drop(output::flush_at_exit(LAST_LINES));
             std::process::exit(130);
         });
     })

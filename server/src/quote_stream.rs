@@ -125,7 +125,9 @@ async fn follow<R>(
     R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
 {
     let started = Instant::now();
-    tracing::info!("{label} started");
+    let Label { number, peer } = label;
+    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+    tracing::info!(peer, "ticker stream {number} started");
     let mut half_closed = false;
     let end = loop {
         tokio::select! {
@@ -152,7 +154,14 @@ async fn follow<R>(
         (state.plan.subscribed(), state.updates, state.conflated)
     });
     let seconds = started.elapsed().as_secs();
-    tracing::info!(symbols, updates, conflated, seconds, "{label} ended: {end}");
+    tracing::info!(
+        peer,
+        symbols,
+        updates,
+        conflated,
+        seconds,
+        "ticker stream {number} ended: {end}"
+    );
 }
 
 fn end_of(status: Status) -> End {
@@ -255,16 +264,6 @@ impl End {
             Self::Left | Self::AllSent => None,
             Self::Refused(status) => Some(status.clone()),
             Self::ShuttingDown(reason) => Some(Status::unavailable(reason)),
-        }
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ticker stream {}", self.number)?;
-        match self.peer {
-            Some(peer) => write!(f, " of {peer}"),
-            None => Ok(()),
         }
     }
 }

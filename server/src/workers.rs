@@ -82,13 +82,17 @@ impl Workers {
 
     /// Gives a new connection to the next thread in turn.
     pub(crate) async fn deal(&mut self, connection: TcpStream) {
+        let peer = connection.peer_addr();
         // Small answers must not wait for the acknowledgement of the one before.
         let prepared = connection
             .set_nodelay(true)
             .and_then(|()| connection.into_std());
         let connection = match prepared {
             Ok(connection) => connection,
-            Err(error) => return warn!("a connection was lost as it came: {error}"),
+            Err(error) => {
+                let peer = peer.map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
+                return warn!(peer, "a connection was lost as it came: {error}");
+            }
         };
         self.next = (self.next + 1) % self.connections.len();
         if self.connections[self.next].send(connection).await.is_err() {

@@ -30,8 +30,8 @@ use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
         softphone devices                          list microphones and speakers\n  \
         softphone doctor                           find out what keeps a call from working\n\n\
         Exit codes: 0 good, 2 usage (also: no such device), 3 no connection, 4 rejected by the \
-        server, 5 no audio (also: no working device), 6 wrong audio, 7 the figures or the recording \
-        asked for could not be written"
+        server, 5 no audio (also: no working device), 6 wrong audio, 7 what was \
+        asked for (figures, a recording, a list, this help) could not be written"
 )]
 pub struct Args {
     /// What to do instead of a call.
@@ -58,8 +58,8 @@ impl Args {
 /// What a softphone does beside calling.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// List microphones and speakers. Exit codes: 0 good (also: there is none), 2 usage, 5 the list
-    /// cannot be printed.
+    /// List microphones and speakers. Exit codes: 0 good (also: there is none), 2 usage, 7 the list
+    /// could not be written.
     Devices {
         /// Print JSON.
         #[arg(long)]
@@ -79,7 +79,8 @@ pub enum Command {
         softphone doctor                           this machine, and a server on it\n  \
         softphone doctor --server 192.168.1.20     and a server elsewhere\n  \
         softphone doctor --quiet --json            for scripts, without a sound\n\n\
-    Exit codes: 0 no required check failed, 1 one did, 2 usage (also: no such audio host)"
+    Exit codes: 0 no required check failed, 1 one did, 2 usage (also: no such audio host), 7 what was \
+    found could not be written"
 )]
 pub struct DoctorArgs {
     /// Where the server is.

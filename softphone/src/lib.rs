@@ -2,6 +2,7 @@
 //!
 //! [`engine`] owns everything audible and runs on a thread of its own; [`session`] speaks gRPC on
 //! tokio; [`call`] puts them together.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod aligned_frames;
 pub mod answered_format;

@@ -1,19 +1,19 @@
 //! `softphone`: parses its arguments, sets up logging, and makes the call.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     time::Duration,
 };
 
-use clap::Parser;
 use serde_json::Value;
 use softphone::{
     args::{Args, CallArgs, Command, DoctorArgs},
     call::call,
     device::list,
-    doctor::doctor,
+    doctor::{DoctorError, doctor},
     report::Report,
-    ui::{self, output::Output},
+    ui,
     verdict::{ExitCode, Verdict},
     virtual_call,
 };
@@ -22,18 +22,20 @@ use tracing_subscriber::EnvFilter;
 /// How long a reader of the last words may stand still before the program ends without them.
 const READER_TIMEOUT: Duration = Duration::from_secs(3);
 
-fn main() -> std::process::ExitCode {
-    let args = Args::parse();
-    if let Some(shell) = args.completions {
-        // Whoever does not read all of it has what they wanted.
-        let _ = io::stdout().write_all(&Args::completions(shell));
-        return std::process::ExitCode::SUCCESS;
-    }
-    let exit = match args.command {
-        Some(Command::Devices { json }) => devices(json).code(),
-        Some(Command::Doctor(doctor)) => examine(&doctor, &args.call.log),
-        None => make_call(&args.call).code(),
+/// And what was said beside them.
+const LAST_LINES: Duration = Duration::from_millis(300);
+
+fn main() {
+    let flush = output::flush_at_exit(LAST_LINES);
+    output::report_panics();
+    let args: Args = output::parse(ExitCode::NotWritten.code());
+    let exit = match (args.completions, args.command) {
+        (Some(shell), _) => print_list(&Args::completions(shell)).code(),
+        (None, Some(Command::Devices { json })) => devices(json).code(),
+        (None, Some(Command::Doctor(doctor))) => examine(&doctor, &args.call.log),
+        (None, None) => make_call(&args.call).code(),
     };
+    drop(flush);
     // Without destructors: a device that hangs must not keep the program from ending.
     std::process::exit(i32::from(exit));
 }
@@ -76,51 +78,67 @@ fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
     } else {
         print_error(&words);
     }
-    if args.wants_json() && !print_figures(args, &figures) && is_good {
-        print_error("softphone: the figures could not be written to stdout");
+    if args.wants_json()
+        && let Err(why) = print_figures(args, &figures)
+        && is_good
+    {
+        print_error(&format!(
+            "softphone: the figures could not be written to stdout: {why}"
+        ));
         return ExitCode::NotWritten;
     }
     verdict.exit
 }
 
-/// Returns whether they were written.
-fn print_figures(args: &CallArgs, figures: &Value) -> bool {
-    let text = match args.json {
-        true => format!("{figures:#}\n"),
-        false => format!("{figures}\n"),
-    };
-    let stdout = Output::stdout();
-    stdout.line(text);
-    stdout.finish(READER_TIMEOUT)
+/// Prints what a script waits for, also the lines of `--json-lines` before it.
+fn print_figures(args: &CallArgs, figures: &Value) -> Result<(), String> {
+    let stdout = output::stdout();
+    match args.json {
+        true => stdout.line(format!("{figures:#}\n")),
+        false => stdout.line(format!("{figures}\n")),
+    }
+    let written = stdout.finish(READER_TIMEOUT);
+    written.map_err(|error| error.to_string())?;
+    match stdout.lost() {
+        0 => Ok(()),
+        lost => Err(format!("{lost} lines are missing")),
+    }
 }
 
 /// A reader that is gone or stands still changes nothing about how the call went.
 fn print(text: &str) {
-    let stdout = Output::stdout();
-    stdout.line(format!("{text}\n"));
-    stdout.finish(READER_TIMEOUT);
+    output::stdout().line(format!("{text}\n"));
+    let _ = output::stdout().finish(READER_TIMEOUT);
 }
 
 fn print_error(text: &str) {
-    let stderr = Output::stderr();
-    stderr.line(format!("{text}\n"));
-    stderr.finish(READER_TIMEOUT);
+    output::stderr().line(format!("{text}\n"));
+    let _ = output::stderr().finish(READER_TIMEOUT);
+}
+
+fn print_list(text: &[u8]) -> ExitCode {
+    match output::print(text) {
+        Ok(()) => ExitCode::Good,
+        Err(error) => {
+            print_error(&format!("softphone: cannot write to stdout: {error}"));
+            ExitCode::NotWritten
+        }
+    }
 }
 
 fn devices(json: bool) -> ExitCode {
     let devices = list::list();
-    let out = &mut io::stdout().lock();
-    let printed = if json {
-        devices.print_json(out)
-    } else {
-        devices.print(out)
+    let mut text = Vec::new();
+    let made = match json {
+        true => devices.print_json(&mut text),
+        false => devices.print(&mut text),
     };
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            print_error(&format!("softphone: cannot print: {error}"));
+    match made {
+        Ok(()) => print_list(&text),
+        Err(error) => {
+            print_error(&format!("softphone: cannot list the devices: {error}"));
             ExitCode::NoAudio
         }
-        _ => ExitCode::Good,
     }
 }
 
@@ -128,14 +146,19 @@ fn examine(args: &DoctorArgs, log: &str) -> u8 {
     set_up_logging(log);
     doctor(args).unwrap_or_else(|error| {
         print_error(&format!("softphone: {error}"));
-        ExitCode::Usage.code()
+        match error {
+            DoctorError::UnknownHost(_) => ExitCode::Usage.code(),
+            DoctorError::NotWritten(_) => ExitCode::NotWritten.code(),
+        }
     })
 }
 
 fn set_up_logging(filter: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
+        .with_writer(output::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // It would write them to stderr itself, and panic where that fails.
+        .log_internal_errors(false)
         .init();
 }

@@ -1,14 +1,13 @@
 //! The terminal in a call: a few lines that are drawn anew and take keys, or plain lines where there
 //! is no terminal.
 //!
-//! Runs on tokio's side and never waits: a thread writes ([`output`]), another reads keys. The
+//! Runs on tokio's side and never waits: a thread writes ([`Output`]), another reads keys. The
 //! terminal is put back as it was, however the call ends.
 
 #[cfg(unix)]
 mod input;
 mod input_source;
 mod keys;
-pub mod output;
 mod push_to_talk;
 mod terminal;
 
@@ -17,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+use output::Output;
+
 use crate::{
     call_status::CallStatus,
     report::status_json,
@@ -24,7 +25,6 @@ use crate::{
     text_layout::wrap,
 };
 pub use keys::Key;
-use output::Output;
 pub use push_to_talk::PushToTalk;
 use terminal::LiveTerminal;
 
@@ -50,9 +50,9 @@ pub struct Ui {
     screen: Screen,
     live: Option<LiveTerminal>,
     /// For people; `None`: nothing is written.
-    output: Option<Output>,
+    output: Option<&'static Output>,
     /// A line of JSON each second.
-    json_lines: Option<Output>,
+    json_lines: Option<&'static Output>,
     next_plain: Duration,
     next_json: Duration,
 }
@@ -62,18 +62,18 @@ impl Ui {
     /// JSON.
     pub fn new(stdout_is_json: bool, json_lines: bool) -> Self {
         let output = match stdout_is_json {
-            true => Output::stderr(),
-            false => Output::stdout(),
+            true => output::stderr(),
+            false => output::stdout(),
         };
         let live = !stdout_is_json && io::stdout().is_terminal() && io::stdin().is_terminal();
         let live = live.then(LiveTerminal::take).flatten();
         if live.is_some() {
-            output.line(terminal::TAKE.to_owned());
+            output.line(terminal::TAKE);
         }
         Self {
             live,
             output: Some(output),
-            json_lines: json_lines.then(Output::stdout),
+            json_lines: json_lines.then(output::stdout),
             ..Self::unseen()
         }
     }
@@ -141,18 +141,17 @@ impl Ui {
         self.draw();
     }
 
-    /// Gives the terminal back.
+    /// Gives the terminal back. What could not be written is found at the end of the program.
     pub fn close(&mut self) {
         let live = self.live.take();
         if let Some(output) = &self.output {
             if live.is_some() {
-                // Instead of the picture that was not written yet.
-                output.picture(terminal::GIVE_BACK.to_owned());
+                output.line_instead_of_picture(terminal::GIVE_BACK);
             }
-            output.finish(READER_TIMEOUT);
+            let _ = output.finish(READER_TIMEOUT);
         }
         if let Some(json_lines) = self.json_lines.take() {
-            json_lines.finish(READER_TIMEOUT);
+            let _ = json_lines.finish(READER_TIMEOUT);
         }
     }
 

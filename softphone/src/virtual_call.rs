@@ -3,10 +3,7 @@
 //!
 //! Deterministic: the same arguments give the same figures, but for how long the machine took.
 
-use std::{
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use audio::Effects;
 use serde_json::{Value, json};
@@ -249,13 +246,11 @@ impl Progress {
         }
         self.told = Instant::now();
         let speed = now.as_secs_f64() / self.took().as_secs_f64().max(1e-3);
-        // Nobody there to read it is no reason to stop.
-        let _ = writeln!(
-            std::io::stderr(),
-            "{} of {}, {speed:.0} times as fast as real time",
+        output::stderr().line(format!(
+            "{} of {}, {speed:.0} times as fast as real time\n",
             humantime::format_duration(Duration::from_secs(now.as_secs())),
             humantime::format_duration(self.length),
-        );
+        ));
     }
 
     fn took(&self) -> Duration {

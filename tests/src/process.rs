@@ -52,13 +52,28 @@ impl Process {
     ///
     /// When it cannot be started.
     pub fn start(bin: impl AsRef<Path>, args: &[&str], env: &[(String, String)]) -> Self {
+        Self::start_into(bin, args, env, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with other outputs. What does not go to a pipe of ours is not captured.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start_into(
+        bin: impl AsRef<Path>,
+        args: &[&str],
+        env: &[(String, String)],
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Self {
         let bin = bin.as_ref();
         let mut child = Command::new(bin)
             .args(args)
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", bin.display()));
         Self {
@@ -68,8 +83,8 @@ impl Process {
                 .to_string_lossy()
                 .into_owned(),
             stdin: child.stdin.take(),
-            stdout: Captured::start(child.stdout.take().expect("stdout is a pipe")),
-            stderr: Captured::start(child.stderr.take().expect("stderr is a pipe")),
+            stdout: Captured::start(child.stdout.take()),
+            stderr: Captured::start(child.stderr.take()),
             child,
         }
     }
@@ -237,8 +252,15 @@ struct State {
 }
 
 impl Captured {
-    fn start(mut stream: impl Read + Send + 'static) -> Self {
+    fn start(stream: Option<impl Read + Send + 'static>) -> Self {
         let shared = Arc::new(Shared::default());
+        let Some(mut stream) = stream else {
+            shared.lock().ended = true;
+            return Self {
+                shared,
+                reader: None,
+            };
+        };
         let reader = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {

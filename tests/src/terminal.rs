@@ -16,7 +16,7 @@ use vt100::{Callbacks, Parser};
 
 pub use vt100::Screen;
 
-use crate::process::send_signal;
+use crate::{bad_sink, process::send_signal};
 
 /// A running program and its terminal. Killed when dropped.
 pub struct Terminal {
@@ -36,6 +36,9 @@ struct State {
     parser: Parser<Bells>,
     bytes: Vec<u8>,
     ended: bool,
+    /// Whether nobody reads any more, and whether that has come to pass.
+    unread: bool,
+    is_stuck: bool,
 }
 
 impl Default for State {
@@ -45,6 +48,8 @@ impl Default for State {
             parser,
             bytes: Vec::new(),
             ended: false,
+            unread: false,
+            is_stuck: false,
         }
     }
 }
@@ -253,6 +258,43 @@ impl Terminal {
         send_signal(self.id(), signal);
     }
 
+    /// From now on the terminal takes nothing: as after Ctrl-S, or in a window that hangs.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be filled.
+    pub fn stop_reading(&self) {
+        let tty = self.master.tty_name().expect("the terminal has a name");
+        let tty = tty.to_str().expect("a path in UTF-8");
+        self.shared.lock().unread = true;
+        // The first filling wakes the reader, who takes a piece of it and is the last to do so.
+        bad_sink::fill(tty);
+        let state = self.shared.lock();
+        let waited = self
+            .shared
+            .changed
+            .wait_while(state, |state| !state.is_stuck && !state.ended);
+        drop(waited.expect("the reading thread does not panic"));
+        bad_sink::fill(tty);
+    }
+
+    /// Waits for the end of the program, whether anybody reads what it wrote or not, and returns its
+    /// exit code; 1 when a signal ended it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end within `limit`.
+    pub fn wait_unread(&mut self, limit: Duration) -> u32 {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status.exit_code();
+            }
+            assert!(Instant::now() < deadline, "it did not end within {limit:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits for the end of the program and of all that it wrote, and returns its exit code.
     ///
     /// # Panics
@@ -304,6 +346,14 @@ impl Shared {
     fn follow(&self, mut reader: Box<dyn Read + Send>) {
         let mut buffer = [0; 4096];
         loop {
+            let mut state = self.lock();
+            while state.unread {
+                state.is_stuck = true;
+                self.changed.notify_all();
+                let waited = self.changed.wait(state);
+                state = waited.expect("no thread panics with the lock");
+            }
+            drop(state);
             // On Linux the end is an error.
             let count = reader.read(&mut buffer).unwrap_or(0);
             let mut state = self.lock();

@@ -42,8 +42,8 @@ Each setting is taken from the first of these that has it:
          sort = \"percent\"
   4. its default; --print-config shows what comes of it, and from where
 
-Exit codes: 0 good, 1 cannot write, 2 usage, 3 no connection, 4 rejected by the server. A connection
-that is lost later is made again.";
+Exit codes: 0 good (also: whoever read has closed the pipe, as head does), 1 cannot write, 2 usage,
+3 no connection, 4 rejected by the server. A connection that is lost later is made again.";
 
 /// Shows live quotes from the stock ticker.
 #[derive(Debug, Clone, Parser)]

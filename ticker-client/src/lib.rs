@@ -1,6 +1,7 @@
 //! Live quotes from a stock ticker: asks for symbols over one stream and shows what comes.
 //!
 //! A [`Feed`] keeps the connection; [`run`] shows what it brings in the way that was asked for.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod alert;
 pub mod args;

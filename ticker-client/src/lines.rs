@@ -3,13 +3,13 @@
 //!
 //! Runs in the caller's task, with a reader task beside it for what is typed.
 
-use std::{collections::HashSet, io, time::Duration};
+use std::{collections::HashSet, future::pending, io, pin::pin, time::Duration};
 
 use proto::{ServerAddress, Symbol};
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
-    time::timeout,
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// Events that are shown with one write.
 const EVENTS_AT_ONCE: usize = 64;
+
+/// How long a reader may stand still when the time is up.
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When enough was shown, but for a server that has no more or a reader who has seen enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +64,8 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// [`Failure`], also when every symbol was refused, or when there is none and `input` has ended.
+    /// [`Failure`], also when every symbol was refused, or when there is none and `input` has ended; and
+    /// when the time is up and nobody reads what is being written.
     pub async fn run<I, O>(self, input: I, output: O) -> Result<(), Failure>
     where
         I: AsyncBufRead + Send + Unpin + 'static,
@@ -70,6 +74,7 @@ impl Lines {
         let (typed_tx, typed_rx) = mpsc::channel(1);
         let reader = tokio::spawn(typed::read_changes(input, typed_tx));
         let duration = self.limit.duration;
+        let ends = duration.and_then(|after| Instant::now().checked_add(after));
         let view = View {
             server: self.server,
             set: self.symbols.into_iter().collect(),
@@ -78,15 +83,12 @@ impl Lines {
             alerts: self.alerts,
             bell: self.bell,
             left: self.limit.count,
+            ends,
             lost: None,
             text: String::new(),
             output,
         };
-        let shown = view.show(self.feed, typed_rx);
-        let result = match duration {
-            None => shown.await,
-            Some(duration) => timeout(duration, shown).await.unwrap_or(Ok(())),
-        };
+        let result = view.show(self.feed, typed_rx).await;
         reader.abort();
         result
     }
@@ -102,6 +104,8 @@ struct View<O> {
     bell: bool,
     /// Updates still to be shown; `None`: no limit.
     left: Option<u64>,
+    /// When the time is up; `None`: never.
+    ends: Option<Instant>,
     /// Why there is no connection, as last said; `None`: there is one, or the first is being made.
     lost: Option<String>,
     /// Lines not yet written.
@@ -120,12 +124,22 @@ impl<O: AsyncWrite + Unpin> View<O> {
         }
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut input_open = true;
+        let ends = self.ends;
+        let mut time_is_up = pin!(async move {
+            match ends {
+                Some(ends) => sleep_until(ends).await,
+                None => pending().await,
+            }
+        });
         // Never waited for alone: a server that is slow to take requests must not hold its quotes up.
         let mut typed = None;
         // Whether anything is to be asked for, an input that is no terminal knows best: what a server
         // says does not matter before.
         while self.set.is_empty() && !self.input_is_terminal {
-            let change = typed_rx.recv().await;
+            let change = tokio::select! {
+                change = typed_rx.recv() => change,
+                () = &mut time_is_up => return Ok(()),
+            };
             let change = change.ok_or(SettingsError::NoSymbols)?;
             typed = self.follow(&change).then_some(change);
         }
@@ -134,6 +148,7 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 return Ok(());
             }
             tokio::select! {
+                () = &mut time_is_up => return Ok(()),
                 count = feed.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
                     if count == 0 {
                         say(format_args!("{} has no more quotes to send.", self.server));
@@ -244,7 +259,17 @@ impl<O: AsyncWrite + Unpin> View<O> {
             self.output.write_all(self.text.as_bytes()).await?;
             self.output.flush().await
         };
-        match written.await {
+        let written = match self.ends {
+            None => written.await,
+            Some(ends) => match timeout_at(ends + READER_TIMEOUT, written).await {
+                Ok(written) => written,
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the time is up and nobody reads them",
+                )),
+            },
+        };
+        match written {
             Ok(()) => {
                 self.text.clear();
                 Ok(true)
@@ -259,7 +284,10 @@ impl<O: AsyncWrite + Unpin> View<O> {
 #[cfg(test)]
 mod tests {
     use proto::fin::StockUpdate;
-    use tokio::io::{AsyncReadExt, BufReader, duplex, empty};
+    use tokio::{
+        io::{AsyncReadExt, BufReader, duplex, empty},
+        time::timeout,
+    };
 
     use super::*;
 
@@ -314,6 +342,23 @@ mod tests {
         assert!(matches!(shown, Err(Failure::PingsUnwanted)), "{shown:?}");
         assert!(output.starts_with(b"ticker_symbol,"));
         assert_eq!(output.split(|byte| *byte == b'\n').count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_stuck_when_the_time_is_up_is_a_failure() {
+        let (events_tx, events) = mpsc::channel(100);
+        let (changes, _changes_rx) = mpsc::channel(1);
+        for _ in 0..100 {
+            assert!(events_tx.try_send(quote("AAPL")).is_ok());
+        }
+        let limit = Limit {
+            count: None,
+            duration: Some(Duration::from_secs(3)),
+        };
+        let (output, _unread) = duplex(200);
+        let lines = lines(Feed { events, changes }, limit);
+        let shown = lines.run(BufReader::new(empty()), output).await;
+        assert!(matches!(shown, Err(Failure::Output(_))), "{shown:?}");
     }
 
     #[tokio::test]

@@ -1,24 +1,34 @@
 //! `ticker-client`: see `ticker-client --help`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
+    time::Duration,
 };
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, error::ErrorKind};
 use ticker_client::{
-    Args, Failure,
+    Args,
     lines::Limit,
     run,
     settings::{Settings, Terminals},
 };
 use tokio::runtime::Runtime;
 
-fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+/// What the program ends with when what it was asked for could not be written.
+const NOT_WRITTEN: u8 = 1;
+
+/// How long a reader of the last words may hold up the end.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+fn main() -> ExitCode {
+    let _flush = output::flush_at_exit(LAST_WORDS);
+    output::report_panics();
+    let args: Args = output::parse(NOT_WRITTEN);
     if let Some(shell) = args.completions {
-        return Ok(print(&Args::completions(shell)));
+        return print(&Args::completions(shell));
     }
     let terminals = Terminals {
         input: io::stdin().is_terminal(),
@@ -30,13 +40,21 @@ fn main() -> anyhow::Result<ExitCode> {
         Args::command().error(kind, error).exit()
     });
     if args.print_config {
-        return Ok(print(settings.to_string().as_bytes()));
+        return print(settings.to_string().as_bytes());
     }
     let limit = Limit {
         count: args.count,
         duration: args.duration,
     };
-    let runtime = Runtime::new()?;
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return end(
+                NOT_WRITTEN,
+                &format!("the system gives no threads: {error}"),
+            );
+        }
+    };
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(settings, limit) => result,
@@ -46,20 +64,20 @@ fn main() -> anyhow::Result<ExitCode> {
     });
     // Not a plain drop: that would wait for a read of stdin which may never come back.
     runtime.shutdown_background();
-    Ok(match result {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => end(&failure),
-    })
+        Err(failure) => end(failure.exit_code(), &failure.to_string()),
+    }
 }
 
-fn end(failure: &Failure) -> ExitCode {
-    let _ = writeln!(io::stderr(), "ticker-client: {failure}");
-    failure.exit_code().into()
+fn end(code: u8, why: &str) -> ExitCode {
+    output::stderr().line(format!("ticker-client: {why}\n"));
+    code.into()
 }
 
 fn print(text: &[u8]) -> ExitCode {
-    match io::stdout().write_all(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => end(&Failure::Output(error)),
-        _ => ExitCode::SUCCESS,
+    match output::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => end(NOT_WRITTEN, &format!("cannot write to stdout: {error}")),
     }
 }

@@ -1,11 +1,8 @@
 //! Words for the person beside the quotes, on the standard error.
 
-use std::{
-    fmt,
-    io::{self, Write},
-};
+use std::fmt;
 
-/// One line more. Unlike `eprintln!`, does not panic when nobody reads it any more.
+/// One line more. Whoever does not read it makes no quote wait.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    output::stderr().line(format!("{line}\n"));
 }

@@ -140,9 +140,9 @@ impl Viewer {
             let ends = self.ends;
             tokio::select! {
                 () = sleep_until(next_picture) => {
-                    self.draw().map_err(Failure::Output)?;
+                    let is_drawn = self.draw().map_err(Failure::Output)?;
                     drawn = Instant::now();
-                    next_picture = drawn + IDLE;
+                    next_picture = drawn + if is_drawn { IDLE } else { FRAME };
                     continue;
                 }
                 () = sleep_until(ends.unwrap_or(self.started)), if ends.is_some() => {
@@ -195,7 +195,7 @@ impl Viewer {
         let is_update = matches!(event, FeedEvent::Update(_));
         self.screen.take(event, self.now());
         if self.screen.list.take_bell() {
-            self.terminal.ring().map_err(Failure::Output)?;
+            self.terminal.ring();
         }
         if is_update && let Some(left) = &mut self.updates_left {
             *left = left.saturating_sub(1);
@@ -224,7 +224,7 @@ impl Viewer {
         self.terminal.take_again()
     }
 
-    fn draw(&mut self) -> io::Result<()> {
+    fn draw(&mut self) -> io::Result<bool> {
         let now = self.now();
         let Self {
             terminal,

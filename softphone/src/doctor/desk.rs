@@ -1,11 +1,19 @@
 //! Where the doctor writes: findings one after the other, and on a terminal what is being done.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
+
+use output::Output;
 
 use super::{
     finding::Check,
     report::{self, Report},
 };
+
+/// How long a reader of the last findings may stand still.
+const READER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Findings for people go to stdout, or to stderr when stdout belongs to JSON.
 pub(super) struct Desk {
@@ -51,11 +59,16 @@ impl Desk {
         ));
     }
 
-    pub(super) fn finish(&mut self, report: &Report) {
+    /// # Errors
+    /// What was found could not be written. A reader that went away does not change what was found.
+    pub(super) fn finish(&mut self, report: &Report) -> io::Result<()> {
         self.write(&format!("{}\n", report.summary(self.width(), self.colour)));
         if self.json {
-            // A reader that went away does not change what was found.
-            let _ = writeln!(io::stdout(), "{:#}", report.json());
+            output::stdout().line(format!("{:#}\n", report.json()));
+        }
+        match output::stdout().finish(READER_TIMEOUT) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
         }
     }
 
@@ -64,12 +77,11 @@ impl Desk {
     }
 
     fn write(&self, text: &str) {
-        let _ = if self.json {
-            io::stderr().write_all(text.as_bytes())
-        } else {
-            let mut out = io::stdout();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        let output: &Output = match self.json {
+            true => output::stderr(),
+            false => output::stdout(),
         };
+        output.line(text);
     }
 }
 

@@ -79,12 +79,23 @@ const fn optional(id: &'static str, title: &'static str, doing: &'static str) ->
     }
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DoctorError {
+    /// There is no such audio host.
+    #[error(transparent)]
+    UnknownHost(#[from] DeviceError),
+    /// Whoever asked has not read it all.
+    #[error("the findings could not be written to stdout: {0}")]
+    NotWritten(io::Error),
+}
+
 /// Makes all checks and prints what they find. Returns the exit code: 0 when no required check
 /// failed, else 1.
 ///
 /// # Errors
-/// [`DeviceError::UnknownHost`]: there is no such audio host, so that nothing was checked.
-pub fn doctor(args: &DoctorArgs) -> Result<u8, DeviceError> {
+/// There is no such audio host, so that nothing was checked; or what was found could not be written.
+pub fn doctor(args: &DoctorArgs) -> Result<u8, DoctorError> {
     device::known_host(args.audio_host.as_deref())?;
     let mut doctor = Doctor {
         report: Report::default(),
@@ -94,7 +105,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<u8, DeviceError> {
     doctor.check(REAL_TIME, real_time::check);
     doctor.check_server(&args.server);
     let Doctor { report, mut desk } = doctor;
-    desk.finish(&report);
+    desk.finish(&report).map_err(DoctorError::NotWritten)?;
     Ok(report.exit_code())
 }
 

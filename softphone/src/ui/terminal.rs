@@ -5,7 +5,6 @@
 //! what stands there: a terminal that breaks its lines anew takes the cursor along.
 
 use std::{
-    io::{self, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,6 +30,9 @@ pub(super) const TAKE: &str = "\x1b[?25l\x1b[>15u\x1b[?1004h";
 pub(super) const GIVE_BACK: &str = "\r\x1b[J\x1b[?1004l\x1b[<1u\x1b[?25h";
 
 const ERASE_ROW: &str = "\x1b[2K";
+
+/// How long a thread that panicked waits for a terminal that takes nothing.
+const GIVE_BACK_LIMIT: Duration = Duration::from_millis(300);
 
 /// How long the key thread waits before it looks whether the call is over.
 const KEY_PATIENCE: Duration = Duration::from_millis(100);
@@ -135,8 +137,8 @@ fn restore_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let _ = terminal::disable_raw_mode();
-        let _ = io::stdout().write_all(GIVE_BACK.as_bytes());
-        let _ = io::stdout().flush();
+        output::stdout().line_instead_of_picture(GIVE_BACK);
+        let _ = output::stdout().finish(GIVE_BACK_LIMIT);
         before(info);
     }));
 }

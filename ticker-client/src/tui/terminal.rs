@@ -1,25 +1,30 @@
 //! The terminal as one full screen, and as it was before.
 //!
 //! Whatever ends the program gives the terminal back: the end of [`FullScreen`]'s life, and a panic
-//! on any thread. It must never write to a terminal that was given back.
+//! on any thread. It must never draw on a terminal that was given back, nor wait for one that takes
+//! nothing any more: a thread writes, and while it does, nothing is drawn.
 
 use std::{
-    io::{self, Write, stdout},
+    io::{self, Write},
     mem, panic,
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crossterm::{
     cursor::Show,
     event::{DisableBracketedPaste, EnableBracketedPaste},
-    execute,
+    queue,
     style::force_color_output,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+
+/// How long a terminal that takes nothing is waited for when it is given back.
+const GIVE_BACK_LIMIT: Duration = Duration::from_millis(300);
 
 /// Whether the terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -27,7 +32,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// The terminal, taken for the whole screen. Given back when dropped.
 #[derive(Debug)]
 pub struct FullScreen {
-    terminal: Terminal<CrosstermBackend<Output>>,
+    terminal: Terminal<CrosstermBackend<Picture>>,
     is_unknown: bool,
 }
 
@@ -37,12 +42,12 @@ impl FullScreen {
     ///
     /// # Errors
     ///
-    /// When there is no terminal, or it cannot be written to.
+    /// When there is no terminal.
     pub fn enter(colour: bool) -> io::Result<Self> {
         restore_on_panic();
         force_color_output(colour);
         take()?;
-        let terminal = Terminal::new(CrosstermBackend::new(Output::default()));
+        let terminal = Terminal::new(CrosstermBackend::new(Picture::default()));
         if terminal.is_err() {
             give_back();
         }
@@ -52,19 +57,24 @@ impl FullScreen {
         })
     }
 
-    /// Draws a picture; only what has changed is written.
+    /// Draws a picture, unless the one before it is still being written, and returns whether it did;
+    /// only what has changed is written.
     ///
     /// # Errors
     ///
     /// When the terminal cannot be written to.
-    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> io::Result<()> {
+    pub fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> io::Result<bool> {
+        output::stdout().check()?;
+        if !output::stdout().is_idle() {
+            return Ok(false);
+        }
         if mem::take(&mut self.is_unknown) {
             // `Terminal::clear` would ask the terminal for its cursor, and wait for the answer.
             let size = self.terminal.size()?;
             self.terminal.resize(size.into())?;
         }
         self.terminal.draw(picture)?;
-        Ok(())
+        Ok(true)
     }
 
     /// Nobody knows what is on the screen: the next picture is written as a whole.
@@ -73,13 +83,10 @@ impl FullScreen {
     }
 
     /// Rings the bell.
-    ///
-    /// # Errors
-    ///
-    /// When the terminal cannot be written to.
-    pub fn ring(&mut self) -> io::Result<()> {
-        let mut output = Output(vec![0x07]);
-        output.flush()
+    pub fn ring(&mut self) {
+        if TAKEN.load(Ordering::SeqCst) {
+            output::stdout().line([0x07]);
+        }
     }
 
     /// Gives the terminal back for a while. Nothing is drawn until it is taken again.
@@ -107,11 +114,13 @@ impl Drop for FullScreen {
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    let taken = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste);
-    if taken.is_err() {
+    let mut codes = Vec::new();
+    let made = queue!(codes, EnterAlternateScreen, EnableBracketedPaste);
+    output::stdout().line(codes);
+    if made.is_err() {
         give_back();
     }
-    taken
+    made
 }
 
 /// Makes the terminal what it was. Does nothing when that is done already.
@@ -119,8 +128,11 @@ fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    // A terminal that is gone cannot be helped, and the program ends anyway.
-    let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    // A terminal that is gone or stuck cannot be helped, and the program ends anyway.
+    let mut codes = Vec::new();
+    let _ = queue!(codes, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    output::stdout().line(codes);
+    let _ = output::stdout().finish(GIVE_BACK_LIMIT);
     let _ = disable_raw_mode();
 }
 
@@ -136,24 +148,23 @@ fn restore_on_panic() {
     });
 }
 
-/// Collects a picture and writes it at once; what was collected when the terminal was given back is
-/// never written.
+/// Collects a picture and has it written at once; what was collected when the terminal was given back
+/// is never written.
 #[derive(Debug, Default)]
-struct Output(Vec<u8>);
+struct Picture(Vec<u8>);
 
-impl Write for Output {
+impl Write for Picture {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if TAKEN.load(Ordering::SeqCst) {
-            let mut stdout = stdout().lock();
-            stdout.write_all(&self.0)?;
-            stdout.flush()?;
+        let bytes = mem::take(&mut self.0);
+        if !bytes.is_empty() && TAKEN.load(Ordering::SeqCst) {
+            // Not as a picture that the next one may replace: it holds only what has changed.
+            output::stdout().line(bytes);
         }
-        self.0.clear();
         Ok(())
     }
 }

@@ -1,0 +1,49 @@
+//! What a program was started for: a list, a script, its help. This waits for its reader.
+//!
+//! A pipe that was closed (`| head -1`) belongs to a reader who has seen enough, and is no error.
+
+use std::{
+    io::{self, Write},
+    process,
+    time::Duration,
+};
+
+use clap::Parser;
+
+use crate::stderr;
+
+/// How long a reader of the last words may stand still.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Writes `text` to stdout.
+///
+/// # Errors
+/// It could not be written, for another reason than that nobody reads it any more.
+pub fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    unless_closed(out.write_all(text).and_then(|()| out.flush()))
+}
+
+/// The command line. `--help`, `--version` and mistakes end the program, with the exit code
+/// `not_written` where help could not be written.
+pub fn parse<Args: Parser>(not_written: u8) -> Args {
+    Args::try_parse().unwrap_or_else(|answer| {
+        let printed = unless_closed(answer.print().and_then(|()| io::stdout().flush()));
+        // A mistake keeps its exit code, whether anybody reads of it or not.
+        if let Err(error) = printed
+            && !answer.use_stderr()
+        {
+            stderr().line(format!("cannot write the help to stdout: {error}\n"));
+            let _ = stderr().finish(LAST_WORDS);
+            process::exit(not_written.into());
+        }
+        process::exit(answer.exit_code())
+    })
+}
+
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
