@@ -17,8 +17,9 @@ use crate::{
     clock::Clock,
     device::{
         self, BufferRequest, DeviceError, DeviceOptions, Microphone, Speaker,
-        virtual_microphone::{ToneMicrophone, WavMicrophone},
+        virtual_microphone::ToneMicrophone,
         virtual_speaker::{Ear, VirtualSpeaker},
+        wav_microphone::WavMicrophone,
     },
     echo_control::{EchoControl, EchoMemory},
     engine::{Engine, EngineStatus, EngineThread},

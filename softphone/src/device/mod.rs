@@ -34,6 +34,7 @@ pub mod virtual_clock;
 pub mod virtual_microphone;
 pub mod virtual_speaker;
 mod watch;
+pub mod wav_microphone;
 mod wear_query;
 mod worn;
 
