@@ -1,13 +1,15 @@
 //! `softphone --source FILE.wav`: what the far end hears of each kind of file, and what is refused.
 
-use std::{f64::consts::TAU, fs, path::Path, thread, time::Duration};
+use std::{f64::consts::TAU, fs, net::SocketAddr, path::Path, thread, time::Duration};
 
 use audio::Wav;
 use tests::{
-    Output, Server,
+    Output, Process, Server,
     analysis::{dominant_frequency, rms_dbfs},
-    bin, run,
-    signals::read_wav,
+    bin,
+    proxy::Proxy,
+    run,
+    signals::{read_wav, tone},
     wav_variants::{WavVariant, wav_variants},
 };
 
@@ -179,4 +181,82 @@ fn a_file_too_large_for_memory_is_not_read() {
         output.stderr.contains("cut it into shorter files"),
         "{output:?}"
     );
+}
+
+// ---- a file waits for the line ----
+
+/// The words of a prompt, each a tone of a quarter of a second, from the first sample on.
+const WORDS_HZ: [f64; 5] = [400.0, 800.0, 1_200.0, 1_600.0, 2_000.0];
+const WORD_SECONDS: f64 = 0.25;
+
+fn write_prompt(path: &Path) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).expect("created");
+    for sample in WORDS_HZ.iter().flat_map(|hz| tone(*hz, WORD_SECONDS, 0.3)) {
+        writer
+            .write_sample((sample * 32_767.0) as i16)
+            .expect("written");
+    }
+    writer.finalize().expect("written");
+}
+
+/// For how many seconds each word is heard.
+fn words_heard(heard: &[f32]) -> [f64; 5] {
+    let step = RATE as usize / 100;
+    let windows = heard.windows(2 * step).step_by(step);
+    let loud: Vec<f64> = windows
+        .filter(|window| rms_dbfs(window) > -20.0)
+        .map(|window| dominant_frequency(window, RATE))
+        .collect();
+    WORDS_HZ.map(|hz| {
+        loud.iter()
+            .filter(|heard| (*heard - hz).abs() < 40.0)
+            .count() as f64
+            / 100.0
+    })
+}
+
+/// A call that plays a prompt to a server, which returns it; `meanwhile` happens once it is calling.
+fn the_whole_prompt_is_heard(server: SocketAddr, meanwhile: impl FnOnce()) {
+    let dir = tempfile::tempdir().expect("a directory for temporary files");
+    let [said, heard] = ["said.wav", "heard.wav"].map(|name| dir.path().join(name));
+    write_prompt(&said);
+    let addr = server.to_string();
+    // PCM would fill the windows of so long a line.
+    let args = ["--server", &addr, "--frame-ms", "20", "--effects", "none"];
+    let files = ["--json", "--source", text(&said), "--sink", text(&heard)];
+    let mut process = Process::start(bin("softphone"), &[&args[..], &files].concat(), &[]);
+    process.wait_for_stderr("calling", LIMIT);
+    meanwhile();
+    let output = process.wait(LIMIT);
+    assert_eq!(output.code, Some(GOOD), "{output:?}");
+    let words = words_heard(&read_wav(&heard));
+    // Where silence waited on the line, the jitter buffer catches up: faster by an eighth.
+    let is_whole = |seconds: &f64| *seconds > 0.75 * WORD_SECONDS;
+    assert!(words.iter().all(is_whole), "{words:?} s\n{output:?}");
+}
+
+#[test]
+fn the_first_word_is_heard_on_a_long_line() {
+    let server = Server::start(&[]);
+    for one_way in [75, 300] {
+        let proxy = Proxy::start_long(server.addr(), Duration::from_millis(one_way));
+        the_whole_prompt_is_heard(proxy.addr(), || ());
+    }
+}
+
+#[test]
+fn the_first_word_is_heard_when_connecting_takes_two_seconds() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::start(server.addr());
+    proxy.freeze();
+    the_whole_prompt_is_heard(proxy.addr(), || {
+        thread::sleep(Duration::from_secs(2));
+        proxy.thaw();
+    });
 }

@@ -1,4 +1,4 @@
-//! A microphone that is not there: a WAV file, played once.
+//! A microphone that is not there: a WAV file, played once, from when there is somebody to hear it.
 
 use std::{
     fs::File,
@@ -24,10 +24,16 @@ const TAIL: Duration = Duration::from_millis(200);
 /// A file is kept in memory as it is. Three hours of stereo at 48 kHz and 16 bits.
 const MAX_FILE_BYTES: u64 = 2 << 30;
 
+/// How long the file waits for the line. A far end that has not shown itself by then is spoken to all the
+/// same, or a call to one that never does would not end.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// A WAV file, played once.
 pub struct WavMicrophone {
     name: String,
     wav: Wav,
+    /// Samples per channel of silence that may still be given until the line is up.
+    wait: usize,
     /// In samples per channel.
     position: usize,
     /// Samples per channel of silence still to be given after the last of the file.
@@ -54,6 +60,7 @@ impl WavMicrophone {
         let samples = |time: Duration| (time.as_secs_f32() * wav.sample_rate_hz() as f32) as usize;
         Self {
             name,
+            wait: samples(LONGEST_WAIT),
             position: 0,
             tail: samples(TAIL),
             clock: VirtualClock::new(wav.sample_rate_hz()),
@@ -79,7 +86,11 @@ impl Microphone for WavMicrophone {
 
     fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
         let channels = usize::from(self.wav.channels());
-        let due = self.clock.due(now);
+        let mut due = self.clock.due(now);
+        let waited = due.min(self.wait);
+        samples.extend(std::iter::repeat_n(0.0, waited * channels));
+        self.wait -= waited;
+        due -= waited;
         let sound = self.wav.append(self.position, due, samples);
         let silence = due - sound;
         samples.extend(std::iter::repeat_n(0.0, silence * channels));
@@ -88,6 +99,10 @@ impl Microphone for WavMicrophone {
         if self.tail == 0 {
             self.finished.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn line_is_up(&mut self) {
+        self.wait = 0;
     }
 
     fn latency_us(&self) -> u32 {
@@ -142,6 +157,7 @@ mod tests {
     #[test]
     fn a_file_counts_as_played_only_when_its_last_sound_is_under_way() {
         let mut microphone = microphone();
+        microphone.line_is_up();
         let finished = microphone.finished();
         let mut heard = Vec::new();
         let mut finished_at = None;
@@ -155,5 +171,33 @@ mod tests {
         assert!(heard[1_600..].iter().all(|&sample| sample == 0.0));
         assert_eq!(heard.len(), 6_400);
         assert_eq!(finished_at, Some(300));
+    }
+
+    /// Where the sound begins, in milliseconds, if the line is up at `up_at`.
+    fn begins_at(up_at: Option<u64>) -> Option<usize> {
+        let mut microphone = microphone();
+        let mut heard = Vec::new();
+        for ms in (0..=12_000).step_by(10) {
+            if up_at.is_some_and(|up_at| ms > up_at) {
+                microphone.line_is_up();
+            }
+            microphone.read(Duration::from_millis(ms), &mut heard);
+        }
+        assert_eq!(heard.len(), 2 * 12_000 * 8, "time goes on");
+        let begin = heard.iter().position(|&sample| sample != 0.0)?;
+        assert_eq!(
+            heard[begin..begin + 13],
+            [1.0 / 128.0; 13],
+            "not its first sound"
+        );
+        Some(begin / 16)
+    }
+
+    #[test]
+    fn a_file_waits_for_the_line_but_not_for_ever() {
+        for up_at in [0, 150, 2_000, 9_990] {
+            assert_eq!(begins_at(Some(up_at)), Some(up_at as usize));
+        }
+        assert_eq!(begins_at(None), Some(10_000));
     }
 }
