@@ -361,7 +361,7 @@ fn conceal_opus(opus: &mut opus::Decoder, format: Format, surplus: &mut Vec<f32>
     }
 }
 
-fn from_i16(sample: i16) -> f32 {
+pub(crate) fn from_i16(sample: i16) -> f32 {
     f32::from(sample) / 32_768.0
 }
 

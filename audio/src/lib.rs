@@ -54,6 +54,7 @@ pub mod tone;
 pub mod tone_detector;
 pub mod transit;
 mod voice_cleaner;
+pub mod wav;
 
 pub use chain::Chain;
 pub use codec::{CodecError, Decoder, Encoder};
@@ -70,3 +71,4 @@ pub use resampler::{Resampler, ResamplerError};
 pub use tone::Tone;
 pub use tone_detector::{ToneDetector, ToneReport};
 pub use transit::{Arrival, Transit};
+pub use wav::{Wav, WavError};

@@ -94,6 +94,9 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
         "playing {}",
         file.display()
     );
+    if let Some(what) = recording.omission() {
+        tracing::warn!("{}, {what}", file.display());
+    }
     Ok(Tape::Recorded(Arc::new(recording)))
 }
 

@@ -27,6 +27,8 @@ pub struct Recording {
     tracks: HashMap<Symbol, Arc<Track>>,
     /// When anything is traded, each moment once, in order.
     moments: Vec<Duration>,
+    /// The last line, where it does not end: what wrote it may have been stopped within a value.
+    unended_line: Option<u64>,
 }
 
 /// One symbol's trades, in order.
@@ -89,13 +91,23 @@ impl Recording {
         }
     }
 
-    fn read(reader: impl BufRead, speed: f64) -> Result<Self, LineError> {
+    fn read(mut reader: impl BufRead, speed: f64) -> Result<Self, LineError> {
         let mut rows = Vec::new();
         let mut columns = None;
-        for (index, line) in reader.split(b'\n').enumerate() {
-            let number = index as u64 + 1;
+        let mut unended_line = None;
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line);
+            if length.map_err(LineError::Unreadable)? == 0 {
+                break;
+            }
             let bad = |what| LineError::Line(number, what);
-            let line = line.map_err(LineError::Unreadable)?;
+            // Half a time is a time, and half a price a price.
+            if columns.is_some() && line.last() != Some(&b'\n') {
+                unended_line = Some(number).filter(|_| !is_blank(&line));
+                break;
+            }
             let Some(record) = fields(&line).map_err(bad)? else {
                 continue;
             };
@@ -110,7 +122,10 @@ impl Recording {
         // A recorder writes what comes when it comes; the trades were in the order of their times.
         rows.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let Some(first) = rows.first() else {
-            return Err(LineError::Line(2, "there are no trades".to_owned()));
+            return Err(match unended_line {
+                Some(number) => LineError::Line(number, UNENDED.to_owned()),
+                None => LineError::Line(2, "there are no trades".to_owned()),
+            });
         };
         let start = first.seconds;
         let mut trades: HashMap<Symbol, Vec<Trade>> = HashMap::new();
@@ -127,7 +142,17 @@ impl Recording {
             .into_iter()
             .map(|(symbol, trades)| (symbol, Arc::new(Track { trades })))
             .collect();
-        Ok(Self { tracks, moments })
+        Ok(Self {
+            tracks,
+            moments,
+            unended_line,
+        })
+    }
+
+    /// What is left out, in words, if anything is.
+    pub fn omission(&self) -> Option<String> {
+        let number = self.unended_line?;
+        Some(format!("line {number} is left out: {UNENDED}"))
     }
 
     /// The symbol's trades, if there are any.
@@ -177,13 +202,21 @@ enum LineError {
     Line(u64, String),
 }
 
+/// Whether a line says nothing, or to people only.
+fn is_blank(line: &[u8]) -> bool {
+    let text = line.trim_ascii();
+    text.is_empty() || text.starts_with(b"#")
+}
+
 /// What one line holds; nothing if it is blank or begins with `#`.
 fn fields(line: &[u8]) -> Result<Option<StringRecord>, String> {
-    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    let text = text.trim();
-    if text.is_empty() || text.starts_with('#') {
+    // Some editors begin a text with this.
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+    if is_blank(line) {
         return Ok(None);
     }
+    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    let text = text.trim();
     let mut csv = ReaderBuilder::new()
         .has_headers(false)
         .trim(Trim::All)
@@ -201,6 +234,11 @@ fn fields(line: &[u8]) -> Result<Option<StringRecord>, String> {
 
 /// Some three thousand years from 1970, either way.
 const MAX_SECONDS: f64 = 1e11;
+
+const UNENDED: &str = "its line does not end, so it may be cut short; end it where it is whole";
+
+/// What others put between values.
+const OTHER_SEPARATORS: [(char, &str); 3] = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
 
 const COLUMNS: &str = "the first line names the columns, and ticker_symbol, current_price, volume and \
                        one of trade_time_us or timestamp must be among them";
@@ -245,7 +283,10 @@ impl Columns {
             }
         };
         let need = |wanted: &str| {
-            find(wanted)?.ok_or_else(|| format!("there is no column {wanted}; {COLUMNS}"))
+            find(wanted)?.ok_or_else(|| match other_separators(names) {
+                Some(found) => format!("there are {found} between its values; write commas"),
+                None => format!("there is no column {wanted}; {COLUMNS}"),
+            })
         };
         Ok(Self {
             symbol: need("ticker_symbol")?,
@@ -262,8 +303,26 @@ impl Columns {
         })
     }
 
+    /// Whether a line is not a trade, but one like the first.
+    fn are_named_by(&self, record: &StringRecord) -> bool {
+        let has = |name: &str| record.iter().any(|value| value.eq_ignore_ascii_case(name));
+        has("ticker_symbol") && has("current_price")
+    }
+
     fn row(&self, record: &StringRecord) -> Result<Row, String> {
+        if self.are_named_by(record) {
+            return Err(
+                "it names the columns again, as where one tape was added to another; take it out"
+                    .to_owned(),
+            );
+        }
         if record.len() != self.count {
+            if let Some(found) = other_separators(record) {
+                return Err(format!(
+                    "there are {found} between its values, and commas in the first line; write \
+                     commas"
+                ));
+            }
             return Err(format!(
                 "it has {} values, and the line of the columns names {}",
                 record.len(),
@@ -348,6 +407,15 @@ impl Row {
             },
         }
     }
+}
+
+/// What stands between the values of a line, if not commas alone: what is left of it with them has these
+/// within.
+fn other_separators(record: &StringRecord) -> Option<&'static str> {
+    let stands = |separator: char| record.iter().any(|value| value.contains(separator));
+    let mut others = OTHER_SEPARATORS.iter();
+    let (_, name) = others.find(|(separator, _)| stands(*separator))?;
+    Some(name)
 }
 
 fn number(text: &str) -> Option<f64> {

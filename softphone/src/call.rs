@@ -17,8 +17,9 @@ use crate::{
     clock::Clock,
     device::{
         self, BufferRequest, DeviceError, DeviceOptions, Microphone, Speaker,
-        virtual_microphone::{ToneMicrophone, WavMicrophone},
+        virtual_microphone::ToneMicrophone,
         virtual_speaker::{Ear, VirtualSpeaker},
+        wav_microphone::WavMicrophone,
     },
     echo_control::{EchoControl, EchoMemory},
     engine::{Engine, EngineStatus, EngineThread},
@@ -89,6 +90,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         uplink,
         engine,
         recording,
+        sink_file: devices.sink_file,
         session_status,
         session: tokio::spawn(session.run()),
         ui: ui(),
@@ -164,6 +166,8 @@ struct Devices {
     ends: Ends,
     /// Set when a source that ends has ended.
     source_finished: Option<Arc<AtomicBool>>,
+    /// The file that the speaker is, if it is one.
+    sink_file: Option<Recording>,
     ear: Option<Ear>,
 }
 
@@ -196,6 +200,7 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
                 Box::new(VirtualSpeaker::ear(ear.clone())),
             ),
             source_finished: None,
+            sink_file: None,
             ear: Some(ear),
         });
     }
@@ -203,6 +208,7 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
         return Ok(Devices {
             ends: device::open(&options).map_err(device_verdict)?,
             source_finished: None,
+            sink_file: None,
             ear: None,
         });
     }
@@ -224,14 +230,21 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
             source.display()
         )));
     }
+    let mut sink_file = None;
     let speaker: Box<dyn Speaker> = match &args.sink {
         Sink::Speaker => device::open_speaker(&options).map_err(device_verdict)?,
         Sink::Null => Box::new(VirtualSpeaker::null()),
-        Sink::Wav(path) => Box::new(VirtualSpeaker::wav(path).map_err(usage)?),
+        Sink::Wav(path) => {
+            let (file, queue) =
+                Recording::start(path, 1, true).map_err(|why| usage(format!("--sink: {why}")))?;
+            sink_file = Some(file);
+            Box::new(VirtualSpeaker::wav(path, queue))
+        }
     };
     Ok(Devices {
         ends: (microphone, speaker),
         source_finished,
+        sink_file,
         ear: None,
     })
 }
@@ -262,7 +275,11 @@ fn start_recording(args: &CallArgs) -> Result<Option<(Recording, Recorder)>, Ver
             )));
         }
     }
-    Recording::start(path, args.force).map(Some).map_err(usage)
+    let (recording, queue) =
+        Recording::start(path, 2, args.force).map_err(|why| usage(format!("--record: {why}")))?;
+    let recorder =
+        Recorder::new(queue).map_err(|error| Verdict::new(ExitCode::NoAudio, error.to_string()))?;
+    Ok(Some((recording, recorder)))
 }
 
 /// Whether both are the same, if they exist.
@@ -298,9 +315,16 @@ fn start_engine(
         .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
 }
 
-/// A call that went well, but was to be recorded and is not.
-fn judge_recording(verdict: Verdict, recording: Option<&RecordingStatus>) -> Verdict {
-    match recording {
+/// Ends a file of the call: it is kept where the call came up. Where the far end was never heard it came up,
+/// too, but for that nothing is replaced.
+fn finish(file: Recording, session: &SessionStatus) -> RecordingStatus {
+    let is_new = !file.replaces_another();
+    file.finish(session.chunks_received > 0 || is_new && session.chunks_sent > 0)
+}
+
+/// A call that went well, but was to be written and is not.
+fn judge_written(verdict: Verdict, file: Option<&RecordingStatus>) -> Verdict {
+    match file {
         Some(RecordingStatus {
             path,
             failure: Some(failure),
@@ -326,17 +350,6 @@ pub(crate) fn judge(
     }
     if let Some(failure) = &engine.failure {
         return Verdict::new(ExitCode::NoAudio, failure.clone());
-    }
-    if let Sink::Wav(path) = &args.sink
-        && engine.speaker.ring_fault_samples > 0
-    {
-        return Verdict::new(
-            ExitCode::NoAudio,
-            format!(
-                "{} could not be written to its end: is the disk full?",
-                path.display()
-            ),
-        );
     }
     if engine.garbage.muted_us > 0 {
         return Verdict::new(

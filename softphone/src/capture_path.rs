@@ -183,6 +183,11 @@ impl CapturePath {
         Ok(())
     }
 
+    /// The far end hears us from now on.
+    pub fn line_is_up(&mut self) {
+        self.microphone.line_is_up();
+    }
+
     /// The microphone, for its figures.
     pub fn microphone(&self) -> &dyn Microphone {
         &*self.microphone

@@ -160,7 +160,11 @@ impl Engine {
     /// Takes what came from the far end.
     pub fn receive(&mut self, downlink: Downlink, now: Duration) {
         match downlink {
-            Downlink::Began => self.echo.answered(),
+            Downlink::Lives => self.capture.line_is_up(),
+            Downlink::Began => {
+                self.capture.line_is_up();
+                self.echo.answered();
+            }
             Downlink::FarEnd { returns_own_voice } => self.echo.far_end_returns(returns_own_voice),
             Downlink::Chunk(_) | Downlink::Ended => {}
         }

@@ -27,6 +27,8 @@ use crate::{
 /// What the session has for the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Downlink {
+    /// The far end is there, though it may have said nothing yet.
+    Lives,
     /// A new stream begins: its media time has nothing to do with the one before.
     Began,
     /// What the far end said of itself.
@@ -130,7 +132,7 @@ impl PlayoutPath {
                 self.render.reset();
                 self.heard_delay.forget();
             }
-            Downlink::FarEnd { .. } => {}
+            Downlink::Lives | Downlink::FarEnd { .. } => {}
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
             Downlink::Ended => {
                 self.ended = true;

@@ -292,11 +292,11 @@ impl Session {
         let response = tokio::select! {
             biased;
             response = response => response,
-            never = ask_whether_it_lives(channel, &sending.numbering) => match never {},
+            never = ask_whether_it_lives(channel, || self.far_end_lives(&sending.numbering)) => match never {},
         };
         let received = match response {
             Some(Ok(response)) => {
-                sending.numbering.far_end_lives();
+                self.far_end_lives(&sending.numbering);
                 self.receive(response.into_inner(), &sending.numbering, &mut heard)
                     .await
             }
@@ -554,6 +554,12 @@ impl Session {
         Ok(())
     }
 
+    /// The far end has shown that it is there.
+    fn far_end_lives(&self, numbering: &Numbering) {
+        numbering.far_end_lives();
+        self.deliver(Downlink::Lives);
+    }
+
     /// The far end is heard for the first time on this stream.
     fn begin(&self) {
         self.deliver(Downlink::Began);
@@ -656,7 +662,7 @@ async fn patient<T>(
 
 /// Asks a server that sends nothing whether it is there: one that is answers a call of a method that
 /// it does not have at once, whatever else it is doing.
-async fn ask_whether_it_lives(mut channel: Channel, numbering: &Numbering) -> Infallible {
+async fn ask_whether_it_lives(mut channel: Channel, lives: impl Fn()) -> Infallible {
     sleep(ASK_AFTER).await;
     let mut request = http::Request::new(tonic::body::Body::empty());
     *request.method_mut() = http::Method::POST;
@@ -669,7 +675,7 @@ async fn ask_whether_it_lives(mut channel: Channel, numbering: &Numbering) -> In
     );
     let ready = std::future::poll_fn(|cx| channel.poll_ready(cx)).await;
     if ready.is_ok() && channel.call(request).await.is_ok() {
-        numbering.far_end_lives();
+        lives();
     }
     std::future::pending().await
 }

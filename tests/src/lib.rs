@@ -25,6 +25,7 @@ pub mod stall_watch;
 pub mod subscriber;
 pub mod tally;
 pub mod terminal;
+pub mod wav_variants;
 
 mod binaries;
 mod in_process;

@@ -1,7 +1,7 @@
 //! A stretch of line between client and server that can be frozen: bytes stay where they are, as in
-//! a TCP connection whose packets are lost.
+//! a TCP connection whose packets are lost. It can also be long: each byte is on its way for a while.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,11 +10,16 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     runtime::{Builder, Runtime},
-    sync::watch,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
 
 /// Large buffers would take seconds of speech, and a test would measure them.
 const BUFFER_BYTES: u32 = 8 * 1_024;
+
+/// What one read takes at most, and how many of those may be on their way on a long line.
+const PIECE_BYTES: usize = 1_024;
+const PIECES_ON_THEIR_WAY: usize = 1_024;
 
 /// What is frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,15 @@ impl Proxy {
     ///
     /// When the machine gives no socket or thread.
     pub fn start(server: SocketAddr) -> Self {
+        Self::start_long(server, Duration::ZERO)
+    }
+
+    /// The same on a line on which every byte takes so long, in each direction.
+    ///
+    /// # Panics
+    ///
+    /// As [`Proxy::start`].
+    pub fn start_long(server: SocketAddr, delay: Duration) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -62,7 +76,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let number = *count.borrow();
                 count.send_replace(number + 1);
-                tokio::spawn(pass_on(client, server, number, is_frozen.clone()));
+                tokio::spawn(pass_on(client, server, number, delay, is_frozen.clone()));
             }
         });
         Self {
@@ -132,6 +146,7 @@ async fn pass_on(
     client: TcpStream,
     server: SocketAddr,
     number: usize,
+    delay: Duration,
     frozen: watch::Receiver<Frozen>,
 ) {
     // A server that is gone is told to the client by the closed connection.
@@ -141,9 +156,26 @@ async fn pass_on(
     let _ = client.set_nodelay(true);
     let (client_rx, client_tx) = client.into_split();
     let (server_rx, server_tx) = server.into_split();
+    let forth = pump(client_rx, server_tx, delay, frozen.clone(), move |frozen| {
+        frozen.lets_pass(number, false)
+    });
+    let back = pump(server_rx, client_tx, delay, frozen, move |frozen| {
+        frozen.lets_pass(number, true)
+    });
     tokio::select! {
-        () = pump(client_rx, server_tx, number, false, frozen.clone()) => {}
-        () = pump(server_rx, client_tx, number, true, frozen) => {}
+        () = forth => {}
+        () = back => {}
+    }
+}
+
+impl Frozen {
+    fn lets_pass(self, number: usize, is_answer: bool) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Before(first) => number >= first,
+            Self::AllButFirst => number == 0,
+            Self::Answers => !is_answer,
+        }
     }
 }
 
@@ -151,20 +183,48 @@ async fn pass_on(
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    number: usize,
-    is_answer: bool,
+    delay: Duration,
     mut frozen: watch::Receiver<Frozen>,
+    flows: impl Fn(Frozen) -> bool,
 ) {
-    let mut buffer = [0; 1_024];
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let flows = |frozen: &Frozen| match frozen {
-            Frozen::Nothing => true,
-            Frozen::Before(first) => number >= *first,
-            Frozen::AllButFirst => number == 0,
-            Frozen::Answers => !is_answer,
-        };
-        if frozen.wait_for(flows).await.is_err() || to.write_all(&buffer[..count]).await.is_err() {
-            return;
+    if delay.is_zero() {
+        let mut buffer = [0; PIECE_BYTES];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if !pass(&buffer[..count], &mut to, &mut frozen, &flows).await {
+                return;
+            }
         }
+        return;
     }
+    let (pieces_tx, mut pieces) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_ON_THEIR_WAY);
+    let enter = async move {
+        let mut buffer = [0; PIECE_BYTES];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let piece = (Instant::now() + delay, buffer[..count].to_vec());
+            if pieces_tx.send(piece).await.is_err() {
+                return;
+            }
+        }
+    };
+    let leave = async {
+        while let Some((due, piece)) = pieces.recv().await {
+            sleep_until(due).await;
+            if !pass(&piece, &mut to, &mut frozen, &flows).await {
+                return;
+            }
+        }
+    };
+    // Once nothing enters any more, what is on its way still arrives.
+    tokio::join!(enter, leave);
+}
+
+/// Waits until what was read may go on. Whether there was anybody to take it.
+async fn pass(
+    piece: &[u8],
+    to: &mut OwnedWriteHalf,
+    frozen: &mut watch::Receiver<Frozen>,
+    flows: &impl Fn(Frozen) -> bool,
+) -> bool {
+    let is_thawed = frozen.wait_for(|frozen| flows(*frozen)).await.is_ok();
+    is_thawed && to.write_all(piece).await.is_ok()
 }

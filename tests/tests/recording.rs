@@ -1,4 +1,4 @@
-//! `softphone --record`: what is in the file, and what becomes of it on a bad day.
+//! `softphone --record` and `--sink FILE.wav`: what is in the file, and what becomes of it on a bad day.
 
 use std::{
     fs,
@@ -22,6 +22,7 @@ const RATE: u32 = 48_000;
 
 const GOOD: i32 = 0;
 const USAGE: i32 = 2;
+const NO_CONNECTION: i32 = 3;
 const NOT_WRITTEN: i32 = 7;
 
 fn directory() -> TempDir {
@@ -100,7 +101,18 @@ fn left_is_what_was_said_and_right_what_was_played_to_the_sample() {
     assert_eq!(output.code, Some(GOOD), "{output:?}");
 
     let [left, right] = sides(&recorded);
-    assert_eq!(left[..spoken.len()], spoken, "left is not what was said");
+    // The file waited for the line.
+    let begin = left.iter().position(|&sample| sample != 0).expect("sound");
+    let begin = begin
+        - spoken
+            .iter()
+            .position(|&sample| sample != 0)
+            .expect("sound");
+    assert_eq!(
+        left[begin..][..spoken.len()],
+        spoken,
+        "left is not what was said"
+    );
     let played: Vec<i16> = read_wav(&played)
         .iter()
         .map(|sample| (sample * 32_768.0) as i16)
@@ -310,6 +322,161 @@ fn a_place_that_cannot_be_written_is_refused_before_the_call() {
         message.contains("/nowhere/at/all.wav cannot be created"),
         "{message}"
     );
+}
+
+// ---- what was there before ----
+
+/// The names in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("it can be read");
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+    let mut names: Vec<_> = entries
+        .map(|entry| name(entry).into_string().expect("a plain name"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn where_nobody_answers_what_was_there_stays_and_nothing_new_is_left() {
+    let nobody = format!("127.0.0.1:{}", tests::free_port());
+    for flags in [&["--sink"][..], &["--sink", "null", "--force", "--record"]] {
+        let dir = directory();
+        let [old, new] = ["old.wav", "new.wav"].map(|name| dir.path().join(name));
+        fs::write(&old, "dear").expect("the directory can be written to");
+        for file in [&old, &new] {
+            let args = ["--source", "tone", "--server", &nobody];
+            let args = [&args[..], flags, &[text(file)]].concat();
+            let output = run(bin("softphone"), &args, None, LIMIT);
+            assert_eq!(output.code, Some(NO_CONNECTION), "{output:?}");
+        }
+        assert_eq!(fs::read(&old).expect("it is still there"), b"dear");
+        assert_eq!(names(dir.path()), ["old.wav"], "{flags:?}");
+    }
+}
+
+#[test]
+fn a_call_that_is_refused_for_another_reason_leaves_nothing_either() {
+    let dir = directory();
+    let [old, new] = ["old.wav", "new.wav"].map(|name| dir.path().join(name));
+    fs::write(&old, "dear").expect("the directory can be written to");
+    let files = ["--sink", text(&new), "--record", text(&old)];
+    let args = [&["--source", "tone"][..], &files].concat();
+    let output = run(bin("softphone"), &args, None, LIMIT);
+    assert_eq!(output.code, Some(USAGE), "{output:?}");
+    assert_eq!(names(dir.path()), ["old.wav"]);
+}
+
+#[test]
+fn a_new_file_takes_the_place_of_the_old_one_at_the_end() {
+    let server = Server::start(&[]);
+    let dir = directory();
+    let heard = dir.path().join("heard.wav");
+    fs::write(&heard, "dear").expect("the directory can be written to");
+    let address = server.addr().to_string();
+    let args = [
+        "--source",
+        "tone",
+        "--server",
+        &address,
+        "--sink",
+        text(&heard),
+    ];
+    let mut softphone = Process::start(bin("softphone"), &args, &[]);
+    softphone.wait_for_stdout("connected", LIMIT);
+    grows_to(dir.path(), u64::from(RATE) * 2, &softphone);
+    assert_eq!(fs::read(&heard).expect("it is still there"), b"dear");
+    softphone.signal("INT");
+    let output = softphone.wait(LIMIT);
+    assert_eq!(output.code, Some(GOOD), "{output:?}");
+    assert!(read_wav(&heard).len() > RATE as usize / 2);
+    assert_eq!(names(dir.path()), ["heard.wav"]);
+}
+
+/// Waits until the files of a directory are of this size together, and returns the path of the largest.
+fn grows_to(directory: &Path, bytes: u64, softphone: &Process) -> PathBuf {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let sizes = names(directory).into_iter().map(|name| {
+            let path = directory.join(name);
+            (fs::metadata(&path).map_or(0, |file| file.len()), path)
+        });
+        let (size, path) = sizes.max().expect("a file");
+        if size >= bytes {
+            return path;
+        }
+        assert!(Instant::now() < deadline, "it does not grow: {softphone}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_call_that_is_killed_leaves_what_was_heard_to_the_last_second() {
+    let server = Server::start(&[]);
+    let address = server.addr().to_string();
+    for is_new in [true, false] {
+        let dir = directory();
+        let heard = dir.path().join("heard.wav");
+        if !is_new {
+            fs::write(&heard, "dear").expect("the directory can be written to");
+        }
+        let args = [
+            "--source",
+            "tone",
+            "--server",
+            &address,
+            "--sink",
+            text(&heard),
+        ];
+        let mut softphone = Process::start(bin("softphone"), &args, &[]);
+        softphone.wait_for_stdout("connected", LIMIT);
+        let file = grows_to(dir.path(), 3 * u64::from(RATE) * 2, &softphone);
+        softphone.signal("KILL");
+        softphone.wait(LIMIT);
+
+        assert_eq!(file == heard, is_new, "{}", file.display());
+        let bytes = fs::metadata(&file).expect("it is there").len();
+        let samples = read_wav(&file);
+        let missing = bytes as f64 / 2.0 - samples.len() as f64;
+        assert!(
+            missing < f64::from(RATE),
+            "{missing} samples are not in its header"
+        );
+        let end = &samples[samples.len() - RATE as usize / 2..];
+        assert!((dominant_frequency(end, RATE) - 440.0).abs() < 2.0);
+        if !is_new {
+            assert_eq!(fs::read(&heard).expect("it is still there"), b"dear");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_under_what_is_heard_is_an_exit_code() {
+    let server = Server::start(&[]);
+    let dir = directory();
+    let heard = dir.path().join("heard.wav");
+    // 128 KiB: 1.4 s.
+    let script = "trap '' XFSZ; ulimit -f 256; exec \"$@\"";
+    let softphone = bin("softphone");
+    let address = server.addr().to_string();
+    let args = ["-c", script, "sh", text(&softphone), "--source", "tone"];
+    let rest = [
+        "--duration",
+        "3s",
+        "--server",
+        &address,
+        "--sink",
+        text(&heard),
+    ];
+    let output = run("/bin/sh", &[&args[..], &rest].concat(), None, LIMIT);
+    assert_eq!(output.code, Some(NOT_WRITTEN), "{output:?}");
+    assert!(output.stdout.contains("the call goes on"), "{output:?}");
+    assert!(
+        output.stderr.contains("not all of the call is in"),
+        "{output:?}"
+    );
+    let seconds = read_wav(&heard).len() as f64 / f64::from(RATE);
+    assert!((0.4..1.5).contains(&seconds), "{seconds} s");
 }
 
 /// A machine that is busy may also make the tone imperfect, which then is the graver fault.

@@ -118,3 +118,17 @@ fn a_symbol_that_is_not_on_the_tape_is_said_with_those_that_are() {
     let expected = "MSFT is not on the tape that is played here; there is AAPL, KO";
     assert!(output.stderr.contains(expected), "{output:?}");
 }
+
+#[test]
+fn a_tape_whose_recorder_was_stopped_is_played_without_its_last_row_which_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tape = folder.path().join("tape.csv");
+    let rows = "ticker_symbol,current_price,volume,timestamp\nAAPL,225.5,100,1\nAAPL,226,100,20";
+    fs::write(&tape, rows).expect("it can be written");
+    let mut server = Server::start(&["--replay", path(&tape)]);
+    let log = server.process().wait_for_stderr("is left out", LIMIT);
+    assert!(
+        log.contains("tape.csv, line 3 is left out: its line does not end"),
+        "{log}"
+    );
+}

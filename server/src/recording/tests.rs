@@ -135,6 +135,18 @@ fn a_bad_line_is_named_by_its_number() {
         ),
         ("2,AAPL,1,1,1,1", "it has 6 values"),
         ("2,AAPL,1,1,'1", "a quoted value does not end"),
+        (
+            "2;AAPL;1;1;1",
+            "there are semicolons between its values, and commas",
+        ),
+        ("2;AAPL;225,50;1;1", "there are semicolons"),
+        ("2\tAAPL\t1\t1\t1", "there are tabs between its values"),
+        ("2|AAPL|1|1|1", "there are bars"),
+        (
+            "timestamp,ticker_symbol,current_price,volume,bid_price",
+            "it names the columns again, as where one tape was added to another; take it out",
+        ),
+        ("Ticker_Symbol,current_price", "it names the columns again"),
     ] {
         let line = line.replace('\'', "\"");
         let (number, what) = error(format!("{head}{line}\n").as_bytes());
@@ -164,6 +176,12 @@ fn a_file_without_the_columns_or_without_trades_says_so() {
     );
     let (_, what) = error(b"ticker_symbol,current_price,volume\nAAPL,1,1\n");
     assert!(what.contains("trade_time_us or timestamp"), "{what}");
+    for separator in [";", "\t"] {
+        let text = TAPE.replace(',', separator);
+        let (line, what) = error(text.as_bytes());
+        assert_eq!(line, 1);
+        assert!(what.contains("between its values; write commas"), "{what}");
+    }
     assert_eq!(error(b"").0, 1);
     let (line, what) = error(b"ticker_symbol,current_price,volume,timestamp,volume\n");
     assert_eq!(
@@ -188,4 +206,43 @@ fn a_file_without_the_columns_or_without_trades_says_so() {
             .starts_with("cannot read /nowhere/tape.csv"),
         "{missing}"
     );
+}
+
+#[test]
+fn a_row_counts_when_its_line_is_ended() {
+    let head = "ticker_symbol,current_price,volume,timestamp\n";
+    let whole = format!("{head}AAPL,225.5,100,1700000000\nAAPL,226,100,1700000010\n");
+    assert_eq!((read(&whole).trades(), read(&whole).omission()), (2, None));
+    let second = whole.len() - "AAPL,226,100,1700000010\n".len();
+    // Wherever it was cut: no half of a time or a price is taken for the whole.
+    for length in second + 1..whole.len() {
+        let tape = read(&whole[..length]);
+        assert_eq!(
+            (tape.trades(), tape.length()),
+            (1, millis(0)),
+            "{length} bytes"
+        );
+        let said = tape.omission().expect("it is said");
+        assert!(
+            said.starts_with("line 3 is left out: its line does not end"),
+            "{said}"
+        );
+    }
+    // In the middle of a character, too.
+    let Ok(tape) = Recording::read(&[whole.as_bytes(), b"S\xC3"].concat()[..], 1.0) else {
+        panic!("a tape")
+    };
+    assert_eq!((tape.trades(), tape.omission().is_some()), (2, true));
+    for nothing in ["   ", "# the end", "\r"] {
+        let tape = read(&format!("{whole}{nothing}"));
+        assert_eq!((tape.trades(), tape.omission()), (2, None), "{nothing:?}");
+    }
+    let (line, what) = error(whole[..second - 1].as_bytes());
+    assert_eq!(line, 2);
+    assert!(what.contains("its line does not end"), "{what}");
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_no_part_of_a_name() {
+    assert_eq!(read(&format!("\u{FEFF}{TAPE}")).trades(), 4);
 }

@@ -11,7 +11,7 @@ use std::{
 use proto::text::one_line;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use super::{Plan, judge, judge_recording};
+use super::{Plan, finish, judge, judge_written};
 use crate::{
     args::CallArgs,
     call_status::CallStatus,
@@ -52,6 +52,8 @@ pub(super) struct Said {
     garbage: bool,
     /// That the recording stopped.
     recording_stopped: bool,
+    /// That the file of what is played stopped.
+    sink_stopped: bool,
 }
 
 /// A call with all its parts.
@@ -62,6 +64,8 @@ pub(super) struct RunningCall {
     pub(super) uplink: Arc<Uplink>,
     pub(super) engine: EngineThread,
     pub(super) recording: Option<Recording>,
+    /// What is played, where that is a file.
+    pub(super) sink_file: Option<Recording>,
     pub(super) session_status: watch::Receiver<SessionStatus>,
     pub(super) session: JoinHandle<SessionEnd>,
     pub(super) ui: Ui,
@@ -187,13 +191,17 @@ impl RunningCall {
     }
 
     fn say_recording_stopped(&mut self) {
-        let recording = self.recording.as_ref().map(Recording::status);
-        if let Some(failure) = recording.and_then(|recording| recording.failure)
-            && !self.said.recording_stopped
-        {
-            self.said.recording_stopped = true;
-            self.ui
-                .say(&format!("not all is recorded: {failure}; the call goes on"));
+        let said = &mut self.said;
+        for (file, said) in [
+            (&self.recording, &mut said.recording_stopped),
+            (&self.sink_file, &mut said.sink_stopped),
+        ] {
+            let failure = file.as_ref().and_then(|file| file.status().failure);
+            if let Some(failure) = failure.filter(|_| !*said) {
+                *said = true;
+                self.ui
+                    .say(&format!("not all is recorded: {failure}; the call goes on"));
+            }
         }
     }
 
@@ -262,12 +270,14 @@ impl RunningCall {
         let duration = self.clock.now();
         let engine = self.engine.status().borrow().clone();
         let session = self.session_status.borrow().clone();
-        // Ends the engine's thread: a WAV file is written to its end before we say so.
+        // Ends the engine's thread: a file is written to its end before we say so.
         drop(self.engine);
-        let recording = self.recording.map(Recording::finish);
+        let [recording, sink_file] =
+            [self.recording, self.sink_file].map(|file| file.map(|file| finish(file, &session)));
         let tone = ear.map(Ear::report);
         let verdict = judge(args, plan, end, &engine, &session, ear);
-        let verdict = judge_recording(verdict, recording.as_ref());
+        let verdict = judge_written(verdict, recording.as_ref());
+        let verdict = judge_written(verdict, sink_file.as_ref());
         Report {
             verdict,
             server: args.server.to_string(),

@@ -34,6 +34,7 @@ pub mod virtual_clock;
 pub mod virtual_microphone;
 pub mod virtual_speaker;
 mod watch;
+pub mod wav_microphone;
 mod wear_query;
 mod worn;
 
@@ -58,6 +59,8 @@ pub trait Microphone: Send {
     /// While the device is being rebuilt nothing comes. Samples of two rates never come from one
     /// call: what the old device left is returned first, the next call begins with the new one.
     fn read(&mut self, now: Duration, samples: &mut Vec<f32>);
+    /// The far end hears us from now on: a source that can wait begins.
+    fn line_is_up(&mut self) {}
     /// How long until the next samples should be there; `None` if nothing is known of that.
     fn rest(&self) -> Option<Duration> {
         None

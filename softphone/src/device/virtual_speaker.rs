@@ -1,8 +1,6 @@
 //! Speakers that are not there: one that discards, one that writes a WAV file, and an ear.
 
 use std::{
-    fs::File,
-    io::BufWriter,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -11,14 +9,12 @@ use std::{
 use audio::{ToneDetector, ToneReport};
 
 use super::{DeviceStats, Speaker, virtual_clock::VirtualClock, virtual_microphone::virtual_stats};
-
-/// Sample rate of every virtual speaker.
-const RATE_HZ: u32 = 48_000;
+use crate::recording::{RATE_HZ, SampleQueue};
 
 /// What happens to the samples that a virtual speaker plays.
 enum Sink {
     Null,
-    Wav(hound::WavWriter<BufWriter<File>>),
+    Wav(SampleQueue),
     Ear(Ear),
 }
 
@@ -27,8 +23,6 @@ pub struct VirtualSpeaker {
     name: String,
     clock: VirtualClock,
     sink: Sink,
-    /// Samples that could not be written to the file.
-    lost_samples: u64,
 }
 
 impl VirtualSpeaker {
@@ -37,22 +31,9 @@ impl VirtualSpeaker {
         Self::new("null", Sink::Null)
     }
 
-    /// A speaker that writes what it plays to a WAV file, 16 bit at 48 kHz.
-    ///
-    /// # Errors
-    /// The file cannot be created; in words.
-    pub fn wav(path: &Path) -> Result<Self, String> {
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: RATE_HZ,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let shown = path.display().to_string();
-        let writer = hound::WavWriter::create(path, spec).map_err(|error| {
-            format!("{shown}: {error}; --sink takes speaker, null or a WAV file to write")
-        })?;
-        Ok(Self::new(&shown, Sink::Wav(writer)))
+    /// A speaker that writes what it plays to a WAV file, whose queue this is, of one channel.
+    pub fn wav(path: &Path, queue: SampleQueue) -> Self {
+        Self::new(&path.display().to_string(), Sink::Wav(queue))
     }
 
     /// A speaker with an ear for one tone before it.
@@ -65,7 +46,6 @@ impl VirtualSpeaker {
             name: name.to_owned(),
             clock: VirtualClock::new(RATE_HZ),
             sink,
-            lost_samples: 0,
         }
     }
 }
@@ -86,17 +66,7 @@ impl Speaker for VirtualSpeaker {
     fn write(&mut self, samples: &[f32]) {
         match &mut self.sink {
             Sink::Null => {}
-            Sink::Wav(writer) => {
-                for &sample in samples {
-                    // `as` saturates.
-                    if writer
-                        .write_sample((sample * 32_768.0).round() as i16)
-                        .is_err()
-                    {
-                        self.lost_samples += 1;
-                    }
-                }
-            }
+            Sink::Wav(queue) => queue.push(samples),
             Sink::Ear(ear) => ear.hear(samples),
         }
     }
@@ -106,10 +76,7 @@ impl Speaker for VirtualSpeaker {
     }
 
     fn stats(&self) -> DeviceStats {
-        DeviceStats {
-            ring_fault_samples: self.lost_samples,
-            ..virtual_stats(&self.name)
-        }
+        virtual_stats(&self.name)
     }
 }
 

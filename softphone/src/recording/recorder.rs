@@ -1,17 +1,11 @@
 //! The engine's end of a recording. Never waits: what does not fit into the queue is counted.
 
-use std::sync::Arc;
-
 use audio::ResamplerError;
-use ringbuf::{
-    HeapProd,
-    traits::{Observer, Producer},
-};
 
 use super::{
     RATE_HZ,
+    sample_queue::SampleQueue,
     track::{Batch, Mark, Track},
-    wav_writer::Progress,
 };
 
 /// A side that is farther behind the other is taken to be away.
@@ -25,22 +19,21 @@ pub struct Recorder {
     mark: Option<Mark>,
     /// Left, right, left, right ...
     pairs: Vec<f32>,
-    queue: HeapProd<f32>,
-    progress: Arc<Progress>,
+    queue: SampleQueue,
 }
 
 impl Recorder {
-    pub(super) fn new(
-        queue: HeapProd<f32>,
-        progress: Arc<Progress>,
-    ) -> Result<Self, ResamplerError> {
+    /// One that fills `queue`, of two channels.
+    ///
+    /// # Errors
+    /// None in practice: its own rate is one that can be resampled.
+    pub fn new(queue: SampleQueue) -> Result<Self, ResamplerError> {
         Ok(Self {
             near: Track::new(true)?,
             far: Track::new(false)?,
             mark: None,
             pairs: Vec::new(),
             queue,
-            progress,
         })
     }
 
@@ -67,12 +60,7 @@ impl Recorder {
         self.pairs.clear();
         self.pairs
             .extend(near.zip(far).flat_map(|(near, far)| [near, far]));
-        // Only whole pairs, or left and right would change places.
-        let room = self.queue.vacant_len() / 2 * 2;
-        let queued = self
-            .queue
-            .push_slice(&self.pairs[..room.min(self.pairs.len())]);
-        self.progress.lose((self.pairs.len() - queued) / 2);
+        self.queue.push(&self.pairs);
     }
 }
 
@@ -87,12 +75,14 @@ impl Drop for Recorder {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample_queue::Progress;
     use super::{super::track::FADE, *};
-    use ringbuf::{HeapCons, HeapRb, traits::Consumer, traits::Split};
+    use ringbuf::{HeapCons, traits::Consumer};
+    use std::sync::{Arc, atomic::Ordering};
 
     fn recorder() -> (Recorder, HeapCons<f32>) {
-        let (queue, samples) = HeapRb::new(4_000_000).split();
-        (Recorder::new(queue, Arc::default()).unwrap(), samples)
+        let (queue, samples) = SampleQueue::new(2_000_000, 2, Arc::default());
+        (Recorder::new(queue).unwrap(), samples)
     }
 
     /// A sound whose value says when it was: `t` s after the origin.
@@ -196,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_full_costs_samples_and_nothing_else() {
-        let (queue, _samples) = HeapRb::new(960).split();
         let progress = Arc::new(Progress::default());
-        let mut recorder = Recorder::new(queue, Arc::clone(&progress)).unwrap();
+        let (queue, _samples) = SampleQueue::new(480, 2, Arc::clone(&progress));
+        let mut recorder = Recorder::new(queue).unwrap();
         for tick in 1..=3 {
             let batch = Batch {
                 samples: &[0.1; 480],
@@ -207,6 +197,6 @@ mod tests {
             };
             recorder.push(&batch, &batch).unwrap();
         }
-        assert_eq!(progress.lost(), 960);
+        assert_eq!(progress.lost.load(Ordering::Relaxed), 960);
     }
 }

@@ -2,25 +2,29 @@
 //! included: whatever ends the program, what was recorded until then can be played.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, BufWriter},
+    fs::File,
+    io,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use hound::{SampleFormat, WavSpec, WavWriter};
 use ringbuf::{
-    HeapCons, HeapRb,
-    traits::{Consumer, Observer, Split},
+    HeapCons,
+    traits::{Consumer, Observer},
 };
 
-use super::{RATE_HZ, Recorder};
+use super::{
+    RATE_HZ,
+    new_file::NewFile,
+    sample_queue::{Progress, SampleQueue},
+    wav_file::WavFile,
+};
 
 /// How much the queue holds: a disk that stands still for longer costs sound.
 const QUEUE: Duration = Duration::from_secs(4);
@@ -30,36 +34,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a disk may take over the end of a recording.
-const LAST_WRITE: Duration = Duration::from_secs(5);
-
-const SPEC: WavSpec = WavSpec {
-    channels: 2,
-    sample_rate: RATE_HZ,
-    bits_per_sample: 16,
-    sample_format: SampleFormat::Int,
-};
-
-/// How far a recording is, known to all who have to do with it.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Samples per channel in the file.
-    written: AtomicU64,
-    /// Samples per channel that did not fit into the queue.
-    lost: AtomicU64,
-    /// Why it stopped before its time.
-    failure: OnceLock<String>,
-}
-
-impl Progress {
-    pub(super) fn lose(&self, samples: usize) {
-        self.lost.fetch_add(samples as u64, Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-}
+const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// How a recording is, or was.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,37 +50,34 @@ pub struct RecordingStatus {
 /// A recording under way.
 pub struct Recording {
     path: PathBuf,
+    file: NewFile,
     progress: Arc<Progress>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
 }
 
 impl Recording {
-    /// Creates the file and starts the thread that writes to it. An existing file is overwritten
-    /// only by `force`.
+    /// Creates the file and starts the thread that writes to it what is put into the queue. An existing
+    /// file is replaced only where that is said, and not before [`Recording::finish`].
     ///
     /// # Errors
     /// The file exists or cannot be written; in words.
-    pub fn start(path: &Path, force: bool) -> Result<(Self, Recorder), String> {
+    pub fn start(path: &Path, channels: u16, replace: bool) -> Result<(Self, SampleQueue), String> {
         let shown = path.display();
-        let file = create(path, force).map_err(|error| match error.kind() {
+        let (new, file) = NewFile::create(path, replace).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                format!("--record: {shown} exists already; --force overwrites it")
+                format!("{shown} exists already; --force overwrites it")
             }
-            _ => format!("--record: {shown} cannot be created: {error}"),
+            _ => format!("{shown} cannot be created: {error}"),
         })?;
-        let watched = file.try_clone();
         let start = || -> io::Result<_> {
-            let mut writer = WavWriter::new(BufWriter::new(file), SPEC).map_err(io_error)?;
-            writer.flush().map_err(io_error)?;
-            let capacity = 2 * RATE_HZ as usize * QUEUE.as_secs() as usize;
-            let (queue, samples) = HeapRb::new(capacity).split();
+            let file = WavFile::new(file, channels)?;
             let progress = Arc::new(Progress::default());
-            let recorder = Recorder::new(queue, Arc::clone(&progress)).map_err(io::Error::other)?;
+            let capacity = RATE_HZ as usize * QUEUE.as_secs() as usize;
+            let (queue, samples) = SampleQueue::new(capacity, channels, Arc::clone(&progress));
             let (ended_tx, ended) = sync_channel(0);
             let thread = WriterThread {
-                writer,
-                watched: watched?,
+                file,
                 samples,
                 progress: Arc::clone(&progress),
             };
@@ -117,12 +89,13 @@ impl Recording {
                 })?;
             let recording = Self {
                 path: path.to_owned(),
+                file: new,
                 progress,
                 ended,
             };
-            Ok((recording, recorder))
+            Ok((recording, queue))
         };
-        start().map_err(|error| format!("--record: {shown} cannot be written: {error}"))
+        start().map_err(|error| format!("{shown} cannot be written: {error}"))
     }
 
     /// Whether it has not stopped before its time.
@@ -130,59 +103,68 @@ impl Recording {
         self.progress.failure.get().is_none()
     }
 
-    /// How it is.
-    pub fn status(&self) -> RecordingStatus {
-        let seconds =
-            |samples: &AtomicU64| samples.load(Ordering::Relaxed) as f64 / f64::from(RATE_HZ);
-        let lost = seconds(&self.progress.lost);
-        let slow = || (lost > 0.0).then(|| format!("the disk was too slow for {lost:.1} s of it"));
-        RecordingStatus {
-            path: self.path.clone(),
-            seconds: seconds(&self.progress.written),
-            failure: self.progress.failure.get().cloned().or_else(slow),
-        }
+    /// Whether another file is in its place until it is finished.
+    pub fn replaces_another(&self) -> bool {
+        self.file.replaces_another()
     }
 
-    /// Waits until all is written, once its [`Recorder`] is gone, and says how it went.
-    pub fn finish(self) -> RecordingStatus {
-        if self.ended.recv_timeout(LAST_WRITE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            let _ = self
-                .progress
-                .failure
-                .set("the disk does not take its end".to_owned());
+    /// How it is.
+    pub fn status(&self) -> RecordingStatus {
+        status(&self.path, &self.progress)
+    }
+
+    /// Waits until all is written, once its [`SampleQueue`] is gone, and says how it went. What is not
+    /// to be kept, or is nothing, is removed, and what it would have replaced stays.
+    pub fn finish(self, keep: bool) -> RecordingStatus {
+        let Self {
+            path,
+            file,
+            progress,
+            ended,
+        } = self;
+        // The first fault is the cause of the others.
+        let fail = |why: String| drop(progress.failure.set(why));
+        if ended.recv_timeout(LAST_WRITE) == Err(RecvTimeoutError::Timeout) {
+            let replaces_another = file.replaces_another();
+            let where_it_is = file.leave();
+            fail(match replaces_another {
+                true => format!("the disk does not take its end; {where_it_is}"),
+                false => "the disk does not take its end".to_owned(),
+            });
+        } else if keep && progress.written.load(Ordering::Relaxed) > 0 {
+            file.keep().unwrap_or_else(fail);
+        } else {
+            drop(file);
+            progress.written.store(0, Ordering::Relaxed);
+            fail("there was no call, so nothing is kept".to_owned());
         }
-        self.status()
+        status(&path, &progress)
     }
 }
 
-fn create(path: &Path, force: bool) -> io::Result<File> {
-    // A pipe would be waited for, and a device is no recording.
-    if force && fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
-        return Err(io::Error::other("it is no regular file"));
+fn status(path: &Path, progress: &Progress) -> RecordingStatus {
+    let seconds = |samples: &AtomicU64| samples.load(Ordering::Relaxed) as f64 / f64::from(RATE_HZ);
+    let lost = seconds(&progress.lost);
+    let slow = || (lost > 0.0).then(|| format!("the disk was too slow for {lost:.1} s of it"));
+    RecordingStatus {
+        path: path.to_owned(),
+        seconds: seconds(&progress.written),
+        failure: progress.failure.get().cloned().or_else(slow),
     }
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
-    }
-    options.open(path)
 }
 
 struct WriterThread {
-    writer: WavWriter<BufWriter<File>>,
-    /// The same file, to see whether it is still there.
-    watched: File,
+    file: WavFile<File>,
     samples: HeapCons<f32>,
     progress: Arc<Progress>,
 }
 
 impl WriterThread {
     fn run(mut self) {
+        // Some disks say only when they are asked that they had no room: networks, quotas.
         let written = self
             .write_all()
-            .and_then(|()| self.writer.finalize().map_err(io_error));
+            .and_then(|()| self.file.get_ref().sync_all());
         if let Err(error) = written {
             // Only this thread sets it while it runs.
             let _ = self.progress.failure.set(error.to_string());
@@ -190,24 +172,20 @@ impl WriterThread {
         // Nobody empties the queue any more, and nobody waits for it.
     }
 
-    /// Until the recorder is gone and its queue empty.
+    /// Until the engine's end of the queue is gone and the queue empty.
     fn write_all(&mut self) -> io::Result<()> {
         let mut buffer = [0.0; 9_600];
         let mut flushed = Instant::now();
         loop {
-            let has_recorder = self.samples.write_is_held();
+            let is_fed = self.samples.write_is_held();
             let count = self.samples.pop_slice(&mut buffer);
-            for &sample in &buffer[..count] {
-                // `as` saturates.
-                let sample = (sample * 32_768.0).round() as i16;
-                self.writer.write_sample(sample).map_err(io_error)?;
-            }
+            self.file.write(&buffer[..count])?;
             if flushed.elapsed() >= FLUSH_INTERVAL {
                 flushed = Instant::now();
                 self.make_whole()?;
             }
             match count {
-                0 if !has_recorder => return self.make_whole(),
+                0 if !is_fed => return self.make_whole(),
                 0 => thread::sleep(POLL_INTERVAL),
                 _ => {}
             }
@@ -216,11 +194,10 @@ impl WriterThread {
 
     /// What is in the file until now can be played.
     fn make_whole(&mut self) -> io::Result<()> {
-        self.writer.flush().map_err(io_error)?;
-        let written = self.writer.duration();
+        self.file.make_whole()?;
         self.progress
             .written
-            .store(written.into(), Ordering::Relaxed);
+            .store(self.file.samples_per_channel(), Ordering::Relaxed);
         self.check_place()
     }
 
@@ -228,7 +205,7 @@ impl WriterThread {
     #[cfg(unix)]
     fn check_place(&self) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
-        match self.watched.metadata()?.nlink() {
+        match self.file.get_ref().metadata()?.nlink() {
             0 => Err(io::Error::other("the file was removed")),
             _ => Ok(()),
         }
@@ -237,13 +214,6 @@ impl WriterThread {
     #[cfg(not(unix))]
     fn check_place(&self) -> io::Result<()> {
         // An open file cannot be removed there.
-        self.watched.metadata().map(|_| ())
-    }
-}
-
-fn io_error(error: hound::Error) -> io::Error {
-    match error {
-        hound::Error::IoError(error) => error,
-        other => io::Error::other(other),
+        self.file.get_ref().metadata().map(|_| ())
     }
 }
