@@ -16,7 +16,6 @@ pub mod listen;
 pub mod listen_address;
 pub mod market;
 mod numbering;
-mod place;
 pub mod price;
 pub mod quote_plan;
 pub mod quote_stream;
@@ -27,6 +26,7 @@ pub mod subscriptions;
 pub mod text;
 pub mod ticker;
 pub mod trade;
+mod transport;
 mod workers;
 
 pub use run::{Config, run};
