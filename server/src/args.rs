@@ -71,13 +71,24 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     pub drain: Duration,
 
-    /// A leg that sends nothing for so long, or reads nothing, is ended.
+    /// A leg that sends nothing for so long, or reads nothing, is ended; so is a ticker stream that has
+    /// asked for nothing.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
     pub idle_timeout: Duration,
 
     /// The most legs carried at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_legs: u32,
+
+    /// The most legs that one connection carries at once, and the most ticker streams. More of them
+    /// need more connections, or a higher number here; each costs up to 200 KB if it is not read.
+    #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_streams_per_connection: u32,
+
+    /// The most connections of one address (of IPv6: of one /64 network). Never more than seven
+    /// eighths of what the open files allow (ulimit -n).
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_address: u32,
 
     /// What to log, on stderr: error, warn, info, debug, or a filter such as server=debug,h2=info.
     /// [default: RUST_LOG, or info]

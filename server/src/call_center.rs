@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     leg_log::LegLog,
     leg_stream::{Answers, begin},
-    place::{Place, Places},
+    transport::{Peer, Permits},
 };
 
 /// How the service behaves.
@@ -37,7 +37,7 @@ pub struct CallCenterService {
     config: Arc<CallCenterConfig>,
     /// Becomes the reason when streams in flight must end.
     shutdown: watch::Receiver<Option<String>>,
-    places: Arc<Places>,
+    permits: Arc<Permits>,
     next_leg: AtomicU64,
 }
 
@@ -45,9 +45,9 @@ impl CallCenterService {
     /// A service that ends its streams with UNAVAILABLE as soon as `shutdown` holds a reason.
     pub fn new(config: CallCenterConfig, shutdown: watch::Receiver<Option<String>>) -> Self {
         Self {
+            permits: Permits::new("legs", " (--max-legs)", config.max_legs),
             config: Arc::new(config),
             shutdown,
-            places: Arc::default(),
             next_leg: AtomicU64::new(1),
         }
     }
@@ -61,7 +61,9 @@ impl CallCenter for CallCenterService {
         &self,
         request: Request<Streaming<AudioChunk>>,
     ) -> Result<Response<Answers>, Status> {
-        let place = Place::take(&self.places, self.config.max_legs)?;
+        let permit = self
+            .permits
+            .take(request.extensions().get::<Peer>().copied())?;
         let peer = request
             .remote_addr()
             .map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
@@ -71,7 +73,7 @@ impl CallCenter for CallCenterService {
             Arc::clone(&self.config),
             self.shutdown.clone(),
             LegLog::new(leg_id, peer),
-            place,
+            permit,
         )))
     }
 }

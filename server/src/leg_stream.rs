@@ -11,6 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use audio::sending_rule::LONGEST_WAIT;
@@ -30,7 +31,7 @@ use crate::{
     lab::stamped,
     leg::{Answer, Leg, LegError, LegTotals},
     leg_log::LegLog,
-    place::Place,
+    transport::Permit,
 };
 
 /// So many chunks are processed in a row before others on this thread have their turn: some two
@@ -56,7 +57,7 @@ pub(crate) fn begin(
     config: Arc<CallCenterConfig>,
     shutdown: watch::Receiver<Option<String>>,
     log: LegLog,
-    place: Place,
+    permit: Permit,
 ) -> Answers {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
@@ -65,7 +66,7 @@ pub(crate) fn begin(
             end: None,
             taker: None,
             log,
-            place,
+            permit,
         }),
         taken: Notify::new(),
     });
@@ -94,7 +95,7 @@ struct State {
     end: Option<Result<(), Status>>,
     taker: Option<Waker>,
     log: LegLog,
-    place: Place,
+    permit: Permit,
 }
 
 impl Shared {
@@ -111,6 +112,26 @@ impl Shared {
             taker.wake();
         }
     }
+
+    /// After the end: returns when nothing was taken for so long, and somebody else may have the
+    /// place. A peer without room for an answer has none for what comes after it, either.
+    async fn give_up_unread(&self, idle: Duration) {
+        while timeout(idle, self.taken.notified()).await.is_ok() {}
+        let mut state = self.lock();
+        state.downlink.clear();
+        state.permit.give_up_unread();
+        if let Some(Ok(())) = state.end {
+            state.end = Some(Err(not_read(idle)));
+        }
+    }
+}
+
+/// The status of a leg whose peer reads nothing.
+fn not_read(idle: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "no answer was read for {}; a party that does not want to hear hangs up",
+        humantime::format_duration(idle)
+    ))
 }
 
 /// The response stream.
@@ -171,12 +192,17 @@ impl<R: Requests> LegTask<R> {
             reason = ended(&mut shutdown) => Err(Status::unavailable(reason)),
             end = self.answer_all() => end,
         };
-        let goes_on = end.is_err();
+        let was_ended = end.is_err();
         self.end(end);
-        if goes_on {
-            // The peer may say more before it has read the end; unread, that would be charged to
-            // its whole connection. The transport ends this when it drops the answers.
-            while let Ok(Some(_)) = self.requests.next().await {}
+        let gives_up = self.shared.give_up_unread(self.config.idle_timeout);
+        // The transport ends this when it drops the answers.
+        if was_ended {
+            // The peer may say more before it has read the end; unread, that would be charged to its
+            // whole connection.
+            let reads_on = async { while let Ok(Some(_)) = self.requests.next().await {} };
+            tokio::join!(reads_on, gives_up);
+        } else {
+            gives_up.await;
         }
     }
 
@@ -210,10 +236,7 @@ impl<R: Requests> LegTask<R> {
                 let now = state.log.elapsed();
                 let idle = self.config.idle_timeout;
                 if state.downlink.untaken_for(now) >= idle {
-                    return Err(Status::deadline_exceeded(format!(
-                        "no answer was read for {}; a party that does not want to hear hangs up",
-                        humantime::format_duration(idle)
-                    )));
+                    return Err(not_read(idle));
                 }
                 if state.downlink.has_room(now) {
                     return Ok(());
@@ -307,7 +330,7 @@ impl<R: Requests> LegTask<R> {
         let now = state.log.elapsed();
         if state.downlink.untaken_for(now) >= self.config.idle_timeout {
             state.downlink.clear();
-            state.place.give_up_unread();
+            state.permit.give_up_unread();
         }
         state.end = Some(end);
         self.shared.wake_taker(state);

@@ -18,7 +18,6 @@ pub mod listen_address;
 pub mod market;
 mod numbering;
 pub mod peer_log_limit;
-mod place;
 pub mod price;
 pub mod quote_plan;
 pub mod quote_stream;
@@ -29,6 +28,7 @@ pub mod subscriptions;
 pub mod text;
 pub mod ticker;
 pub mod trade;
+mod transport;
 mod workers;
 
 pub use run::{Config, run};

@@ -72,8 +72,11 @@ async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
         ticker: TickerConfig {
             tape,
             lab: args.lab,
+            idle_timeout: args.idle_timeout,
         },
         drain: args.drain,
+        max_streams_per_connection: args.max_streams_per_connection,
+        max_connections_per_address: args.max_connections_per_address,
     };
     run(listeners, config, stop).await
 }

@@ -11,6 +11,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use proto::fin::{StockUpdate, TickerRequest};
@@ -21,7 +22,7 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Status};
 
-use crate::{MAX_MESSAGE_BYTES, exchange::Exchange, quote_plan::QuotePlan};
+use crate::{MAX_MESSAGE_BYTES, exchange::Exchange, quote_plan::QuotePlan, transport::Permit};
 
 /// Which stream it is, for the log.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,17 @@ pub struct Label {
     pub number: u64,
     /// Who asked, if the transport knows.
     pub peer: Option<SocketAddr>,
+}
+
+/// On what terms a stream runs.
+pub(crate) struct Terms {
+    /// As the lab's server sends.
+    pub(crate) lab: bool,
+    /// For the first request.
+    pub(crate) idle_timeout: Duration,
+    /// Becomes the reason when streams in flight must end.
+    pub(crate) shutdown: watch::Receiver<Option<String>>,
+    pub(crate) permit: Permit,
 }
 
 /// What both halves of a stream work on. A lock is held while one message is made.
@@ -67,13 +79,18 @@ enum End {
 pub(crate) fn open<R>(
     label: Label,
     exchange: Arc<Exchange>,
-    lab: bool,
-    shutdown: watch::Receiver<Option<String>>,
+    terms: Terms,
     requests: R,
 ) -> QuoteStream
 where
     R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
 {
+    let Terms {
+        lab,
+        idle_timeout,
+        shutdown,
+        permit,
+    } = terms;
     let plan = QuotePlan::new(lab, exchange.now());
     let shared = Arc::new(Shared {
         exchange,
@@ -87,14 +104,20 @@ where
         }),
     });
     let (reader_tx, reader_gone) = oneshot::channel();
-    let task = follow(label, Arc::clone(&shared), shutdown, requests, reader_gone);
-    tokio::spawn(task);
+    let task = Follower {
+        label,
+        shared: Arc::clone(&shared),
+        idle_timeout,
+        reader_gone,
+    };
+    tokio::spawn(task.follow(shutdown, requests));
     QuoteStream {
         shared,
         timer: Box::pin(sleep_until(Instant::now())),
         rests: false,
         is_over: false,
         _reader: reader_tx,
+        _permit: permit,
     }
 }
 
@@ -115,53 +138,71 @@ impl Shared {
 }
 
 /// The task: requests, from the first to the end of the stream.
-async fn follow<R>(
+struct Follower {
     label: Label,
     shared: Arc<Shared>,
-    mut shutdown: watch::Receiver<Option<String>>,
-    mut requests: R,
-    mut reader_gone: oneshot::Receiver<()>,
-) where
-    R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
-{
-    let started = Instant::now();
-    let Label { number, peer } = label;
-    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-    tracing::info!(peer, "ticker stream {number} started");
-    let mut half_closed = false;
-    let end = loop {
-        tokio::select! {
-            reason = shutdown_reason(&mut shutdown) => break End::ShuttingDown(reason),
-            _ = &mut reader_gone => break shared.lock().end.clone().unwrap_or(End::Left),
-            request = requests.next(), if !half_closed => match request {
-                None => {
-                    half_closed = true;
-                    shared.change(|state| state.half_closed = true);
+    idle_timeout: Duration,
+    reader_gone: oneshot::Receiver<()>,
+}
+
+impl Follower {
+    async fn follow<R>(mut self, mut shutdown: watch::Receiver<Option<String>>, mut requests: R)
+    where
+        R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
+    {
+        let Label { number, peer } = self.label;
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+        let shared = &self.shared;
+        let started = Instant::now();
+        tracing::info!(peer, "ticker stream {number} started");
+        let mut half_closed = false;
+        let mut has_asked = false;
+        let end = loop {
+            tokio::select! {
+                reason = shutdown_reason(&mut shutdown) => break End::ShuttingDown(reason),
+                _ = &mut self.reader_gone => break shared.lock().end.clone().unwrap_or(End::Left),
+                () = sleep_until(started + self.idle_timeout), if !has_asked => {
+                    break End::Refused(nothing_asked_for(self.idle_timeout));
                 }
-                Some(Err(status)) => break end_of(status),
-                Some(Ok(request)) => {
-                    let now = shared.exchange.now();
-                    let taken = shared.change(|state| state.plan.take(&request, &shared.exchange, now));
-                    if let Err(status) = taken {
-                        break End::Refused(status);
+                request = requests.next(), if !half_closed => match request {
+                    None => {
+                        half_closed = true;
+                        has_asked = true;
+                        shared.change(|state| state.half_closed = true);
                     }
-                }
-            },
-        }
-    };
-    let (symbols, updates, conflated) = shared.change(|state| {
-        state.end.get_or_insert(end.clone());
-        (state.plan.subscribed(), state.updates, state.conflated)
-    });
-    let seconds = started.elapsed().as_secs();
-    tracing::info!(
-        peer,
-        symbols,
-        updates,
-        conflated,
-        seconds,
-        "ticker stream {number} ended: {end}"
-    );
+                    Some(Err(status)) => break end_of(status),
+                    Some(Ok(request)) => {
+                        has_asked = true;
+                        let now = shared.exchange.now();
+                        let taken = shared.change(|state| state.plan.take(&request, &shared.exchange, now));
+                        if let Err(status) = taken {
+                            break End::Refused(status);
+                        }
+                    }
+                },
+            }
+        };
+        let (symbols, updates, conflated) = shared.change(|state| {
+            state.end.get_or_insert(end.clone());
+            (state.plan.subscribed(), state.updates, state.conflated)
+        });
+        let seconds = started.elapsed().as_secs();
+        tracing::info!(
+            peer,
+            symbols,
+            updates,
+            conflated,
+            seconds,
+            "ticker stream {number} ended: {end}"
+        );
+    }
+}
+
+fn nothing_asked_for(idle_timeout: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "no symbol was asked for within {}; send a request with a ticker_symbol first",
+        humantime::format_duration(idle_timeout)
+    ))
 }
 
 fn end_of(status: Status) -> End {
@@ -197,6 +238,7 @@ pub struct QuoteStream {
     /// Whether the last word was said.
     is_over: bool,
     _reader: oneshot::Sender<()>,
+    _permit: Permit,
 }
 
 impl Stream for QuoteStream {

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::stream::{StreamExt, select_all};
@@ -18,10 +18,14 @@ use proto::{
 use tokio::{
     net::TcpListener,
     sync::watch,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
+use tonic::{
+    Request, Status,
+    service::{Routes, interceptor::InterceptedService},
+};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::{info, warn};
 
@@ -29,26 +33,19 @@ use crate::{
     MAX_MESSAGE_BYTES,
     call_center::{CallCenterConfig, CallCenterService},
     ticker::{StockTickerService, TickerConfig},
+    transport::{Admission, Limits, LogLimit, turn_away},
     workers::Workers,
 };
 
-/// What one leg may have in flight unread: a second of anything we carry.
-const STREAM_WINDOW: u32 = 64 * 1_024;
-
-/// A permission, not memory: what waits unread is bounded by the streams' windows. HTTP/2 allows a
-/// connection half of this in small unread frames, each charged as 256 bytes less its own, and ends
-/// it beyond that. Legs that number their chunks are always read; of those that are held because
-/// they do not read, each can leave a window of the smallest frames there are (13,107 of 5 bytes,
-/// charged 3.3 MB). So a connection bears eighty of these, or five hundred that send 20 bytes a
-/// chunk.
-const CONNECTION_WINDOW: u32 = 512 * 1_024 * 1_024;
-
-/// A peer that is gone without a word is noticed after the interval and the timeout.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What the last words to the peers may take once their streams were ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What the threads may take to let go of everything, after that.
+const CLEARING_UP: Duration = Duration::from_millis(250);
+
+/// Connections that are told at once why they are refused. Each keeps its descriptor until it has
+/// heard that.
+const MAX_TURNED_AWAY: usize = 16;
 
 /// After a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -65,6 +62,10 @@ pub struct Config {
     pub ticker: TickerConfig,
     /// How long streams in flight may go on after the shutdown.
     pub drain: Duration,
+    /// Legs that one connection may have at once, and as many ticker streams.
+    pub max_streams_per_connection: u32,
+    /// Connections that one address may have at once.
+    pub max_connections_per_address: u32,
 }
 
 /// Serves on `listeners` until `shutdown` comes, then stops: no new streams and health NOT_SERVING
@@ -96,29 +97,21 @@ pub async fn run(
     let calls = CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let quotes = StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-    let mut workers = Workers::start(|| {
-        Server::builder()
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(u32::MAX)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .add_service(InterceptedService::new(
-                calls.clone(),
-                unless_stopping.clone(),
-            ))
-            .add_service(InterceptedService::new(
-                quotes.clone(),
-                unless_stopping.clone(),
-            ))
-            .add_service(health_service.clone())
-            .add_service(v1.clone())
-            .add_service(v1alpha.clone())
-    })?;
+    let routes = Routes::new(InterceptedService::new(calls, unless_stopping.clone()))
+        .add_service(InterceptedService::new(quotes, unless_stopping))
+        .add_service(health_service)
+        .add_service(v1)
+        .add_service(v1alpha)
+        .prepare();
+    let limits = Limits {
+        max_streams: config.max_streams_per_connection,
+    };
+    let mut workers = Workers::start(&routes, limits)?;
+    let admission = Admission::new(config.max_connections_per_address as usize);
 
     tokio::select! {
         () = shutdown => {}
-        () = accept(listeners, &mut workers) => {}
+        () = accept(listeners, &admission, &mut workers) => {}
     }
     draining.store(true, Ordering::Relaxed);
     info!(
@@ -133,21 +126,40 @@ pub async fn run(
         // after this is ended with the workers.
         let _ = timeout(LAST_WORDS, workers.ended()).await;
     }
-    drop(workers);
+    workers.end(CLEARING_UP).await;
     info!("stopped");
     Ok(())
 }
 
 /// Deals every new connection to the workers, for ever.
-async fn accept(listeners: Vec<TcpListener>, workers: &mut Workers) {
+async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mut Workers) {
     let mut incoming = select_all(listeners.into_iter().map(TcpListenerStream::new));
+    let (mut refused, mut failed) = (LogLimit::default(), LogLimit::default());
+    let mut turned_away = JoinSet::new();
     while let Some(connection) = incoming.next().await {
-        match connection {
-            Ok(connection) => workers.deal(connection).await,
+        let accepted = connection.and_then(|tcp| tcp.peer_addr().map(|addr| (tcp, addr)));
+        match accepted {
+            Ok((tcp, addr)) => match admission.admit(addr.ip()) {
+                Ok(admitted) => workers.deal(tcp, addr, admitted).await,
+                Err(refusal) => {
+                    if let Some(more) = refused.is_due(Instant::now()) {
+                        warn!(more, "a connection is refused: {refusal}");
+                    }
+                    while turned_away.try_join_next().is_some() {}
+                    // Beyond that they are closed without a word.
+                    if turned_away.len() < MAX_TURNED_AWAY {
+                        turned_away.spawn(async move {
+                            turn_away(tcp, &refusal.to_string()).await;
+                        });
+                    }
+                }
+            },
             Err(error) => {
-                // The peer gave up, or we have too many sockets open: the next may do better, and
+                // The peer gave up, or we have too many files open: the next may do better, and
                 // until then nothing is gained by asking at once.
-                warn!("a connection could not be accepted: {error}");
+                if let Some(more) = failed.is_due(Instant::now()) {
+                    warn!(more, "a connection could not be accepted: {error}");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use proto::fin::{TickerRequest, stock_ticker_server::StockTicker};
@@ -16,7 +17,11 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     exchange::{Exchange, Tape},
     quote_stream::{self, QuoteStream},
+    transport::{Peer, Permits},
 };
+
+/// The most ticker streams at once.
+const MAX_STREAMS: usize = 16_384;
 
 /// How the ticker behaves.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub struct TickerConfig {
     /// Whether to send as the lab's server does: five updates for each request, two seconds apart,
     /// request after request, and after a half-close the end.
     pub lab: bool,
+    /// A stream that has asked for nothing after so long is ended.
+    pub idle_timeout: Duration,
 }
 
 /// The service; cheap to clone, all clones are one exchange.
@@ -33,6 +40,8 @@ pub struct TickerConfig {
 pub struct StockTickerService {
     exchange: Arc<Exchange>,
     lab: bool,
+    idle_timeout: Duration,
+    permits: Arc<Permits>,
     streams: Arc<AtomicU64>,
     shutdown: watch::Receiver<Option<String>>,
 }
@@ -44,21 +53,35 @@ impl StockTickerService {
         Self {
             exchange: Arc::new(Exchange::open(config.tape)),
             lab: config.lab,
+            idle_timeout: config.idle_timeout,
+            permits: Permits::new("ticker streams", "", MAX_STREAMS),
             streams: Arc::default(),
             shutdown,
         }
     }
 
-    fn open<R>(&self, peer: Option<SocketAddr>, requests: R) -> QuoteStream
+    fn open<R>(
+        &self,
+        addr: Option<SocketAddr>,
+        peer: Option<Peer>,
+        requests: R,
+    ) -> Result<QuoteStream, Status>
     where
         R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
     {
+        let permit = self.permits.take(peer)?;
         let label = quote_stream::Label {
             number: self.streams.fetch_add(1, Ordering::Relaxed) + 1,
-            peer,
+            peer: addr,
+        };
+        let terms = quote_stream::Terms {
+            lab: self.lab,
+            idle_timeout: self.idle_timeout,
+            shutdown: self.shutdown.clone(),
+            permit,
         };
         let exchange = Arc::clone(&self.exchange);
-        quote_stream::open(label, exchange, self.lab, self.shutdown.clone(), requests)
+        Ok(quote_stream::open(label, exchange, terms, requests))
     }
 }
 
@@ -70,8 +93,10 @@ impl StockTicker for StockTickerService {
         &self,
         request: Request<Streaming<TickerRequest>>,
     ) -> Result<Response<QuoteStream>, Status> {
-        let peer = request.remote_addr();
-        Ok(Response::new(self.open(peer, request.into_inner())))
+        let addr = request.remote_addr();
+        let peer = request.extensions().get::<Peer>().copied();
+        let quotes = self.open(addr, peer, request.into_inner())?;
+        Ok(Response::new(quotes))
     }
 }
 

@@ -6,96 +6,111 @@
 
 use std::{
     io,
-    net::TcpStream as StdTcpStream,
-    thread::{self, JoinHandle},
+    net::{SocketAddr, TcpStream as StdTcpStream},
+    thread,
+    time::Duration,
 };
 
-use futures_util::stream::StreamExt;
 use tokio::{
     net::TcpStream,
     runtime,
     sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
 };
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Router;
+use tonic::service::Routes;
 use tracing::{error, warn};
+
+use crate::transport::{Admitted, Connection, DRAINING, Limits};
 
 /// Connections that were accepted and not yet taken up by their thread.
 const WAITING: usize = 1_024;
 
-/// What the threads are told, once each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Stage {
-    Serving,
-    /// No new streams; end when those in flight have.
-    Draining,
-    /// End now.
-    Ending,
+/// A connection on its way to its thread.
+#[derive(Debug)]
+struct Dealt {
+    tcp: StdTcpStream,
+    addr: SocketAddr,
+    number: u64,
+    admitted: Admitted,
 }
 
-/// Running threads; those that still run are ended when it is dropped.
+/// Running threads. Those that still run are told to end when it is dropped, and not waited for.
 pub(crate) struct Workers {
-    connections: Vec<mpsc::Sender<StdTcpStream>>,
-    next: usize,
-    stage: watch::Sender<Stage>,
+    connections: Vec<mpsc::Sender<Dealt>>,
+    dealt: u64,
+    draining: watch::Sender<bool>,
+    /// Nobody listens to it any more: the end.
+    ending: watch::Sender<()>,
     /// Closes when the last thread has ended.
     running: mpsc::Receiver<()>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    /// Starts a thread a core, each serving a router that `router` makes for it.
+    /// Starts a thread a core, each serving `routes`.
     ///
     /// # Errors
     /// The system gives no thread or no runtime.
-    pub(crate) fn start(router: impl Fn() -> Router) -> io::Result<Self> {
+    pub(crate) fn start(routes: &Routes, limits: Limits) -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
-        let stage = watch::Sender::new(Stage::Serving);
         let (alive, running) = mpsc::channel(1);
         let mut workers = Self {
             connections: Vec::new(),
-            next: 0,
-            stage,
+            dealt: 0,
+            draining: watch::Sender::new(!DRAINING),
+            ending: watch::Sender::new(()),
             running,
-            threads: Vec::new(),
         };
         for index in 0..count {
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             let (connections_tx, connections) = mpsc::channel(WAITING);
-            let served = serve(router(), connections, workers.stage.subscribe());
+            let worker = Worker {
+                routes: routes.clone(),
+                limits,
+                draining: workers.draining.subscribe(),
+            };
+            let mut ending = workers.ending.subscribe();
             let alive = alive.clone();
-            let thread = thread::Builder::new()
+            thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    runtime.block_on(served);
+                    runtime.block_on(async {
+                        tokio::select! {
+                            () = worker.serve(connections) => {}
+                            // The only news there can be: its sender is gone.
+                            _ = ending.changed() => {}
+                        }
+                    });
                     // Peers that never end their streams must not keep the thread.
                     runtime.shutdown_background();
                     drop(alive);
                 })?;
             workers.connections.push(connections_tx);
-            workers.threads.push(thread);
         }
         Ok(workers)
     }
 
     /// Gives a new connection to the next thread in turn.
-    pub(crate) async fn deal(&mut self, connection: TcpStream) {
-        let peer = connection.peer_addr();
+    pub(crate) async fn deal(&mut self, tcp: TcpStream, addr: SocketAddr, admitted: Admitted) {
         // Small answers must not wait for the acknowledgement of the one before.
-        let prepared = connection
-            .set_nodelay(true)
-            .and_then(|()| connection.into_std());
-        let connection = match prepared {
-            Ok(connection) => connection,
+        let prepared = tcp.set_nodelay(true).and_then(|()| tcp.into_std());
+        let tcp = match prepared {
+            Ok(tcp) => tcp,
             Err(error) => {
-                let peer = peer.map_or_else(|_| "unknown".to_owned(), |peer| peer.to_string());
-                return warn!(peer, "a connection was lost as it came: {error}");
+                return warn!(peer = %addr, "a connection was lost as it came: {error}");
             }
         };
-        self.next = (self.next + 1) % self.connections.len();
-        if self.connections[self.next].send(connection).await.is_err() {
+        self.dealt += 1;
+        let dealt = Dealt {
+            tcp,
+            addr,
+            number: self.dealt,
+            admitted,
+        };
+        let next = self.dealt as usize % self.connections.len();
+        if self.connections[next].send(dealt).await.is_err() {
             error!("a worker thread has ended; its connections are refused");
         }
     }
@@ -103,7 +118,7 @@ impl Workers {
     /// No new streams from now on: each thread ends when its streams have.
     pub(crate) fn drain(&mut self) {
         self.connections.clear();
-        self.stage.send_replace(Stage::Draining);
+        self.draining.send_replace(DRAINING);
     }
 
     /// Returns when all threads have ended.
@@ -111,37 +126,62 @@ impl Workers {
         // Nothing is ever sent: it closes with the last sender.
         let _ = self.running.recv().await;
     }
-}
 
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.stage.send_replace(Stage::Ending);
-        for thread in self.threads.drain(..) {
-            // A panic was already printed.
-            let _ = thread.join();
-        }
+    /// Ends the threads with all that they carry, and waits for that no longer than this: one of
+    /// them may be busy with something long.
+    pub(crate) async fn end(self, patience: Duration) {
+        let Self {
+            ending,
+            mut running,
+            ..
+        } = self;
+        drop(ending);
+        let _ = timeout(patience, running.recv()).await;
     }
 }
 
-async fn serve(
-    router: Router,
-    connections: mpsc::Receiver<StdTcpStream>,
-    stage: watch::Receiver<Stage>,
-) {
-    let incoming = ReceiverStream::new(connections).map(TcpStream::from_std);
-    let serving =
-        router.serve_with_incoming_shutdown(incoming, reached(stage.clone(), Stage::Draining));
-    tokio::select! {
-        served = serving => {
-            if let Err(error) = served {
-                error!("the transport failed: {error}");
+/// What a thread runs.
+struct Worker {
+    routes: Routes,
+    limits: Limits,
+    draining: watch::Receiver<bool>,
+}
+
+impl Worker {
+    /// Serves connections until no more come, and these have ended.
+    async fn serve(self, mut incoming: mpsc::Receiver<Dealt>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                dealt = incoming.recv() => match dealt {
+                    Some(dealt) => self.begin(&mut connections, dealt),
+                    None => break,
+                },
+                Some(_) = connections.join_next() => {}
             }
         }
-        () = reached(stage, Stage::Ending) => {}
+        while connections.join_next().await.is_some() {}
     }
-}
 
-async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
-    // An error means that the sender is gone, and so is the reason to serve.
-    let _ = stage.wait_for(|stage| *stage >= wanted).await;
+    fn begin(&self, connections: &mut JoinSet<()>, dealt: Dealt) {
+        let Dealt {
+            tcp,
+            addr,
+            number,
+            admitted,
+        } = dealt;
+        match TcpStream::from_std(tcp) {
+            Ok(tcp) => {
+                let connection = Connection {
+                    tcp,
+                    addr,
+                    number,
+                    admitted,
+                };
+                let draining = self.draining.clone();
+                connections.spawn(connection.serve(self.routes.clone(), self.limits, draining));
+            }
+            Err(error) => warn!(peer = %addr, "a connection was lost as it came: {error}"),
+        }
+    }
 }

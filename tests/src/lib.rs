@@ -17,6 +17,7 @@ pub mod network;
 pub mod playout_line;
 pub mod proxy;
 pub mod python;
+pub mod raw_http2;
 pub mod rig;
 pub mod scripted_far_end;
 pub mod scripted_ticker;

@@ -455,7 +455,12 @@ async fn a_place_becomes_free(channel: &Channel) {
 
 #[tokio::test]
 async fn three_hundred_legs_on_one_connection_work() {
-    let server = Server::start(&["--effects", "limiter"]);
+    let server = Server::start(&[
+        "--effects",
+        "limiter",
+        "--max-streams-per-connection",
+        "300",
+    ]);
     let channel = connect(&server).await;
     let mut opening = JoinSet::new();
     for n in 0..300_u16 {

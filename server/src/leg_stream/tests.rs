@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::place::Places;
+use crate::transport::Permits;
 
 impl Requests for UnboundedReceiver<AudioChunk> {
     async fn next(&mut self) -> Result<Option<AudioChunk>, Status> {
@@ -27,7 +27,7 @@ const CHUNK: Duration = Duration::from_millis(10);
 struct Ends {
     peer: UnboundedSender<AudioChunk>,
     answers: Answers,
-    places: Arc<Places>,
+    permits: Arc<Permits>,
     /// Keeps the service from ending.
     _shutdown: watch::Sender<Option<String>>,
     sent: u64,
@@ -44,13 +44,13 @@ fn leg() -> Ends {
     };
     let (peer, requests) = unbounded_channel();
     let (shutdown, ends) = watch::channel(None);
-    let places = Arc::default();
-    let place = Place::take(&places, 1).unwrap();
+    let permits = Permits::new("legs", "", 1);
+    let permit = permits.take(None).unwrap();
     let log = LegLog::new("leg-1".to_owned(), "a test".to_owned());
     Ends {
         peer,
-        answers: begin(requests, Arc::new(config), ends, log, place),
-        places,
+        answers: begin(requests, Arc::new(config), ends, log, permit),
+        permits,
         _shutdown: shutdown,
         sent: 0,
         newest: 0,
@@ -253,9 +253,9 @@ async fn an_unnumbered_leg_that_is_not_read_is_held_then_ended_and_its_place_is_
         let chunk = ends.answers.next().await.unwrap().unwrap();
         assert_eq!(chunk.audio_data.len(), 160);
     }
-    assert!(Place::take(&ends.places, 1).is_err());
+    assert!(ends.permits.take(None).is_err());
     sleep(IDLE + Duration::from_secs(1)).await;
-    assert!(Place::take(&ends.places, 1).is_ok(), "the place is free");
+    assert!(ends.permits.take(None).is_ok(), "the place is free");
     let status = ends.take().unwrap().unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(
@@ -276,7 +276,7 @@ async fn an_unnumbered_leg_that_is_not_read_is_held_then_ended_and_its_place_is_
 async fn a_numbered_leg_that_is_never_read_is_ended_too() {
     let mut ends = leg();
     let began = Instant::now();
-    while Place::take(&ends.places, 1).is_err() {
+    while ends.permits.take(None).is_err() {
         ends.say();
         sleep(CHUNK).await;
         assert!(began.elapsed() < IDLE * 2, "it keeps its place");
@@ -284,6 +284,29 @@ async fn a_numbered_leg_that_is_never_read_is_ended_too() {
     assert!(began.elapsed() >= IDLE);
     let status = ends.take().unwrap().unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_was_ended_or_half_closed_and_is_not_read_keeps_no_place() {
+    for half_closes in [false, true] {
+        let mut ends = leg();
+        let began = Instant::now();
+        ends.peer.send(ends.plain()).unwrap();
+        // The transport has one answer in hand, and no room for what comes after it.
+        ends.answers.next().await.unwrap().unwrap();
+        if half_closes {
+            ends.peer.send(ends.plain()).unwrap();
+            ends.peer = unbounded_channel().0;
+        }
+        while ends.permits.take(None).is_err() {
+            sleep(CHUNK).await;
+            assert!(began.elapsed() < IDLE * 3, "it keeps its place");
+        }
+        assert!(began.elapsed() >= IDLE);
+        let status = ends.take().unwrap().unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(ends.take().is_none());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,9 @@ use crate::{
 
 const TICK: Duration = Duration::from_secs(1);
 
+/// For the first request.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// A stream without a network, its service, and the switch that stops the server.
 struct Client {
     requests_tx: Option<mpsc::UnboundedSender<Result<TickerRequest, Status>>>,
@@ -31,7 +34,11 @@ impl Client {
     }
 
     fn on(tape: Tape, lab: bool) -> Self {
-        let config = TickerConfig { tape, lab };
+        let config = TickerConfig {
+            tape,
+            lab,
+            idle_timeout: IDLE,
+        };
         let (shutdown_tx, shutdown) = watch::channel(None);
         let service = StockTickerService::new(config, shutdown);
         let (requests_tx, updates_rx) = open(&service);
@@ -113,7 +120,8 @@ type Opened = (
 fn open(service: &StockTickerService) -> Opened {
     let (requests_tx, requests_rx) = mpsc::unbounded_channel();
     let requests = tokio_stream::wrappers::UnboundedReceiverStream::new(requests_rx);
-    (requests_tx, service.open(None, requests))
+    let quotes = service.open(None, None, requests).expect("a place");
+    (requests_tx, quotes)
 }
 
 fn request(symbol: &str) -> Result<TickerRequest, Status> {
@@ -321,6 +329,7 @@ async fn a_tick_of_centuries_or_of_nothing_works() {
         let config = TickerConfig {
             tape: simulated(tick),
             lab: false,
+            idle_timeout: IDLE,
         };
         let (_shutdown_tx, shutdown) = watch::channel(None);
         let service = StockTickerService::new(config, shutdown);
@@ -520,4 +529,18 @@ async fn a_tape_is_played_at_its_times() {
         "{}",
         status.message()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_asks_for_nothing_is_ended_and_one_that_has_asked_is_not() {
+    let mut silent = Client::start(false);
+    let asked = Client::start(false);
+    asked.ask("AAPL");
+    let status = silent.updates_rx.next().await.expect("a word");
+    let status = status.expect_err("an end");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.message().contains("within 1m"), "{status:?}");
+    tokio::time::sleep(IDLE * 10).await;
+    let mut asked = asked;
+    asked.symbols(5).await;
 }

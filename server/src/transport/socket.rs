@@ -1,0 +1,192 @@
+//! A connection's socket: TCP with the deadlines and the budget that HTTP/2 leaves open.
+//!
+//! A peer that says nothing, that floods, or that reads nothing at all is not kept. And reading is
+//! given up from time to time, so that the other connections of the thread have their turn.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{frames::FrameBudget, goaway::goaway};
+
+/// A client's first 24 bytes, always the same.
+const PREFACE_BYTES: usize = 24;
+
+/// After which a client has greeted: the preface and the head of its SETTINGS.
+const GREETING_BYTES: usize = PREFACE_BYTES + 9;
+
+/// What a greeting may take.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a peer may take nothing at all of what we have for it. As long as one that answers no
+/// ping: then, too, it stands still as a whole.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long one connection may be read in a row, with all that follows from it, before the others
+/// on its thread have their turn.
+const TURN: Duration = Duration::from_micros(300);
+
+/// What is read at once. Of the smallest requests there are, some hundred: a fraction of a turn.
+const READ_BYTES: usize = 4 * 1_024;
+
+/// The socket of one connection.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    opened: Instant,
+    greeting: Option<Greeting>,
+    frames: FrameBudget,
+    /// Runs while nothing of what we write is taken.
+    blocked: Option<Pin<Box<Sleep>>>,
+    /// Whether what was written last ends in the middle of a frame.
+    is_cut_short: bool,
+    turn: Option<Instant>,
+}
+
+/// What is to come of the greeting, and until when.
+#[derive(Debug)]
+struct Greeting {
+    missing: usize,
+    timeout: Pin<Box<Sleep>>,
+}
+
+impl Socket {
+    /// A connection that was just accepted.
+    pub(super) fn new(tcp: TcpStream) -> Self {
+        Self {
+            tcp,
+            opened: Instant::now(),
+            greeting: Some(Greeting {
+                missing: GREETING_BYTES,
+                timeout: Box::pin(sleep(GREETING_TIMEOUT)),
+            }),
+            frames: FrameBudget::new(PREFACE_BYTES),
+            blocked: None,
+            is_cut_short: false,
+            turn: None,
+        }
+    }
+
+    /// The end of the connection, which the peer is told of if that can be done at once.
+    fn fail(&self, kind: io::ErrorKind, words: &str) -> io::Error {
+        if !self.is_cut_short {
+            // It has its reason then; without it, it sees that the connection is closed.
+            let _ = self.tcp.try_write(&goaway(words));
+        }
+        io::Error::new(kind, words.to_owned())
+    }
+
+    /// Takes note of a write.
+    fn written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        offered: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(count)) => {
+                self.is_cut_short = count < offered;
+                self.blocked = None;
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                self.is_cut_short = true;
+                let timeout = self
+                    .blocked
+                    .get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+                ready!(timeout.as_mut().poll(cx));
+                let words = format!("nothing was read for {} s", WRITE_TIMEOUT.as_secs());
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, words)));
+            }
+        }
+        written
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(greeting) = &mut this.greeting
+            && greeting.timeout.as_mut().poll(cx).is_ready()
+        {
+            let seconds = GREETING_TIMEOUT.as_secs();
+            let words = format!("no HTTP/2 preface and SETTINGS within {seconds} s");
+            return Poll::Ready(Err(this.fail(io::ErrorKind::TimedOut, &words)));
+        }
+        let now = Instant::now();
+        let turn = *this.turn.get_or_insert(now);
+        if now - turn > TURN {
+            this.turn = None;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let most = buf.remaining().min(READ_BYTES);
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        let read = Pin::new(&mut this.tcp).poll_read(cx, &mut part);
+        if read.is_pending() {
+            this.turn = None;
+        }
+        ready!(read)?;
+        let came = part.filled();
+        let count = came.len();
+        if let Err(error) = this.frames.receive(came, now - this.opened) {
+            return Poll::Ready(Err(
+                this.fail(io::ErrorKind::InvalidData, &error.to_string())
+            ));
+        }
+        buf.advance(count);
+        if let Some(greeting) = &mut this.greeting {
+            greeting.missing = greeting.missing.saturating_sub(count);
+            if greeting.missing == 0 {
+                this.greeting = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.written(written, buf.len(), cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let offered = bufs.iter().map(|buf| buf.len()).sum();
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        self.written(written, offered, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
