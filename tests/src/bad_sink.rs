@@ -5,11 +5,16 @@ use std::{
     io::{self, PipeReader, Write},
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     process::Stdio,
+    thread,
+    time::Duration,
 };
 
 /// Of Linux: writing does not wait; the terminal does not become ours.
 const O_NONBLOCK: i32 = 0o4000;
 const O_NOCTTY: i32 = 0o400;
+
+/// So often in a row a pipe or a terminal takes nothing before it is full.
+const REFUSALS: u32 = 20;
 
 /// Why it cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +76,17 @@ pub(crate) fn fill(path: &str) {
         .custom_flags(O_NONBLOCK | O_NOCTTY)
         .open(path);
     let mut file = file.unwrap_or_else(|error| panic!("{path}: {error}"));
-    for length in [4_096, 1] {
-        loop {
-            match file.write(&vec![b'.'; length]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{path}: {error}"),
+    // A terminal also refuses while somebody else is writing to it.
+    let mut refused = 0;
+    while refused < REFUSALS {
+        let length = if refused == 0 { 4_096 } else { 1 };
+        match file.write(&vec![b'.'; length]) {
+            Ok(_) => refused = 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                refused += 1;
+                thread::sleep(Duration::from_millis(5));
             }
+            Err(error) => panic!("{path}: {error}"),
         }
     }
 }
