@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     leg_log::LegLog,
     leg_stream::{Answers, begin},
-    transport::{Peer, Permits},
+    transport::{Peer, Permits, Turn},
 };
 
 /// How the service behaves.
@@ -67,6 +67,7 @@ impl CallCenter for CallCenterService {
         let peer = request
             .remote_addr()
             .map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
+        let turn = request.extensions().get::<Turn>().cloned();
         let leg_id = format!("leg-{}", self.next_leg.fetch_add(1, Ordering::Relaxed));
         Ok(Response::new(begin(
             request.into_inner(),
@@ -74,6 +75,7 @@ impl CallCenter for CallCenterService {
             self.shutdown.clone(),
             LegLog::new(leg_id, peer),
             permit,
+            turn.unwrap_or_default(),
         )))
     }
 }

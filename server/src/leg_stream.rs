@@ -31,12 +31,8 @@ use crate::{
     lab::stamped,
     leg::{Answer, Leg, LegError, LegTotals},
     leg_log::LegLog,
-    transport::Permit,
+    transport::{Permit, Turn},
 };
-
-/// So many chunks are processed in a row before others on this thread have their turn: some two
-/// milliseconds of work.
-const CHUNKS_A_TURN: u32 = 8;
 
 /// What one leg reads: the chunks of its peer.
 pub(crate) trait Requests: Send + 'static {
@@ -58,6 +54,7 @@ pub(crate) fn begin(
     shutdown: watch::Receiver<Option<String>>,
     log: LegLog,
     permit: Permit,
+    turn: Turn,
 ) -> Answers {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
@@ -75,6 +72,7 @@ pub(crate) fn begin(
         config,
         shared: Arc::clone(&shared),
         leg: None,
+        turn,
     };
     let task = tokio::spawn(task.run(shutdown)).abort_handle();
     Answers { shared, task }
@@ -177,6 +175,8 @@ struct LegTask<R> {
     config: Arc<CallCenterConfig>,
     shared: Arc<Shared>,
     leg: Option<Lines>,
+    /// Shared with the other legs of the connection.
+    turn: Turn,
 }
 
 /// What makes answers of requests.
@@ -208,10 +208,9 @@ impl<R: Requests> LegTask<R> {
 
     /// Until the half-close, or until the leg must end.
     async fn answer_all(&mut self) -> Result<(), Status> {
-        let mut in_a_row = 0;
         loop {
             self.room_for_an_answer().await?;
-            let Some((chunk, has_waited)) = self.next_request().await? else {
+            let Some(chunk) = self.next_request().await? else {
                 return match self.leg {
                     Some(_) => Ok(()),
                     None => Err(Status::invalid_argument(
@@ -219,12 +218,8 @@ impl<R: Requests> LegTask<R> {
                     )),
                 };
             };
-            self.answer(chunk)?;
-            in_a_row = if has_waited { 0 } else { in_a_row + 1 };
-            if in_a_row == CHUNKS_A_TURN {
-                in_a_row = 0;
-                tokio::task::yield_now().await;
-            }
+            let turn = self.turn.clone();
+            turn.take(|| self.answer(chunk)).await?;
         }
     }
 
@@ -248,12 +243,12 @@ impl<R: Requests> LegTask<R> {
         }
     }
 
-    /// The next chunk and whether it had to be waited for, or `None` at half-close.
-    async fn next_request(&mut self) -> Result<Option<(AudioChunk, bool)>, Status> {
+    /// The next chunk, or `None` at half-close.
+    async fn next_request(&mut self) -> Result<Option<AudioChunk>, Status> {
         let mut next = pin!(self.requests.next());
         let at_once = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        let (chunk, has_waited) = match at_once {
-            Poll::Ready(chunk) => (chunk, false),
+        let chunk = match at_once {
+            Poll::Ready(chunk) => chunk,
             Poll::Pending => {
                 self.shared.lock().all_is_read = true;
                 let idle = self.config.idle_timeout;
@@ -264,10 +259,10 @@ impl<R: Requests> LegTask<R> {
                     ))
                 })?;
                 self.shared.lock().all_is_read = false;
-                (chunk, true)
+                chunk
             }
         };
-        Ok(chunk.map_err(readable)?.map(|chunk| (chunk, has_waited)))
+        chunk.map_err(readable)
     }
 
     fn answer(&mut self, chunk: AudioChunk) -> Result<(), Status> {

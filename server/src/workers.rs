@@ -26,6 +26,9 @@ use crate::transport::{Admitted, Connection, DRAINING, Limits};
 /// Connections that were accepted and not yet taken up by their thread.
 const WAITING: usize = 1_024;
 
+/// A thread that is busy looks for what has come in after so many turns of its tasks.
+const TASKS_BETWEEN_LOOKS: u32 = 16;
+
 /// A connection on its way to its thread.
 #[derive(Debug)]
 struct Dealt {
@@ -64,6 +67,7 @@ impl Workers {
         for index in 0..count {
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
+                .event_interval(TASKS_BETWEEN_LOOKS)
                 .build()?;
             let (connections_tx, connections) = mpsc::channel(WAITING);
             let worker = Worker {

@@ -463,6 +463,15 @@ async fn a_ticker_stream_that_asks_for_nothing_is_ended() {
 async fn an_unread_flood_does_not_hold_up_the_stop() {
     let mut server = Server::start(&["--drain", "300ms", "--log", "error"]);
     let addr = server.addr();
+    // What was not read: where there is no limit, a million streams that the end must clear away.
+    let unread = tokio::task::spawn_blocking(move || {
+        let floods = (0..16).map(|_| thread::spawn(move || flood(addr, health, 60_000)));
+        let floods: Vec<_> = floods.collect();
+        let unread = floods.into_iter().map(|flood| flood.join());
+        unread.collect::<Vec<_>>()
+    });
+    let unread = unread.await.expect("no panic");
+    // And what comes while it stops.
     let over = Arc::<AtomicBool>::default();
     let floods: Vec<_> = [health as Attack, pouring_leg, ticker, reflection]
         .into_iter()
@@ -490,5 +499,5 @@ async fn an_unread_flood_does_not_hold_up_the_stop() {
     assert_eq!(output.code, Some(0), "{output:?}");
     // The drain and a second, and as much again for a busy machine.
     assert!(took < Duration::from_millis(2_600), "it took {took:?}");
-    drop(floods);
+    drop((floods, unread));
 }

@@ -1,6 +1,9 @@
 //! A leg on a paused clock, between a scripted peer and a transport that takes when it may.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use audio::Effects;
 use futures_util::{FutureExt, StreamExt};
@@ -11,7 +14,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::transport::Permits;
+use crate::transport::{Permits, Turn};
 
 impl Requests for UnboundedReceiver<AudioChunk> {
     async fn next(&mut self) -> Result<Option<AudioChunk>, Status> {
@@ -49,7 +52,14 @@ fn leg() -> Ends {
     let log = LegLog::new("leg-1".to_owned(), "a test".to_owned());
     Ends {
         peer,
-        answers: begin(requests, Arc::new(config), ends, log, permit),
+        answers: begin(
+            requests,
+            Arc::new(config),
+            ends,
+            log,
+            permit,
+            Turn::default(),
+        ),
         permits,
         _shutdown: shutdown,
         sent: 0,
@@ -321,4 +331,65 @@ async fn after_a_half_close_comes_what_is_due_whether_the_line_has_stalled_or_no
     let rest: Vec<_> = ends.answers.collect().await;
     assert_eq!(rest.len(), 10);
     assert!(rest.iter().all(Result::is_ok));
+}
+
+/// A peer that always has one more chunk.
+struct Pouring {
+    chunk: AudioChunk,
+    read: Arc<AtomicUsize>,
+}
+
+impl Requests for Pouring {
+    async fn next(&mut self) -> Result<Option<AudioChunk>, Status> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(self.chunk.clone()))
+    }
+}
+
+/// On the real clock, because the work is real: each chunk is worth more than a turn.
+#[tokio::test]
+async fn twenty_legs_that_pour_on_one_connection_work_one_chunk_between_two_of_others() {
+    let config = Arc::new(CallCenterConfig {
+        effects: Effects::default(),
+        lab: false,
+        idle_timeout: IDLE,
+        max_legs: 100,
+    });
+    let (turn, read) = (Turn::default(), Arc::default());
+    let (_shutdown, ends) = watch::channel(None);
+    let permits = Permits::new("legs", "", 100);
+    for _ in 0..20 {
+        let requests = Pouring {
+            chunk: AudioChunk {
+                audio_data: vec![1; 48 * 60 * 4].into(),
+                sample_rate: 48_000,
+                channels: 2,
+                codec: "pcm".to_owned(),
+                ..AudioChunk::default()
+            },
+            read: Arc::clone(&read),
+        };
+        let mut answers = begin(
+            requests,
+            Arc::clone(&config),
+            ends.clone(),
+            LegLog::new("leg".to_owned(), "a test".to_owned()),
+            permits.take(None).unwrap(),
+            turn.clone(),
+        );
+        tokio::spawn(async move { while answers.next().await.is_some() {} });
+    }
+    let mut witness = leg();
+    // Each leg has its first chunk in hand.
+    while read.load(Ordering::Relaxed) < 20 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..50 {
+        let before = read.load(Ordering::Relaxed);
+        witness.peer.send(witness.plain()).unwrap();
+        witness.answers.next().await.unwrap().unwrap();
+        let between = read.load(Ordering::Relaxed) - before;
+        assert!(between <= 3, "{between} chunks of others came between");
+    }
+    assert!(read.load(Ordering::Relaxed) > 50, "the others went on, too");
 }

@@ -11,7 +11,7 @@ use tonic::{
     transport::server::TcpConnectInfo,
 };
 
-use super::{admission::Admitted, socket::Socket};
+use super::{admission::Admitted, socket::Socket, turn::Turn};
 
 /// What one stream may have in flight unread: a second of anything we carry.
 const STREAM_WINDOW: u32 = 64 * 1_024;
@@ -88,9 +88,11 @@ impl Connection {
             connection: number,
             max_streams: limits.max_streams as usize,
         };
+        let turn = Turn::default();
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(info.clone());
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(turn.clone());
             routes.clone().call(request)
         });
         let socket = TokioIo::new(Socket::new(tcp));

@@ -2,7 +2,8 @@
 //!
 //! `admission` counts connections by address; `socket` gives each its deadlines and its budget of
 //! frames; `connection` speaks HTTP/2 on it within limits of memory; `permits` counts the streams of
-//! one kind by connection and by address. A connection runs on the worker thread it was dealt to.
+//! one kind by connection and by address; `turn` shares out the thread. A connection runs on the
+//! worker thread it was dealt to.
 
 mod address;
 mod admission;
@@ -12,9 +13,11 @@ mod goaway;
 mod log_limit;
 mod permits;
 mod socket;
+mod turn;
 
 pub(crate) use admission::{Admission, Admitted};
 pub(crate) use connection::{Connection, DRAINING, Limits, Peer};
 pub(crate) use goaway::turn_away;
 pub(crate) use log_limit::LogLimit;
 pub(crate) use permits::{Permit, Permits};
+pub(crate) use turn::Turn;

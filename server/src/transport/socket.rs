@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{frames::FrameBudget, goaway::goaway};
+use super::{frames::FrameBudget, goaway::goaway, turn::TURN};
 
 /// A client's first 24 bytes, always the same.
 const PREFACE_BYTES: usize = 24;
@@ -30,10 +30,6 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer may take nothing at all of what we have for it. As long as one that answers no
 /// ping: then, too, it stands still as a whole.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long one connection may be read in a row, with all that follows from it, before the others
-/// on its thread have their turn.
-const TURN: Duration = Duration::from_micros(300);
 
 /// What is read at once. Of the smallest requests there are, some hundred: a fraction of a turn.
 const READ_BYTES: usize = 4 * 1_024;
@@ -49,6 +45,7 @@ pub(super) struct Socket {
     blocked: Option<Pin<Box<Sleep>>>,
     /// Whether what was written last ends in the middle of a frame.
     is_cut_short: bool,
+    /// Since when the connection has been read in a row.
     turn: Option<Instant>,
 }
 
