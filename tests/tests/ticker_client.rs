@@ -156,7 +156,7 @@ fn what_is_not_understood_is_said_and_forgotten() {
     stream.requests(1);
     client.write("+ $$$, --A\u{1b}[2J help tsla\n");
     assert_eq!(stream.requests(2), ["+HELP", "+TSLA"]);
-    let said = client.stderr();
+    let said = interrupted(client).stderr;
     assert_eq!(said.lines().count(), 3, "{said}");
     assert!(!said.contains('\u{1b}'), "{said:?}");
 }

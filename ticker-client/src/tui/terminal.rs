@@ -23,8 +23,8 @@ use crossterm::{
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 
-/// How long a terminal that takes nothing is waited for when it is given back.
-const GIVE_BACK_LIMIT: Duration = Duration::from_millis(300);
+/// How long a terminal that takes nothing is waited for when it is taken or given back.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Whether the terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -42,7 +42,7 @@ impl FullScreen {
     ///
     /// # Errors
     ///
-    /// When there is no terminal.
+    /// When there is no terminal, or it cannot be written to.
     pub fn enter(colour: bool) -> io::Result<Self> {
         restore_on_panic();
         force_color_output(colour);
@@ -117,10 +117,15 @@ fn take() -> io::Result<()> {
     let mut codes = Vec::new();
     let made = queue!(codes, EnterAlternateScreen, EnableBracketedPaste);
     output::stdout().line(codes);
-    if made.is_err() {
+    let written = match output::stdout().finish(PATIENCE) {
+        // It may come to itself; until then nothing is drawn.
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+        written => made.and(written),
+    };
+    if written.is_err() {
         give_back();
     }
-    made
+    written
 }
 
 /// Makes the terminal what it was. Does nothing when that is done already.
@@ -132,7 +137,7 @@ fn give_back() {
     let mut codes = Vec::new();
     let _ = queue!(codes, DisableBracketedPaste, LeaveAlternateScreen, Show);
     output::stdout().line(codes);
-    let _ = output::stdout().finish(GIVE_BACK_LIMIT);
+    let _ = output::stdout().finish(PATIENCE);
     let _ = disable_raw_mode();
 }
 
