@@ -87,7 +87,8 @@ struct Shared {
 
 struct State {
     downlink: Downlink,
-    /// Whether the task waits for requests, so that none lies unread.
+    /// Whether no request lies unread, as far as the task knows: it waits for one, or had to wait for
+    /// the one that it is at.
     all_is_read: bool,
     /// How the stream ends once everything in the downlink is taken.
     end: Option<Result<(), Status>>,
@@ -236,6 +237,8 @@ impl<R: Requests> LegTask<R> {
                 if state.downlink.has_room(now) {
                     return Ok(());
                 }
+                // What comes until there is room is not read.
+                state.all_is_read = false;
             }
             // Room comes when an answer is taken, or when one is so late that it is dropped.
             let patience = self.config.idle_timeout.min(LONGEST_WAIT);
@@ -248,18 +251,19 @@ impl<R: Requests> LegTask<R> {
         let mut next = pin!(self.requests.next());
         let at_once = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
         let chunk = match at_once {
-            Poll::Ready(chunk) => chunk,
+            Poll::Ready(chunk) => {
+                self.shared.lock().all_is_read = false;
+                chunk
+            }
             Poll::Pending => {
                 self.shared.lock().all_is_read = true;
                 let idle = self.config.idle_timeout;
-                let chunk = timeout(idle, next).await.map_err(|_| {
+                timeout(idle, next).await.map_err(|_| {
                     Status::deadline_exceeded(format!(
                         "no chunk for {}; a party with nothing to say sends a chunk without audio now and then",
                         humantime::format_duration(idle)
                     ))
-                })?;
-                self.shared.lock().all_is_read = false;
-                chunk
+                })?
             }
         };
         chunk.map_err(readable)
