@@ -237,7 +237,7 @@ fn a_row_counts_when_its_line_is_ended() {
         let tape = read(&format!("{whole}{nothing}"));
         assert_eq!((tape.trades(), tape.omission()), (2, None), "{nothing:?}");
     }
-    let (line, what) = error(whole[..second - 1].as_bytes());
+    let (line, what) = error(&whole.as_bytes()[..second - 1]);
     assert_eq!(line, 2);
     assert!(what.contains("its line does not end"), "{what}");
 }
