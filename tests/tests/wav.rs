@@ -236,7 +236,7 @@ fn the_whole_prompt_is_heard(server: SocketAddr, meanwhile: impl FnOnce()) {
     let output = process.wait(LIMIT);
     assert_eq!(output.code, Some(GOOD), "{output:?}");
     let words = words_heard(&read_wav(&heard));
-    // Where silence waited on the line, the jitter buffer catches up: faster by an eighth.
+    // The jitter buffer may play some of them faster or more slowly.
     let is_whole = |seconds: &f64| *seconds > 0.75 * WORD_SECONDS;
     assert!(words.iter().all(is_whole), "{words:?} s\n{output:?}");
 }
@@ -244,7 +244,7 @@ fn the_whole_prompt_is_heard(server: SocketAddr, meanwhile: impl FnOnce()) {
 #[test]
 fn the_first_word_is_heard_on_a_long_line() {
     let server = Server::start(&[]);
-    for one_way in [75, 300] {
+    for one_way in [75, 600] {
         let proxy = Proxy::start_long(server.addr(), Duration::from_millis(one_way));
         the_whole_prompt_is_heard(proxy.addr(), || ());
     }

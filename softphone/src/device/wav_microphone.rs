@@ -32,7 +32,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub struct WavMicrophone {
     name: String,
     wav: Wav,
-    /// Samples per channel of silence that may still be given until the line is up.
+    /// Samples per channel that may still pass until the line is up. Nothing is given of them, so no silence
+    /// waits on the line before the sound.
     wait: usize,
     /// In samples per channel.
     position: usize,
@@ -88,7 +89,6 @@ impl Microphone for WavMicrophone {
         let channels = usize::from(self.wav.channels());
         let mut due = self.clock.due(now);
         let waited = due.min(self.wait);
-        samples.extend(std::iter::repeat_n(0.0, waited * channels));
         self.wait -= waited;
         due -= waited;
         let sound = self.wav.append(self.position, due, samples);
@@ -176,26 +176,23 @@ mod tests {
     /// Where the sound begins, in milliseconds, if the line is up at `up_at`.
     fn begins_at(up_at: Option<u64>) -> Option<usize> {
         let mut microphone = microphone();
-        let mut heard = Vec::new();
         for ms in (0..=12_000).step_by(10) {
             if up_at.is_some_and(|up_at| ms > up_at) {
                 microphone.line_is_up();
             }
+            let mut heard = Vec::new();
             microphone.read(Duration::from_millis(ms), &mut heard);
+            if let Some(first) = heard.first() {
+                assert_eq!(*first, 1.0 / 128.0, "not its first sound");
+                return Some(ms as usize - heard.len() / 16);
+            }
         }
-        assert_eq!(heard.len(), 2 * 12_000 * 8, "time goes on");
-        let begin = heard.iter().position(|&sample| sample != 0.0)?;
-        assert_eq!(
-            heard[begin..begin + 13],
-            [1.0 / 128.0; 13],
-            "not its first sound"
-        );
-        Some(begin / 16)
+        None
     }
 
     #[test]
     fn a_file_waits_for_the_line_but_not_for_ever() {
-        for up_at in [0, 150, 2_000, 9_990] {
+        for up_at in [10, 150, 2_000, 9_990] {
             assert_eq!(begins_at(Some(up_at)), Some(up_at as usize));
         }
         assert_eq!(begins_at(None), Some(10_000));
