@@ -34,6 +34,10 @@ use crate::{
     transport::{Permit, Turn},
 };
 
+/// More chunks than these, none of which had to be waited for, are poured: a line that comes back
+/// after a stall brings fewer at once.
+const CHUNKS_IN_A_BURST: u32 = 16;
+
 /// What one leg reads: the chunks of its peer.
 pub(crate) trait Requests: Send + 'static {
     /// The next chunk; `None` after a half-close. May be dropped half-way without loss.
@@ -209,9 +213,10 @@ impl<R: Requests> LegTask<R> {
 
     /// Until the half-close, or until the leg must end.
     async fn answer_all(&mut self) -> Result<(), Status> {
+        let mut in_a_row = 0_u32;
         loop {
             self.room_for_an_answer().await?;
-            let Some(chunk) = self.next_request().await? else {
+            let Some((chunk, has_waited)) = self.next_request().await? else {
                 return match self.leg {
                     Some(_) => Ok(()),
                     None => Err(Status::invalid_argument(
@@ -220,7 +225,13 @@ impl<R: Requests> LegTask<R> {
                 };
             };
             let turn = self.turn.clone();
-            turn.take(|| self.answer(chunk)).await?;
+            // One that pours may run dry for a moment.
+            in_a_row = match has_waited {
+                true => in_a_row / 2,
+                false => (in_a_row + 1).min(4 * CHUNKS_IN_A_BURST),
+            };
+            let pours = in_a_row > CHUNKS_IN_A_BURST;
+            turn.take(pours, || self.answer(chunk)).await?;
         }
     }
 
@@ -246,27 +257,28 @@ impl<R: Requests> LegTask<R> {
         }
     }
 
-    /// The next chunk, or `None` at half-close.
-    async fn next_request(&mut self) -> Result<Option<AudioChunk>, Status> {
+    /// The next chunk and whether it had to be waited for, or `None` at half-close.
+    async fn next_request(&mut self) -> Result<Option<(AudioChunk, bool)>, Status> {
         let mut next = pin!(self.requests.next());
         let at_once = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        let chunk = match at_once {
+        let (chunk, has_waited) = match at_once {
             Poll::Ready(chunk) => {
                 self.shared.lock().all_is_read = false;
-                chunk
+                (chunk, false)
             }
             Poll::Pending => {
                 self.shared.lock().all_is_read = true;
                 let idle = self.config.idle_timeout;
-                timeout(idle, next).await.map_err(|_| {
+                let chunk = timeout(idle, next).await.map_err(|_| {
                     Status::deadline_exceeded(format!(
                         "no chunk for {}; a party with nothing to say sends a chunk without audio now and then",
                         humantime::format_duration(idle)
                     ))
-                })?
+                })?;
+                (chunk, true)
             }
         };
-        chunk.map_err(readable)
+        Ok(chunk.map_err(readable)?.map(|chunk| (chunk, has_waited)))
     }
 
     fn answer(&mut self, chunk: AudioChunk) -> Result<(), Status> {

@@ -21,7 +21,7 @@ use tokio::{
 use tonic::service::Routes;
 use tracing::{error, warn};
 
-use crate::transport::{Admitted, Connection, DRAINING, Limits};
+use crate::transport::{Admitted, Connection, DRAINING, Limits, Pouring};
 
 /// Connections that were accepted and not yet taken up by their thread.
 const WAITING: usize = 1_024;
@@ -73,6 +73,7 @@ impl Workers {
             let worker = Worker {
                 routes: routes.clone(),
                 limits,
+                pouring: Pouring::default(),
                 draining: workers.draining.subscribe(),
             };
             let mut ending = workers.ending.subscribe();
@@ -148,6 +149,7 @@ impl Workers {
 struct Worker {
     routes: Routes,
     limits: Limits,
+    pouring: Pouring,
     draining: watch::Receiver<bool>,
 }
 
@@ -183,7 +185,12 @@ impl Worker {
                     admitted,
                 };
                 let draining = self.draining.clone();
-                connections.spawn(connection.serve(self.routes.clone(), self.limits, draining));
+                connections.spawn(connection.serve(
+                    self.routes.clone(),
+                    self.limits,
+                    self.pouring.clone(),
+                    draining,
+                ));
             }
             Err(error) => warn!(peer = %addr, "a connection was lost as it came: {error}"),
         }

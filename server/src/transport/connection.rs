@@ -11,7 +11,11 @@ use tonic::{
     transport::server::TcpConnectInfo,
 };
 
-use super::{admission::Admitted, socket::Socket, turn::Turn};
+use super::{
+    admission::Admitted,
+    socket::Socket,
+    turn::{Pouring, Turn},
+};
 
 /// What one stream may have in flight unread: a second of anything we carry.
 const STREAM_WINDOW: u32 = 64 * 1_024;
@@ -71,6 +75,7 @@ impl Connection {
         self,
         routes: Routes,
         limits: Limits,
+        pouring: Pouring,
         mut stage: watch::Receiver<bool>,
     ) {
         let Self {
@@ -88,7 +93,7 @@ impl Connection {
             connection: number,
             max_streams: limits.max_streams as usize,
         };
-        let turn = Turn::default();
+        let turn = Turn::on(pouring);
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(info.clone());
             request.extensions_mut().insert(peer);

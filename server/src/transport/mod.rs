@@ -20,4 +20,4 @@ pub(crate) use connection::{Connection, DRAINING, Limits, Peer};
 pub(crate) use goaway::turn_away;
 pub(crate) use log_limit::LogLimit;
 pub(crate) use permits::{Permit, Permits};
-pub(crate) use turn::Turn;
+pub(crate) use turn::{Pouring, Turn};

@@ -11,15 +11,36 @@ use tokio::sync::Mutex;
 /// cut in two: the last one of a turn may go beyond it.
 pub(super) const TURN: Duration = Duration::from_micros(300);
 
-/// Shared by the legs of one connection.
+/// Shared by the legs of one connection; and, among those that pour, by all of one thread.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Turn(Arc<Mutex<Duration>>);
+pub(crate) struct Turn {
+    spent: Arc<Mutex<Duration>>,
+    pouring: Pouring,
+}
+
+/// What the legs of one thread that pour take their turns by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pouring(Arc<Mutex<()>>);
 
 impl Turn {
+    /// A connection's, on the thread whose legs pour by these turns.
+    pub(crate) fn on(pouring: Pouring) -> Self {
+        Self {
+            spent: Arc::default(),
+            pouring,
+        }
+    }
+
     /// Does this work when it is this leg's turn among those of its connection, first come, first
-    /// served; and returns when the other connections have had theirs, if that is due.
-    pub(crate) async fn take<T>(&self, work: impl FnOnce() -> T) -> T {
-        let mut spent = self.0.lock().await;
+    /// served; and returns when the other connections have had theirs, if that is due. Of all legs
+    /// that pour, one has its turn between two of those that do not, however many they are.
+    pub(crate) async fn take<T>(&self, pours: bool, work: impl FnOnce() -> T) -> T {
+        // First, so that a leg of this connection that does not pour need not wait for it.
+        let _among_those_that_pour = match pours {
+            true => Some(self.pouring.0.lock().await),
+            false => None,
+        };
+        let mut spent = self.spent.lock().await;
         let began = Instant::now();
         let result = work();
         *spent += began.elapsed();
