@@ -85,6 +85,8 @@ pub struct LegTotals {
     pub dropped: u64,
     /// Payload bytes received.
     pub bytes_in: u64,
+    /// How long the sound lasts that they held.
+    pub media: Duration,
 }
 
 /// One leg whose first chunk has been accepted.
@@ -180,6 +182,7 @@ impl Leg {
         } else {
             self.process(chunk)?
         };
+        self.totals.media += self.format.duration_of(samples);
         let mut answer = Answer {
             samples_per_channel: samples as u64,
             request: chunk.sequence,

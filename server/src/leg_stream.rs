@@ -34,9 +34,9 @@ use crate::{
     transport::{Permit, Turn},
 };
 
-/// More chunks than these, none of which had to be waited for, are poured: a line that comes back
-/// after a stall brings fewer at once.
-const CHUNKS_IN_A_BURST: u32 = 16;
+/// So much more sound than time has passed may come of a leg before it counts as one that pours. A
+/// line that comes back after a stall brings much at once, but never more than that time.
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// What one leg reads: the chunks of its peer.
 pub(crate) trait Requests: Send + 'static {
@@ -213,10 +213,9 @@ impl<R: Requests> LegTask<R> {
 
     /// Until the half-close, or until the leg must end.
     async fn answer_all(&mut self) -> Result<(), Status> {
-        let mut in_a_row = 0_u32;
         loop {
             self.room_for_an_answer().await?;
-            let Some((chunk, has_waited)) = self.next_request().await? else {
+            let Some(chunk) = self.next_request().await? else {
                 return match self.leg {
                     Some(_) => Ok(()),
                     None => Err(Status::invalid_argument(
@@ -225,13 +224,18 @@ impl<R: Requests> LegTask<R> {
                 };
             };
             let turn = self.turn.clone();
-            // One that pours may run dry for a moment.
-            in_a_row = match has_waited {
-                true => in_a_row / 2,
-                false => (in_a_row + 1).min(4 * CHUNKS_IN_A_BURST),
-            };
-            let pours = in_a_row > CHUNKS_IN_A_BURST;
-            turn.take(pours, || self.answer(chunk)).await?;
+            let arrived = self.shared.lock().log.elapsed();
+            let pours = self.media() > arrived + HEAD_START;
+            turn.take(pours, || self.answer(chunk, arrived)).await?;
+        }
+    }
+
+    /// How much sound has come.
+    fn media(&self) -> Duration {
+        match &self.leg {
+            Some(Lines::Sound(leg)) => leg.totals().media,
+            Some(Lines::Lab(totals)) => totals.media,
+            None => Duration::ZERO,
         }
     }
 
@@ -257,33 +261,33 @@ impl<R: Requests> LegTask<R> {
         }
     }
 
-    /// The next chunk and whether it had to be waited for, or `None` at half-close.
-    async fn next_request(&mut self) -> Result<Option<(AudioChunk, bool)>, Status> {
+    /// The next chunk, or `None` at half-close.
+    async fn next_request(&mut self) -> Result<Option<AudioChunk>, Status> {
         let mut next = pin!(self.requests.next());
         let at_once = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        let (chunk, has_waited) = match at_once {
+        let chunk = match at_once {
             Poll::Ready(chunk) => {
                 self.shared.lock().all_is_read = false;
-                (chunk, false)
+                chunk
             }
             Poll::Pending => {
                 self.shared.lock().all_is_read = true;
                 let idle = self.config.idle_timeout;
-                let chunk = timeout(idle, next).await.map_err(|_| {
+                timeout(idle, next).await.map_err(|_| {
                     Status::deadline_exceeded(format!(
                         "no chunk for {}; a party with nothing to say sends a chunk without audio now and then",
                         humantime::format_duration(idle)
                     ))
-                })?;
-                (chunk, true)
+                })?
             }
         };
-        Ok(chunk.map_err(readable)?.map(|chunk| (chunk, has_waited)))
+        chunk.map_err(readable)
     }
 
-    fn answer(&mut self, chunk: AudioChunk) -> Result<(), Status> {
+    /// `arrived`: when the chunk was read.
+    fn answer(&mut self, chunk: AudioChunk, arrived: Duration) -> Result<(), Status> {
         // A panic here would be a fault of ours in one leg, and must stay in it.
-        catch_unwind(AssertUnwindSafe(|| self.answer_or_error(chunk)))
+        catch_unwind(AssertUnwindSafe(|| self.answer_or_error(chunk, arrived)))
             .unwrap_or_else(|_| Err(LegError::Internal("a fault ended this leg".to_owned())))
             .map_err(|error| match error {
                 LegError::Internal(_) => Status::internal(error.to_string()),
@@ -291,7 +295,7 @@ impl<R: Requests> LegTask<R> {
             })
     }
 
-    fn answer_or_error(&mut self, chunk: AudioChunk) -> Result<(), LegError> {
+    fn answer_or_error(&mut self, chunk: AudioChunk, arrived: Duration) -> Result<(), LegError> {
         let lines = match &mut self.leg {
             Some(lines) => lines,
             None => {
@@ -301,11 +305,7 @@ impl<R: Requests> LegTask<R> {
         };
         match lines {
             Lines::Sound(leg) => {
-                let (arrived, age_us) = {
-                    let mut state = self.shared.lock();
-                    let now = state.log.elapsed();
-                    (now, state.downlink.receive(&chunk, now))
-                };
+                let age_us = self.shared.lock().downlink.receive(&chunk, arrived);
                 let answer = leg.answer(&chunk, arrived, age_us);
                 let totals = leg.totals();
                 self.push(answer, totals)

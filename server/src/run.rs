@@ -137,9 +137,11 @@ async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mu
     let (mut refused, mut failed) = (LogLimit::default(), LogLimit::default());
     let mut turned_away = JoinSet::new();
     while let Some(connection) = incoming.next().await {
-        let accepted = connection.and_then(|tcp| tcp.peer_addr().map(|addr| (tcp, addr)));
+        let accepted = connection.map(|tcp| (tcp.peer_addr(), tcp));
         match accepted {
-            Ok((tcp, addr)) => match admission.admit(addr.ip()) {
+            // It was reset before it was accepted, and is nobody's any more.
+            Ok((Err(_), _)) => {}
+            Ok((Ok(addr), tcp)) => match admission.admit(addr.ip()) {
                 Ok(admitted) => workers.deal(tcp, addr, admitted).await,
                 Err(refusal) => {
                     if let Some(more) = refused.is_due(Instant::now()) {

@@ -39,6 +39,10 @@ struct Ends {
 }
 
 fn leg() -> Ends {
+    leg_on(Turn::default())
+}
+
+fn leg_on(turn: Turn) -> Ends {
     let config = CallCenterConfig {
         effects: Effects::none(),
         lab: false,
@@ -52,14 +56,7 @@ fn leg() -> Ends {
     let log = LegLog::new("leg-1".to_owned(), "a test".to_owned());
     Ends {
         peer,
-        answers: begin(
-            requests,
-            Arc::new(config),
-            ends,
-            log,
-            permit,
-            Turn::default(),
-        ),
+        answers: begin(requests, Arc::new(config), ends, log, permit, turn),
         permits,
         _shutdown: shutdown,
         sent: 0,
@@ -349,14 +346,17 @@ impl Requests for Endless {
 /// On the real clock, because the work is real: each chunk is worth more than a turn.
 #[tokio::test]
 async fn of_twenty_legs_that_pour_one_chunk_comes_between_two_of_others() {
-    between_two_of_others(&vec![Turn::default(); 20]).await;
-    // On connections of their own.
+    between_two_of_others(&vec![Turn::default(); 20], Turn::default()).await;
+    // On connections of their own, and beside them one whose line comes back after a stall.
     let pouring = Pouring::default();
     let turns: Vec<_> = (0..20).map(|_| Turn::on(pouring.clone())).collect();
-    between_two_of_others(&turns).await;
+    between_two_of_others(&turns, Turn::on(pouring)).await;
 }
 
-async fn between_two_of_others(turns: &[Turn]) {
+/// `turns`: of those that pour; `other`: of one that does not, however much comes of it at once.
+async fn between_two_of_others(turns: &[Turn], other: Turn) {
+    /// Six seconds of sound of each leg, in far less.
+    const POURING: usize = 20 * 100;
     let config = Arc::new(CallCenterConfig {
         effects: Effects::default(),
         lab: false,
@@ -387,20 +387,30 @@ async fn between_two_of_others(turns: &[Turn]) {
         );
         tokio::spawn(async move { while answers.next().await.is_some() {} });
     }
-    let mut witness = leg();
+    let mut witness = leg_on(other);
     // Until it is known of each that it pours.
-    while read.load(Ordering::Relaxed) < 20 * 20 {
+    while read.load(Ordering::Relaxed) < POURING {
         tokio::task::yield_now().await;
     }
-    for _ in 0..50 {
-        let before = read.load(Ordering::Relaxed);
-        witness.peer.send(witness.plain()).unwrap();
-        witness.answers.next().await.unwrap().unwrap();
-        let between = read.load(Ordering::Relaxed) - before;
-        assert!(between <= 3, "{between} chunks of others came between");
+    // One at a time, then many at once.
+    for (rounds, at_once) in [(50, 1), (1, 50)] {
+        for _ in 0..rounds {
+            let before = read.load(Ordering::Relaxed);
+            for _ in 0..at_once {
+                witness.peer.send(witness.plain()).unwrap();
+            }
+            for _ in 0..at_once {
+                witness.answers.next().await.unwrap().unwrap();
+            }
+            let between = read.load(Ordering::Relaxed) - before;
+            assert!(
+                between <= 3 * at_once,
+                "{between} chunks of others came between {at_once}"
+            );
+        }
     }
     assert!(
-        read.load(Ordering::Relaxed) > 20 * 20 + 25,
+        read.load(Ordering::Relaxed) > POURING + 25,
         "the others went on, too"
     );
 }

@@ -7,13 +7,19 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use super::address::{party, share_of_one};
 
-/// Descriptors that are not for connections: listeners, outputs, runtimes, and peers that are being
-/// turned away.
-const RESERVED_DESCRIPTORS: usize = 48;
+/// Descriptors that are not for connections: listeners, outputs, and peers that are being turned
+/// away; and those of the runtime of each worker thread.
+const RESERVED_DESCRIPTORS: usize = 40;
+const DESCRIPTORS_PER_THREAD: usize = 4;
+
+/// What is asked for where the most that may be had has no number, as on macOS.
+#[cfg(unix)]
+const ENOUGH_DESCRIPTORS: u64 = 10_240;
 
 /// Counts connections.
 #[derive(Debug, Clone)]
@@ -53,7 +59,9 @@ pub(crate) enum Refusal {
 impl Admission {
     /// As many as the process may have descriptors for, and of one address at most `max_of_address`.
     pub(crate) fn new(max_of_address: usize) -> Self {
-        Self::of(descriptors(), max_of_address)
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let of_threads = threads * DESCRIPTORS_PER_THREAD;
+        Self::of(descriptors().saturating_sub(of_threads), max_of_address)
     }
 
     fn of(descriptors: usize, max_of_address: usize) -> Self {
@@ -107,17 +115,14 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 #[cfg(unix)]
 fn descriptors() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // A desktop's usual 1,024 are for programs that still use select().
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    current.map_or(usize::MAX, |most| {
+    let enough = maximum.map_or(ENOUGH_DESCRIPTORS, |most| most.min(ENOUGH_DESCRIPTORS));
+    let had = [maximum, Some(enough)].into_iter().find(|&current| {
+        let raised = Rlimit { current, maximum };
+        setrlimit(Resource::Nofile, raised).is_ok()
+    });
+    had.unwrap_or(current).map_or(usize::MAX, |most| {
         usize::try_from(most).unwrap_or(usize::MAX)
     })
 }

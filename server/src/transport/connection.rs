@@ -1,6 +1,15 @@
 //! One connection: HTTP/2 on a socket, within limits of memory.
 
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -100,17 +109,18 @@ impl Connection {
             request.extensions_mut().insert(turn.clone());
             routes.clone().call(request)
         });
-        let socket = TokioIo::new(Socket::new(tcp));
+        let polls = Arc::<AtomicU64>::default();
+        let socket = TokioIo::new(Socket::new(tcp, Arc::clone(&polls)));
         let mut serving = pin!(builder(limits).serve_connection(socket, service));
         let drained = async {
             // An error means that whoever could say it is gone.
             let _ = stage.wait_for(|stage| *stage == DRAINING).await;
         };
         let served = tokio::select! {
-            served = &mut serving => served,
+            served = counted(&polls, serving.as_mut()) => served,
             () = drained => {
                 serving.as_mut().graceful_shutdown();
-                serving.await
+                counted(&polls, serving).await
             }
         };
         if let Err(error) = served {
@@ -119,6 +129,15 @@ impl Connection {
         }
         drop(admitted);
     }
+}
+
+/// The same future, its polls counted.
+async fn counted<F: Future>(polls: &AtomicU64, mut future: Pin<&mut F>) -> F::Output {
+    poll_fn(|cx| {
+        polls.fetch_add(1, Ordering::Relaxed);
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 fn builder(limits: Limits) -> http2::Builder<TokioExecutor> {

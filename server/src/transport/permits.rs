@@ -34,8 +34,8 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
     by_connection: HashMap<u64, usize>,
     /// Streams that were ended, and whose peers have not read that: the transport still keeps their
-    /// last words. They take nobody's place, but are not to be without number; their connection
-    /// goes on paying for them.
+    /// last words. They take nobody's place, but are not to be without number; their connection and
+    /// their address go on paying for them.
     unread: usize,
 }
 
@@ -117,16 +117,7 @@ impl Permit {
         if !std::mem::replace(&mut self.is_unread, true) {
             let mut counts = self.permits.lock();
             counts.unread += 1;
-            counts.leave(self.peer);
-        }
-    }
-}
-
-impl Counts {
-    fn leave(&mut self, peer: Option<Peer>) {
-        self.all -= 1;
-        if let Some(peer) = peer {
-            one_less(&mut self.by_address, &party(peer.addr.ip()));
+            counts.all -= 1;
         }
     }
 }
@@ -136,9 +127,10 @@ impl Drop for Permit {
         let mut counts = self.permits.lock();
         match self.is_unread {
             true => counts.unread -= 1,
-            false => counts.leave(self.peer),
+            false => counts.all -= 1,
         }
         if let Some(peer) = self.peer {
+            one_less(&mut counts.by_address, &party(peer.addr.ip()));
             one_less(&mut counts.by_connection, &peer.connection);
         }
     }
@@ -205,10 +197,12 @@ mod tests {
         let error = permits.take(peer("192.0.2.1", 3)).unwrap_err();
         assert!(error.message().contains("7 of the 8 legs"), "{error}");
         let other = permits.take(peer("192.0.2.2", 4)).unwrap();
-        // Given up unread, it is its connection's still, and nobody else's.
+        // Given up unread, it is still its connection's and its address's, and nobody else's.
         taken[0].give_up_unread();
-        assert!(permits.take(peer("192.0.2.1", 1)).is_err());
-        taken.push(permits.take(peer("192.0.2.1", 3)).unwrap());
+        for connection in [1, 3] {
+            assert!(permits.take(peer("192.0.2.1", connection)).is_err());
+        }
+        taken.push(permits.take(peer("192.0.2.2", 4)).unwrap());
         drop((taken, other));
         let counts = permits.lock();
         assert!(counts.by_address.is_empty() && counts.by_connection.is_empty());

@@ -6,6 +6,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,7 +20,11 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{frames::FrameBudget, goaway::goaway, turn::TURN};
+use super::{
+    frames::FrameBudget,
+    goaway::{ANY_STREAM, goaway},
+    turn::TURN,
+};
 
 /// A client's first 24 bytes, always the same.
 const PREFACE_BYTES: usize = 24;
@@ -47,6 +55,10 @@ pub(super) struct Socket {
     is_cut_short: bool,
     /// Since when the connection has been read in a row.
     turn: Option<Instant>,
+    /// How often the connection's task was polled, and in which of these polls its turn ended: HTTP/2
+    /// asks again in the same one while streams wait to be taken.
+    polls: Arc<AtomicU64>,
+    turn_ended: Option<u64>,
 }
 
 /// What is to come of the greeting, and until when.
@@ -57,8 +69,8 @@ struct Greeting {
 }
 
 impl Socket {
-    /// A connection that was just accepted.
-    pub(super) fn new(tcp: TcpStream) -> Self {
+    /// A connection that was just accepted; `polls` counts those of its task.
+    pub(super) fn new(tcp: TcpStream, polls: Arc<AtomicU64>) -> Self {
         Self {
             tcp,
             opened: Instant::now(),
@@ -70,6 +82,8 @@ impl Socket {
             blocked: None,
             is_cut_short: false,
             turn: None,
+            polls,
+            turn_ended: None,
         }
     }
 
@@ -77,7 +91,7 @@ impl Socket {
     fn fail(&self, kind: io::ErrorKind, words: &str) -> io::Error {
         if !self.is_cut_short {
             // It has its reason then; without it, it sees that the connection is closed.
-            let _ = self.tcp.try_write(&goaway(words));
+            let _ = self.tcp.try_write(&goaway(ANY_STREAM, words));
         }
         io::Error::new(kind, words.to_owned())
     }
@@ -124,8 +138,12 @@ impl AsyncRead for Socket {
             return Poll::Ready(Err(this.fail(io::ErrorKind::TimedOut, &words)));
         }
         let now = Instant::now();
+        let poll = this.polls.load(Ordering::Relaxed);
         let turn = *this.turn.get_or_insert(now);
         if now - turn > TURN {
+            this.turn_ended = Some(poll);
+        }
+        if this.turn_ended == Some(poll) {
             this.turn = None;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -185,5 +203,43 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{io::AsyncWriteExt, net::TcpListener, time};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_that_is_over_is_over_until_the_task_is_polled_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap());
+        let (peer, accepted) = tokio::join!(peer, listener.accept());
+        let (mut peer, polls) = (peer.unwrap(), Arc::<AtomicU64>::default());
+        let mut socket = Socket::new(accepted.unwrap().0, Arc::clone(&polls));
+        peer.write_all(&[0; 3]).await.unwrap();
+        let mut read = async |waits: bool| {
+            poll_fn(|cx| {
+                let mut byte = [0; 1];
+                let read = Pin::new(&mut socket).poll_read(cx, &mut ReadBuf::new(&mut byte));
+                match read.is_pending() && waits {
+                    true => Poll::Pending,
+                    false => Poll::Ready(read.is_ready()),
+                }
+            })
+            .await
+        };
+        assert!(read(true).await);
+        time::pause();
+        time::advance(2 * TURN).await;
+        for _ in 0..3 {
+            assert!(!read(false).await, "it begins another turn");
+        }
+        polls.fetch_add(1, Ordering::Relaxed);
+        assert!(read(false).await);
     }
 }
