@@ -70,14 +70,42 @@ pub async fn bind(
                     wish: wish.clone(),
                     error,
                 })?;
-        for addr in addrs {
-            if !addr.ip().is_loopback() && !insecure {
-                return Err(ListenError::NotLoopback(addr));
-            }
-            listeners.push(bind_one(addr).await?);
-        }
+        listeners.append(&mut bind_each(addrs, insecure).await?);
     }
     Ok(listeners)
+}
+
+/// All that a name stands for: each address once, without those that this machine does not have. Hosts
+/// files name some addresses twice, and others that are of another network.
+async fn bind_each(
+    addrs: impl Iterator<Item = SocketAddr>,
+    insecure: bool,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let (mut bound, mut listeners, mut not_ours) = (Vec::new(), Vec::new(), None);
+    for addr in addrs {
+        if bound.contains(&addr) {
+            continue;
+        }
+        if !addr.ip().is_loopback() && !insecure {
+            return Err(ListenError::NotLoopback(addr));
+        }
+        match bind_one(addr).await {
+            Ok(listener) => {
+                bound.push(addr);
+                listeners.push(listener);
+            }
+            Err(ListenError::Other { addr, error })
+                if error.kind() == io::ErrorKind::AddrNotAvailable =>
+            {
+                not_ours = Some(ListenError::Other { addr, error });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match not_ours {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
 }
 
 /// A machine without IPv6 still has a server.
@@ -169,6 +197,21 @@ mod tests {
         let error = bind(&wish(":0"), false).await.unwrap_err();
         assert!(matches!(error, ListenError::NotLoopback(_)), "{error}");
         assert!(bind(&wish(":0"), true).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn of_a_name_each_address_that_is_ours_is_bound_once() {
+        let own = bind(&wish("127.0.0.1:0"), false).await.unwrap();
+        let free = own[0].local_addr().unwrap();
+        drop(own);
+        // TEST-NET-1 is nobody's.
+        let elsewhere = SocketAddr::from(([192, 0, 2, 7], free.port()));
+        let addrs = [free, elsewhere, free].into_iter();
+        let listeners = bind_each(addrs, true).await.unwrap();
+        assert_eq!(listeners.len(), 1);
+        assert_eq!(listeners[0].local_addr().unwrap(), free);
+        let error = bind_each([elsewhere].into_iter(), true).await.unwrap_err();
+        assert!(error.to_string().contains("192.0.2.7"), "{error}");
     }
 
     #[tokio::test]

@@ -148,6 +148,7 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -157,13 +158,20 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                // To most servers it means: read your settings anew.
+                _ = self.hang_up.recv() => {
+                    tracing::info!("SIGHUP is ignored: there are no settings to be read anew");
+                }
+            }
         }
     }
 }

@@ -67,6 +67,16 @@ fn unless_told_otherwise_it_listens_on_this_machines_port_50051() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_to_read_settings_anew_ends_nothing() {
+    let mut server = Server::start(&[]);
+    server.process().signal("HUP");
+    server.process().wait_for_stderr("SIGHUP is ignored", LIMIT);
+    assert!(reaches(&server.addr().to_string()));
+    assert_eq!(server.stop().code, Some(0));
+}
+
 #[test]
 fn an_address_in_use_is_said_with_what_to_do() {
     let server = Server::start(&[]);
