@@ -26,7 +26,7 @@ use crate::{
     near_end_choice::EchoChoice,
     playout_path::{Downlink, PlayoutPath},
     reachability,
-    recording::{Recorder, Recording, RecordingStatus},
+    recording::{Recorder, Recording, RecordingStatus, Worth},
     report::Report,
     session::{Session, SessionEnd, SessionOptions, SessionStatus},
     signals::Signals,
@@ -315,11 +315,14 @@ fn start_engine(
         .map_err(|error| failed(format!("no thread for the audio engine: {error}")))
 }
 
-/// Ends a file of the call: it is kept where the call came up. Where the far end was never heard it came up,
-/// too, but for that nothing is replaced.
-fn finish(file: Recording, session: &SessionStatus) -> RecordingStatus {
-    let is_new = !file.replaces_another();
-    file.finish(session.chunks_received > 0 || is_new && session.chunks_sent > 0)
+/// What a file of the call is worth.
+fn worth(session: &SessionStatus) -> Worth {
+    match (session.chunks_sent, session.chunks_received) {
+        (0, 0) => Worth::Nothing,
+        // One's own voice.
+        (_, 0) => Worth::OneSide,
+        _ => Worth::Call,
+    }
 }
 
 /// A call that went well, but was to be written and is not.
@@ -387,5 +390,25 @@ pub(crate) fn judge(
             judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
         }
         None => Verdict::new(ExitCode::Good, "the call is over"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_worth_what_was_sent_and_received() {
+        let worth = |chunks_sent, chunks_received| {
+            worth(&SessionStatus {
+                chunks_sent,
+                chunks_received,
+                ..SessionStatus::default()
+            })
+        };
+        assert_eq!(worth(0, 0), Worth::Nothing);
+        assert_eq!(worth(5_000, 0), Worth::OneSide);
+        assert_eq!(worth(5_000, 1), Worth::Call);
+        assert_eq!(worth(0, 1), Worth::Call);
     }
 }

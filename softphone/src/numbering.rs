@@ -240,11 +240,6 @@ impl Numbering {
         self.acknowledges || self.lock().accepted
     }
 
-    /// Chunks sent on this stream.
-    pub fn sent(&self) -> u64 {
-        self.lock().sent
-    }
-
     /// Smoothed round trip, if the far end acknowledges.
     pub fn round_trip(&self) -> Option<Duration> {
         self.lock().transit.round_trip()

@@ -42,6 +42,8 @@ pub struct Report {
     pub tone: Option<ToneReport>,
     /// What `--record` left.
     pub recording: Option<RecordingStatus>,
+    /// What `--sink` left, where that is a file.
+    pub sink: Option<RecordingStatus>,
     /// What is known of a call on a virtual line alone.
     pub virtual_line: Option<VirtualFigures>,
 }

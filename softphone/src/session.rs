@@ -355,8 +355,6 @@ impl Session {
         self.uplink.interrupt();
         self.acknowledges
             .store(numbering.acknowledges(), Ordering::Relaxed);
-        self.status
-            .send_modify(|status| status.chunks_sent += numbering.sent());
     }
 
     async fn connect(&self, patience: Duration) -> Result<Channel, Unreachable> {
@@ -414,7 +412,8 @@ impl Session {
         self.status.borrow().round_trip.unwrap_or_default()
     }
 
-    /// What we send on one stream, numbered as the transport takes it; `set_up` before all else.
+    /// What we send on one stream, numbered and counted as the transport takes it: a session may be
+    /// aborted at any time. `set_up` goes before all else.
     fn requests(
         &self,
         sending: &Sending,
@@ -422,6 +421,8 @@ impl Session {
     ) -> impl futures_util::Stream<Item = AudioChunk> + Send + 'static {
         let numbering = Arc::clone(&sending.numbering);
         let mut flows = sending.flows.subscribe();
+        let status = self.status.clone();
+        let count = move |chunks| status.send_modify(|status| status.chunks_sent += chunks);
         let uplink = Arc::clone(&self.uplink);
         let mut first = Some(AudioChunk {
             call_id: self.options.call_id.clone(),
@@ -446,6 +447,7 @@ impl Session {
             chunk
         };
         async_stream::stream! {
+            let set_ups = u64::from(set_up.is_some());
             if let Some(set_up) = set_up {
                 yield chunk_of(&numbering, set_up);
             }
@@ -453,6 +455,8 @@ impl Session {
             if flows.wait_for(|flows| *flows).await.is_err() {
                 return;
             }
+            // A stream that did not become the call's own does not count.
+            count(set_ups);
             loop {
                 let outgoing = tokio::select! {
                     biased;
@@ -466,6 +470,7 @@ impl Session {
                     } => outgoing,
                 };
                 let Some(outgoing) = outgoing else { break };
+                count(1);
                 yield chunk_of(&numbering, outgoing);
             }
             numbering.say_all_is_said();
@@ -687,4 +692,43 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chunk_counts_as_soon_as_the_transport_has_it() {
+        let clock = Clock::start();
+        let uplink = Arc::new(Uplink::new(clock));
+        let options = SessionOptions {
+            server: "127.0.0.1:1".parse().unwrap(),
+            call_id: "call".to_owned(),
+            format: Format::parse("pcmu", 8_000, 1).unwrap(),
+            chunk: Duration::from_millis(20),
+            effects: String::new(),
+        };
+        let (downlink, _) = mpsc::sync_channel(1);
+        let (session, status) = Session::new(options, clock, Arc::clone(&uplink), downlink);
+        uplink.open();
+        let chunk = || Outgoing::without_sound(0, clock.now());
+        for (set_up, expected) in [(None, 1), (Some(chunk()), 3)] {
+            let sending = session.sending(set_up.is_none());
+            let mut requests = Box::pin(session.requests(&sending, set_up.clone()));
+            if set_up.is_some() {
+                assert!(requests.next().await.is_some());
+                // Until it has won the race.
+                assert_eq!(status.borrow().chunks_sent, 1);
+                sending.flows.send_replace(true);
+            }
+            uplink.push(chunk());
+            assert!(requests.next().await.is_some());
+            assert_eq!(status.borrow().chunks_sent, expected);
+        }
+    }
 }

@@ -103,6 +103,7 @@ pub fn call(args: &CallArgs) -> Result<Report, Verdict> {
         session,
         tone: Some(ear.report()),
         recording: None,
+        sink: None,
         virtual_line: Some(VirtualFigures {
             impairment: impairment.to_string(),
             trace,

@@ -490,3 +490,35 @@ fn ended_not_written(output: &Output, figures: &Value) {
     assert_eq!(output.code, Some(NOT_WRITTEN), "{output:?}");
     assert!(message.contains("not all of the call is in"), "{message}");
 }
+
+#[test]
+fn ones_own_voice_is_kept_where_nobody_answered_and_replaces_nothing() {
+    let mut server = Server::start(&[]);
+    let address = server.addr().to_string();
+    // The kernel still takes connections for it, and what is sent on them.
+    server.process().signal("STOP");
+    for is_new in [true, false] {
+        let dir = directory();
+        let recorded = dir.path().join("recorded.wav");
+        if !is_new {
+            fs::write(&recorded, "dear").expect("the directory can be written to");
+        }
+        let args = ["--source", "tone", "--sink", "null", "--server", &address];
+        let args = [&args[..], &["--force", "--record", text(&recorded)]].concat();
+        let mut softphone = Process::start(bin("softphone"), &args, &[]);
+        let file = grows_to(dir.path(), u64::from(RATE), &softphone);
+        softphone.signal("INT");
+        std::thread::sleep(Duration::from_millis(300));
+        softphone.signal("INT");
+        let output = softphone.wait(LIMIT);
+        assert_eq!(file == recorded, is_new, "{output:?}");
+        let [left, _] = sides(&file);
+        assert!(left.len() > RATE as usize / 4, "{}", left.len());
+        if is_new {
+            assert!(output.stderr.contains("s recorded to"), "{output:?}");
+        } else {
+            assert_eq!(fs::read(&recorded).expect("it is still there"), b"dear");
+            assert!(output.stderr.contains(text(&file)), "{output:?}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 use proto::text::one_line;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use super::{Plan, finish, judge, judge_written};
+use super::{Plan, judge, judge_written, worth};
 use crate::{
     args::CallArgs,
     call_status::CallStatus,
@@ -272,12 +272,13 @@ impl RunningCall {
         let session = self.session_status.borrow().clone();
         // Ends the engine's thread: a file is written to its end before we say so.
         drop(self.engine);
-        let [recording, sink_file] =
-            [self.recording, self.sink_file].map(|file| file.map(|file| finish(file, &session)));
+        let worth = worth(&session);
+        let [recording, sink] =
+            [self.recording, self.sink_file].map(|file| file.map(|file| file.finish(worth)));
         let tone = ear.map(Ear::report);
         let verdict = judge(args, plan, end, &engine, &session, ear);
         let verdict = judge_written(verdict, recording.as_ref());
-        let verdict = judge_written(verdict, sink_file.as_ref());
+        let verdict = judge_written(verdict, sink.as_ref());
         Report {
             verdict,
             server: args.server.to_string(),
@@ -292,6 +293,7 @@ impl RunningCall {
             tone,
             virtual_line: None,
             recording,
+            sink,
         }
     }
 }

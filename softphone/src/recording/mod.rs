@@ -15,7 +15,7 @@ mod wav_writer;
 pub use recorder::Recorder;
 pub use sample_queue::SampleQueue;
 pub use track::Batch;
-pub use wav_writer::{Recording, RecordingStatus};
+pub use wav_writer::{Recording, RecordingStatus, Worth};
 
 /// Sample rate of every recording.
 pub const RATE_HZ: u32 = 48_000;

@@ -16,6 +16,9 @@ pub(super) struct NewFile {
     /// Where it belongs, if something is there already.
     replaces: Option<PathBuf>,
     kept: bool,
+    /// Held open, so that no other file can have its number.
+    #[cfg(unix)]
+    file: File,
 }
 
 impl NewFile {
@@ -25,19 +28,28 @@ impl NewFile {
     /// It exists and may not be replaced, or it cannot be created.
     pub(super) fn create(path: &Path, replace: bool) -> io::Result<(Self, File)> {
         match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(file) => {
-                let new = Self {
-                    path: path.to_owned(),
-                    replaces: None,
-                    kept: false,
-                };
-                Ok((new, file))
-            }
-            Err(error) if replace && error.kind() == io::ErrorKind::AlreadyExists => {
-                Self::beside(path)
+            Ok(file) => Self::new(path.to_owned(), None, file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match end_of_dangling_link(path) {
+                    // That may be such a link, too.
+                    Some(end) => Self::create(&end, replace),
+                    None if replace => Self::beside(path),
+                    None => Err(error),
+                }
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn new(path: PathBuf, replaces: Option<PathBuf>, file: File) -> io::Result<(Self, File)> {
+        let new = Self {
+            path,
+            replaces,
+            kept: false,
+            #[cfg(unix)]
+            file: file.try_clone()?,
+        };
+        Ok((new, file))
     }
 
     fn beside(path: &Path) -> io::Result<(Self, File)> {
@@ -61,12 +73,7 @@ impl NewFile {
             .tempfile_in(directory)?;
         new.as_file().set_permissions(existing.permissions())?;
         let (file, path) = new.keep().map_err(|error| error.error)?;
-        let new = Self {
-            path,
-            replaces: Some(place),
-            kept: false,
-        };
-        Ok((new, file))
+        Self::new(path, Some(place), file)
     }
 
     /// Whether something else is in its place until it is kept.
@@ -83,12 +90,15 @@ impl NewFile {
         let Some(place) = &self.replaces else {
             return Ok(());
         };
-        fs::rename(&self.path, place).map_err(|error| {
-            format!(
-                "it could not take its place: {error}; {}",
-                self.where_it_is()
-            )
-        })
+        fs::rename(&self.path, place)
+            // Something may be mounted there, or the directory may be one where only owners rename.
+            .or_else(|_| copy_over(&self.path, place))
+            .map_err(|error| {
+                format!(
+                    "it could not take its place: {error}; {}",
+                    self.where_it_is()
+                )
+            })
     }
 
     /// Leaves it where it is, and says where that is.
@@ -98,15 +108,54 @@ impl NewFile {
     }
 
     fn where_it_is(&self) -> String {
-        format!("what there is of it is in {}", self.path.display())
+        match self.is_there() {
+            true => format!("what there is of it is in {}", self.path.display()),
+            false => "nothing of it is left".to_owned(),
+        }
     }
+
+    /// Whether what lies at its path is still this file: others may have removed it, or put another there.
+    #[cfg(unix)]
+    fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let id = |file: fs::Metadata| (file.dev(), file.ino());
+        let there = fs::symlink_metadata(&self.path).map(id);
+        matches!((there, self.file.metadata().map(id)), (Ok(there), Ok(own)) if there == own)
+    }
+
+    #[cfg(not(unix))]
+    fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+}
+
+/// Where a link leads to if nothing is there.
+fn end_of_dangling_link(path: &Path) -> Option<PathBuf> {
+    let missing = fs::metadata(path).err()?;
+    // Not a circle of links.
+    if missing.kind() != io::ErrorKind::NotFound {
+        return None;
+    }
+    let end = fs::read_link(path).ok()?;
+    Some(path.parent()?.join(end))
+}
+
+/// Puts what is in `path` into the file `place`, whoever owns that, and removes `path`.
+fn copy_over(path: &Path, place: &Path) -> io::Result<()> {
+    // `fs::copy` would also set rights, which only the owner may.
+    let mut from = File::open(path)?;
+    let mut to = OpenOptions::new().write(true).truncate(true).open(place)?;
+    io::copy(&mut from, &mut to)?;
+    to.sync_all()?;
+    // The copy is good, whether or not this can be removed.
+    let _ = fs::remove_file(path);
+    Ok(())
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
         // After a fault of ours it is kept rather than lost.
-        if !self.kept && !thread::panicking() {
-            // It may have been removed by others.
+        if !self.kept && !thread::panicking() && self.is_there() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -179,5 +228,69 @@ mod tests {
             directory.to_string().contains("no regular file"),
             "{directory}"
         );
+    }
+    #[cfg(unix)]
+    #[test]
+    fn what_others_put_into_its_place_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, other] = ["call.wav", "other.wav"].map(|name| dir.path().join(name));
+        let (new, _) = NewFile::create(&path, false).unwrap();
+        fs::write(&other, "dear").unwrap();
+        fs::rename(&other, &path).unwrap();
+        drop(new);
+        assert_eq!(fs::read(&path).unwrap(), b"dear");
+
+        let (new, _) = NewFile::create(&other, false).unwrap();
+        fs::remove_file(&other).unwrap();
+        assert_eq!(new.leave(), "nothing of it is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_leads_to_the_new_file() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let [first, second] = ["first.wav", "second.wav"].map(|name| dir.path().join(name));
+        symlink("second.wav", &first).unwrap();
+        symlink("inner/call.wav", &second).unwrap();
+        for replace in [true, false] {
+            drop(NewFile::create(&first, replace).unwrap());
+            assert!(names(&inner).is_empty());
+        }
+        let (new, mut file) = NewFile::create(&first, false).unwrap();
+        file.write_all(b"new").unwrap();
+        new.keep().unwrap();
+        assert_eq!(fs::read(inner.join("call.wav")).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&first).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(&second).unwrap().is_symlink());
+
+        fs::remove_dir_all(&inner).unwrap();
+        assert!(NewFile::create(&first, true).is_err());
+        let [circle, back] = ["circle.wav", "back.wav"].map(|name| dir.path().join(name));
+        symlink(&back, &circle).unwrap();
+        symlink(&circle, &back).unwrap();
+        assert!(NewFile::create(&circle, true).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_place_that_cannot_be_renamed_to_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        // Another disk on most machines: nothing is renamed from one to the other.
+        let elsewhere = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let elsewhere = elsewhere.unwrap();
+        let place = elsewhere.path().join("call.wav");
+        let path = dir.path().join("call.wav");
+        for file in [&path, &place] {
+            fs::write(file, "old, and longer").unwrap();
+        }
+        let (mut new, mut file) = NewFile::create(&path, true).unwrap();
+        file.write_all(b"new").unwrap();
+        new.replaces = Some(place.clone());
+        new.keep().unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"new");
+        assert_eq!(names(dir.path()), ["call.wav"]);
     }
 }

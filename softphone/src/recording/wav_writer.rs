@@ -47,6 +47,17 @@ pub struct RecordingStatus {
     pub failure: Option<String>,
 }
 
+/// What a recording is worth at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worth {
+    /// Nothing: there was no call.
+    Nothing,
+    /// A file of its own: nothing came from the far end.
+    OneSide,
+    /// Another file that is in its place.
+    Call,
+}
+
 /// A recording under way.
 pub struct Recording {
     path: PathBuf,
@@ -103,19 +114,14 @@ impl Recording {
         self.progress.failure.get().is_none()
     }
 
-    /// Whether another file is in its place until it is finished.
-    pub fn replaces_another(&self) -> bool {
-        self.file.replaces_another()
-    }
-
     /// How it is.
     pub fn status(&self) -> RecordingStatus {
         status(&self.path, &self.progress)
     }
 
-    /// Waits until all is written, once its [`SampleQueue`] is gone, and says how it went. What is not
-    /// to be kept, or is nothing, is removed, and what it would have replaced stays.
-    pub fn finish(self, keep: bool) -> RecordingStatus {
+    /// Waits until all is written, once its [`SampleQueue`] is gone, and says how it went. What is worth
+    /// nothing, or is nothing, is removed; only the whole of a call replaces another file.
+    pub fn finish(self, worth: Worth) -> RecordingStatus {
         let Self {
             path,
             file,
@@ -123,22 +129,31 @@ impl Recording {
             ended,
         } = self;
         // The first fault is the cause of the others.
-        let fail = |why: String| drop(progress.failure.set(why));
-        if ended.recv_timeout(LAST_WRITE) == Err(RecvTimeoutError::Timeout) {
-            let replaces_another = file.replaces_another();
-            let where_it_is = file.leave();
-            fail(match replaces_another {
-                true => format!("the disk does not take its end; {where_it_is}"),
-                false => "the disk does not take its end".to_owned(),
-            });
-        } else if keep && progress.written.load(Ordering::Relaxed) > 0 {
-            file.keep().unwrap_or_else(fail);
-        } else {
+        let fail = |why: &str| drop(progress.failure.set(why.to_owned()));
+        let is_late = ended.recv_timeout(LAST_WRITE) == Err(RecvTimeoutError::Timeout);
+        let is_something = worth != Worth::Nothing && progress.written.load(Ordering::Relaxed) > 0;
+        if is_late {
+            fail("the disk does not take its end");
+        } else if !is_something {
             drop(file);
             progress.written.store(0, Ordering::Relaxed);
-            fail("there was no call, so nothing is kept".to_owned());
+            fail("there was no call, so nothing is kept");
+            return status(&path, &progress);
+        } else if worth == Worth::OneSide && file.replaces_another() {
+            fail("nothing came from the far end, so what was there before stays");
         }
-        status(&path, &progress)
+        let mut status = status(&path, &progress);
+        status.failure = match status.failure {
+            Some(failure) if file.replaces_another() => {
+                Some(format!("{failure}; {}", file.leave()))
+            }
+            Some(failure) => {
+                file.leave();
+                Some(failure)
+            }
+            None => file.keep().err(),
+        };
+        status
     }
 }
 
@@ -215,5 +230,75 @@ impl WriterThread {
     fn check_place(&self) -> io::Result<()> {
         // An open file cannot be removed there.
         self.file.get_ref().metadata().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A tenth of a second to `path`, ended as `worth` says.
+    fn record(path: &Path, worth: Worth, failure: Option<&str>) -> RecordingStatus {
+        let (recording, mut queue) = Recording::start(path, 1, true).unwrap();
+        queue.push(&[0.5; 4_800]);
+        if let Some(failure) = failure {
+            recording.progress.failure.set(failure.to_owned()).unwrap();
+        }
+        drop(queue);
+        recording.finish(worth)
+    }
+
+    /// All files of a directory but `path`.
+    fn others(path: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(path.parent().unwrap()).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|other| other != path).collect()
+    }
+
+    #[test]
+    fn only_where_there_was_no_call_a_new_file_is_removed() {
+        for (worth, failure, is_kept) in [
+            (Worth::Nothing, None, false),
+            (Worth::OneSide, None, true),
+            (Worth::Call, None, true),
+            (Worth::Call, Some("the disk is full"), true),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("call.wav");
+            let status = record(&path, worth, failure);
+            assert_eq!(path.exists(), is_kept, "{worth:?} {failure:?}");
+            let expected =
+                failure.or((!is_kept).then_some("there was no call, so nothing is kept"));
+            assert_eq!(status.failure.as_deref(), expected);
+            assert!(others(&path).is_empty());
+        }
+    }
+
+    #[test]
+    fn only_the_whole_of_a_call_replaces_another_file_and_less_lies_beside_it() {
+        for (worth, failure, words) in [
+            (Worth::OneSide, None, "nothing came from the far end"),
+            (Worth::Call, Some("the disk is full"), "the disk is full"),
+            (Worth::OneSide, Some("the disk is full"), "the disk is full"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("call.wav");
+            fs::write(&path, "dear").unwrap();
+            let said = record(&path, worth, failure).failure.unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"dear");
+            let [beside] = &others(&path)[..] else {
+                panic!("not one file beside it: {said}");
+            };
+            assert!(fs::metadata(beside).unwrap().len() > 9_600);
+            assert!(said.starts_with(words), "{said}");
+            assert!(said.ends_with(&beside.display().to_string()), "{said}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("call.wav");
+        fs::write(&path, "dear").unwrap();
+        assert_eq!(record(&path, Worth::Call, None).failure, None);
+        assert!(fs::metadata(&path).unwrap().len() > 9_600);
+        assert!(others(&path).is_empty());
     }
 }

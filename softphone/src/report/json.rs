@@ -91,6 +91,7 @@ impl Report {
             "device_changes": engine.device_notices.after(0).iter().map(ToString::to_string).collect::<Vec<_>>(),
             "garbage_muted_ms": ms(engine.garbage.muted_us),
             "recording": self.recording.as_ref().map(recording_json),
+            "sink": self.sink.as_ref().map(recording_json),
             "tone": self.tone.as_ref().map(tone_json),
         });
         if let (Value::Object(figures), Value::Object(verdict)) =

@@ -3,7 +3,7 @@
 use proto::text::one_line;
 
 use super::Report;
-use crate::{call_stats::CallStats, text_layout::wrap};
+use crate::{call_stats::CallStats, recording::RecordingStatus, text_layout::wrap};
 
 impl Report {
     /// A few lines for people, of at most `width` columns.
@@ -46,13 +46,7 @@ impl Report {
             }
             lines.extend(delay_lines(&engine.call_stats));
         }
-        if let Some(recording) = &self.recording {
-            lines.push(format!(
-                "  {:.1} s recorded to {}: you left, the far end right",
-                recording.seconds,
-                recording.path.display()
-            ));
-        }
+        lines.extend(file_lines(self.recording.as_ref(), self.sink.as_ref()));
         if let Some(line) = &self.virtual_line {
             lines.extend(line.summary(self.duration));
         }
@@ -80,6 +74,27 @@ impl Report {
         let lines: Vec<String> = lines.iter().flat_map(|line| wrap(line, width, 2)).collect();
         lines.join("\n")
     }
+}
+
+/// What became of the files of the call.
+fn file_lines(recording: Option<&RecordingStatus>, sink: Option<&RecordingStatus>) -> Vec<String> {
+    let recording = recording.map(|file| {
+        let (shown, seconds) = (file.path.display(), file.seconds);
+        match &file.failure {
+            Some(failure) => format!("  not all is recorded to {shown}: {failure}"),
+            None => {
+                format!("  {seconds:.1} s recorded to {shown}: you left, the far end right")
+            }
+        }
+    });
+    let sink = sink.and_then(|file| {
+        let failure = file.failure.as_ref()?;
+        let shown = file.path.display();
+        Some(format!(
+            "  not all that was played is in {shown}: {failure}"
+        ))
+    });
+    recording.into_iter().chain(sink).collect()
 }
 
 /// The median second, stage by stage, and how the call was judged.
@@ -115,4 +130,31 @@ fn ms(us: u64) -> f64 {
 
 fn unknown() -> String {
     "unknown".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_file_is_said_also_where_the_call_was_bad() {
+        let file = |failure: Option<&str>| RecordingStatus {
+            path: "call.wav".into(),
+            seconds: 1.5,
+            failure: failure.map(str::to_owned),
+        };
+        let good = file(None);
+        assert_eq!(
+            file_lines(Some(&good), Some(&good)),
+            ["  1.5 s recorded to call.wav: you left, the far end right"]
+        );
+        let bad = file(Some("there was no call, so nothing is kept"));
+        assert_eq!(
+            file_lines(Some(&bad), Some(&bad)),
+            [
+                "  not all is recorded to call.wav: there was no call, so nothing is kept",
+                "  not all that was played is in call.wav: there was no call, so nothing is kept"
+            ]
+        );
+    }
 }
