@@ -401,7 +401,7 @@ fn grows_to(directory: &Path, bytes: u64, softphone: &Process) -> PathBuf {
             let path = directory.join(name);
             (fs::metadata(&path).map_or(0, |file| file.len()), path)
         });
-        let (size, path) = sizes.max().expect("a file");
+        let (size, path) = sizes.max().unwrap_or_default();
         if size >= bytes {
             return path;
         }
