@@ -81,7 +81,7 @@ pub struct Args {
     pub max_legs: u32,
 
     /// The most legs that one connection carries at once, and the most ticker streams. More of them
-    /// need more connections, or a higher number here; each costs up to 200 KB if it is not read.
+    /// need more connections, or a higher number here.
     #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_streams_per_connection: u32,
 

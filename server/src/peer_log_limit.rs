@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     fmt::{self, Write as _},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,6 +15,8 @@ use std::{
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Event, Subscriber, field, warn};
 use tracing_subscriber::layer::{Context, Layer};
+
+use crate::transport::party;
 
 /// Lines that a peer may cause at once, and those that it may cause each second after that.
 const BURST: f64 = 500.0;
@@ -130,13 +132,8 @@ impl Budget {
 
 impl Peer {
     fn of(text: &str) -> Self {
-        let addr = text.parse::<SocketAddr>().map(|addr| addr.ip());
-        match addr.map(|ip| ip.to_canonical()) {
-            Ok(IpAddr::V6(ip)) => {
-                let network = u128::from(ip) & (u128::MAX << 64);
-                Self::Address(Ipv6Addr::from(network).into())
-            }
-            Ok(ip) => Self::Address(ip),
+        match text.parse::<SocketAddr>().map(|addr| addr.ip()) {
+            Ok(ip) => Self::Address(party(ip)),
             Err(_) => Self::Other,
         }
     }
@@ -145,7 +142,7 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Self::Address(IpAddr::V6(ip)) if !ip.is_loopback() => write!(f, "{ip}/64"),
             Self::Address(ip) => write!(f, "{ip}"),
             Self::Other => f.write_str("other peers"),
         }

@@ -196,3 +196,23 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_a_busy_thread_no_longer_than_it_was_told_to() {
+        let (_busy, running) = mpsc::channel(1);
+        let workers = Workers {
+            connections: Vec::new(),
+            dealt: 0,
+            draining: watch::Sender::new(!DRAINING),
+            ending: watch::Sender::new(()),
+            running,
+        };
+        let patience = Duration::from_millis(250);
+        let ended = timeout(2 * patience, workers.end(patience)).await;
+        assert!(ended.is_ok(), "it waits for a thread that does not end");
+    }
+}

@@ -221,9 +221,9 @@ fn what_is_sent_or_played_is_not_overwritten_even_by_force() {
 #[test]
 fn a_call_that_is_killed_leaves_a_recording_to_the_last_second() {
     let server = Server::start(&[]);
+    let address = server.addr().to_string();
     let dir = directory();
     let recorded = dir.path().join("recorded.wav");
-    let address = server.addr().to_string();
     let args = ["--synthetic", "--duration", "50s", "--server", &address];
     let args = [&args[..], &["--record", text(&recorded)]].concat();
     let mut softphone = Process::start(bin("softphone"), &args, &[]);
@@ -367,23 +367,23 @@ fn a_call_that_is_refused_for_another_reason_leaves_nothing_either() {
     assert_eq!(names(dir.path()), ["old.wav"]);
 }
 
+/// A call of a tone that is under way, and plays into this file.
+fn tone_into(sink: &Path, server: &Server) -> Process {
+    let address = server.addr().to_string();
+    let args = ["--source", "tone", "--server", &address];
+    let args = [&args[..], &["--sink", text(sink)]].concat();
+    let softphone = Process::start(bin("softphone"), &args, &[]);
+    softphone.wait_for_stdout("connected", LIMIT);
+    softphone
+}
+
 #[test]
 fn a_new_file_takes_the_place_of_the_old_one_at_the_end() {
     let server = Server::start(&[]);
     let dir = directory();
     let heard = dir.path().join("heard.wav");
     fs::write(&heard, "dear").expect("the directory can be written to");
-    let address = server.addr().to_string();
-    let args = [
-        "--source",
-        "tone",
-        "--server",
-        &address,
-        "--sink",
-        text(&heard),
-    ];
-    let mut softphone = Process::start(bin("softphone"), &args, &[]);
-    softphone.wait_for_stdout("connected", LIMIT);
+    let mut softphone = tone_into(&heard, &server);
     grows_to(dir.path(), u64::from(RATE) * 2, &softphone);
     assert_eq!(fs::read(&heard).expect("it is still there"), b"dear");
     softphone.signal("INT");
@@ -413,23 +413,13 @@ fn grows_to(directory: &Path, bytes: u64, softphone: &Process) -> PathBuf {
 #[test]
 fn a_call_that_is_killed_leaves_what_was_heard_to_the_last_second() {
     let server = Server::start(&[]);
-    let address = server.addr().to_string();
     for is_new in [true, false] {
         let dir = directory();
         let heard = dir.path().join("heard.wav");
         if !is_new {
             fs::write(&heard, "dear").expect("the directory can be written to");
         }
-        let args = [
-            "--source",
-            "tone",
-            "--server",
-            &address,
-            "--sink",
-            text(&heard),
-        ];
-        let mut softphone = Process::start(bin("softphone"), &args, &[]);
-        softphone.wait_for_stdout("connected", LIMIT);
+        let mut softphone = tone_into(&heard, &server);
         let file = grows_to(dir.path(), 3 * u64::from(RATE) * 2, &softphone);
         softphone.signal("KILL");
         softphone.wait(LIMIT);

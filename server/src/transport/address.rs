@@ -7,7 +7,7 @@ const SHARE: usize = 7;
 
 /// The party behind an address: of IPv6 the network of 64 bits, in which one machine can have any
 /// number of addresses.
-pub(super) fn party(ip: IpAddr) -> IpAddr {
+pub(crate) fn party(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {
             let network = u128::from(ip) >> 64 << 64;

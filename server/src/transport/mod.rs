@@ -15,6 +15,7 @@ mod permits;
 mod socket;
 mod turn;
 
+pub(crate) use address::party;
 pub(crate) use admission::{Admission, Admitted};
 pub(crate) use connection::{Connection, DRAINING, Limits, Peer};
 pub(crate) use goaway::turn_away;
