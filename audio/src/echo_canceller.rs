@@ -21,7 +21,7 @@ use crate::frame::SAMPLES_PER_CHANNEL;
 
 /// Rate and frame of a band.
 const BAND_HZ: usize = 16_000;
-const BAND_SAMPLES: usize = SPLIT_BAND_SIZE;
+pub(crate) const BAND_SAMPLES: usize = SPLIT_BAND_SIZE;
 
 /// Samples at 48 kHz by which the canceller delays the microphone.
 pub(crate) const DELAY_SAMPLES: usize = residual_suppressor::DELAY * 3;

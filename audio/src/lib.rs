@@ -7,6 +7,7 @@
 //! Samples are `f32`, nominally −1..1, interleaved unless a type says otherwise. Counts are
 //! samples per channel unless a name says otherwise.
 
+mod aec3;
 pub mod agc;
 mod band_filter;
 pub mod chain;
@@ -31,6 +32,7 @@ mod jitter_buffer_stats;
 pub mod leg;
 pub mod limiter;
 mod linear_prediction;
+pub mod loop_guard;
 pub mod meter;
 pub mod near_end;
 pub mod near_end_reference;

@@ -6,24 +6,20 @@
 //! processing, ported to Rust by the `sonora` library. Of echo cancellers there are two, for two kinds
 //! of calls ([`EchoCanceller`]): WebRTC's AEC3 and our own (`echo_canceller`).
 
-use sonora::config::{
-    self, AdaptiveDigital, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
-    Pipeline, TransparentModeType,
-};
+use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, Pipeline};
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use crate::{
+    aec3::{self, Aec3},
     codec::make_finite,
     echo_canceller,
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
-    voice_cleaner::VoiceCleaner,
+    voice_cleaner::{Canceller, VoiceCleaner},
 };
 
 /// Samples at 48 kHz by which each part delays the sound, as measured. Splitting into three bands
-/// and joining them costs 1 ms, once; AEC3 8 ms (two blocks of 64 samples at 16 kHz), the suppressor
-/// 6 ms. Gain control delays nothing.
+/// and joining them costs 1 ms, once; the suppressor 6 ms. Gain control delays nothing.
 const BANDS_DELAY_SAMPLES: usize = 46;
-const AEC3_DELAY_SAMPLES: usize = 384;
 const NOISE_SUPPRESSION_DELAY_SAMPLES: usize = 288;
 
 /// The most by which gain control amplifies, in dB.
@@ -61,9 +57,16 @@ impl EchoCanceller {
         }
     }
 
+    fn start(self) -> Canceller {
+        match self {
+            Self::Aec3 => Canceller::Aec3(Box::new(Aec3::new())),
+            Self::Kalman => Canceller::Kalman(Box::new(echo_canceller::EchoCanceller::new())),
+        }
+    }
+
     fn delay_samples(self) -> usize {
         match self {
-            Self::Aec3 => AEC3_DELAY_SAMPLES,
+            Self::Aec3 => aec3::DELAY_SAMPLES,
             Self::Kalman => echo_canceller::DELAY_SAMPLES,
         }
     }
@@ -118,40 +121,11 @@ pub struct NearEndStats {
     pub gain_db: Option<f32>,
 }
 
-/// Canceller, suppressor and high-pass, which share one split into bands.
-enum Cleaner {
-    WebRtc(Box<AudioProcessing>),
-    Kalman(Box<VoiceCleaner>),
-}
-
-impl Cleaner {
-    fn new(options: NearEndOptions) -> Self {
-        match options.echo_canceller {
-            Some(EchoCanceller::Kalman) => {
-                Self::Kalman(Box::new(VoiceCleaner::new(options.noise_suppression)))
-            }
-            Some(EchoCanceller::Aec3) | None => {
-                Self::WebRtc(Box::new(processing(cleaner_config(options))))
-            }
-        }
-    }
-
-    fn echo_delay_ms(&self) -> Option<u32> {
-        match self {
-            Self::WebRtc(processing) => processing
-                .statistics()
-                .delay_ms
-                .and_then(|ms| u32::try_from(ms).ok()),
-            Self::Kalman(cleaner) => cleaner.echo_delay_ms(),
-        }
-    }
-}
-
 /// The near end of one call.
 pub struct NearEnd {
     options: NearEndOptions,
     /// Canceller, suppressor and high-pass, where one of them is on.
-    cleaner: Option<Cleaner>,
+    cleaner: Option<Box<VoiceCleaner>>,
     /// Gain control by itself, so that what it does is not taken for echo.
     gain: Option<AudioProcessing>,
     input: [f32; SAMPLES_PER_CHANNEL],
@@ -164,7 +138,10 @@ impl NearEnd {
     pub fn new(options: NearEndOptions) -> Self {
         Self {
             options,
-            cleaner: options.cleans().then(|| Cleaner::new(options)),
+            cleaner: options.cleans().then(|| {
+                let canceller = options.echo_canceller.map(EchoCanceller::start);
+                Box::new(VoiceCleaner::new(canceller, options.noise_suppression))
+            }),
             gain: options.gain_control.then(|| processing(gain_config())),
             input: [0.0; SAMPLES_PER_CHANNEL],
             erle: Erle::default(),
@@ -177,17 +154,8 @@ impl NearEnd {
     pub fn render(&mut self, frame: &mut [f32; SAMPLES_PER_CHANNEL]) {
         make_finite(frame);
         self.erle.render(power(frame));
-        if self.options.echo_canceller.is_none() {
-            return;
-        }
-        match &mut self.cleaner {
-            Some(Cleaner::WebRtc(cleaner)) => {
-                // What comes out is the same again, and nobody needs it.
-                let fine = cleaner.process_render_f32(&[&frame[..]], &mut [&mut self.input[..]]);
-                debug_assert_eq!(fine, Ok(()), "every size here is the library's own");
-            }
-            Some(Cleaner::Kalman(cleaner)) => cleaner.render(frame),
-            None => {}
+        if let Some(cleaner) = &mut self.cleaner {
+            cleaner.render(frame);
         }
     }
 
@@ -196,10 +164,7 @@ impl NearEnd {
         make_finite(frame);
         if let Some(cleaner) = &mut self.cleaner {
             let before = power(frame);
-            match cleaner {
-                Cleaner::WebRtc(cleaner) => apply(cleaner, &mut self.input, frame),
-                Cleaner::Kalman(cleaner) => cleaner.capture(frame),
-            }
+            cleaner.capture(frame);
             self.erle.capture(before, power(frame));
         }
         if let Some(gain) = &mut self.gain {
@@ -217,7 +182,7 @@ impl NearEnd {
         let canceller = self.cleaner.as_ref().filter(|_| cancels);
         NearEndStats {
             erle_db: canceller.and_then(|_| self.erle.db()),
-            echo_delay_ms: canceller.and_then(Cleaner::echo_delay_ms),
+            echo_delay_ms: canceller.and_then(|cleaner| cleaner.echo_delay_ms()),
             gain_db: self.gain.is_some().then_some(self.gain_db),
         }
     }
@@ -235,25 +200,6 @@ fn processing(config: Config) -> AudioProcessing {
         .capture_config(mono)
         .render_config(mono)
         .build()
-}
-
-fn cleaner_config(options: NearEndOptions) -> Config {
-    Config {
-        // Unless told, the library works at 32 kHz and nothing above 16 kHz is left.
-        pipeline: Pipeline {
-            maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
-            ..Pipeline::default()
-        },
-        high_pass_filter: options.high_pass.then(HighPassFilter::default),
-        // The newer of the two ways to notice that there is no echo (headphones): it lets the voice
-        // through sooner, and is no worse at everything else that was measured.
-        echo_canceller: options.echo_canceller.map(|_| config::EchoCanceller {
-            transparent_mode: TransparentModeType::Hmm,
-            ..config::EchoCanceller::default()
-        }),
-        noise_suppression: options.noise_suppression.then(NoiseSuppression::default),
-        ..Config::default()
-    }
 }
 
 fn gain_config() -> Config {

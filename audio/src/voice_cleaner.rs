@@ -1,5 +1,5 @@
-//! The microphone's high-pass, our echo canceller and noise suppression, which share one split into
-//! three bands.
+//! The microphone's high-pass, echo canceller and noise suppression, which share one split into three
+//! bands.
 //!
 //! Runs on the engine thread. It allocates, so never in a device callback. The high-pass, the bands
 //! and the suppressor are those of WebRTC, ported to Rust by the `sonora` library.
@@ -11,12 +11,19 @@ use sonora::{
 use sonora_ns::{config::NsConfig, noise_suppressor::NoiseSuppressor};
 
 use crate::{
+    aec3::Aec3,
     echo_canceller::{Bands, EchoCanceller},
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
 };
 
-/// The suppressor's thresholds are those of 16-bit samples.
-const FULL_SCALE: f32 = 32_768.0;
+/// The library's thresholds are those of 16-bit samples.
+pub(crate) const FULL_SCALE: f32 = 32_768.0;
+
+/// What removes the echo.
+pub(crate) enum Canceller {
+    Aec3(Box<Aec3>),
+    Kalman(Box<EchoCanceller>),
+}
 
 pub(crate) struct VoiceCleaner {
     /// Below 100 Hz a loudspeaker's echo is all distortion.
@@ -25,18 +32,18 @@ pub(crate) struct VoiceCleaner {
     channels: [Vec<f32>; 1],
     split: ThreeBandFilterBank,
     join: ThreeBandFilterBank,
-    canceller: EchoCanceller,
+    canceller: Option<Canceller>,
     suppressor: Option<NoiseSuppressor>,
 }
 
 impl VoiceCleaner {
-    pub(crate) fn new(noise_suppression: bool) -> Self {
+    pub(crate) fn new(canceller: Option<Canceller>, noise_suppression: bool) -> Self {
         Self {
             high_pass: HighPassFilter::new(SAMPLE_RATE_HZ as i32, 1),
             channels: [vec![0.0; SAMPLES_PER_CHANNEL]],
             split: ThreeBandFilterBank::new(),
             join: ThreeBandFilterBank::new(),
-            canceller: EchoCanceller::new(),
+            canceller,
             suppressor: noise_suppression
                 .then(|| NoiseSuppressor::new_with_bands(NsConfig::default(), NUM_BANDS)),
         }
@@ -44,7 +51,11 @@ impl VoiceCleaner {
 
     /// Takes the next 10 ms of the loudspeaker.
     pub(crate) fn render(&mut self, frame: &[f32; SAMPLES_PER_CHANNEL]) {
-        self.canceller.render(frame);
+        match &mut self.canceller {
+            Some(Canceller::Aec3(canceller)) => canceller.render(frame),
+            Some(Canceller::Kalman(canceller)) => canceller.render(frame),
+            None => {}
+        }
     }
 
     /// Processes the next 10 ms of the microphone in place.
@@ -59,7 +70,11 @@ impl VoiceCleaner {
             // Before the canceller, whose comfort noise is not the room's.
             suppressor.analyze(&bands[0].map(|x| x * FULL_SCALE));
         }
-        self.canceller.capture(&mut bands, peak);
+        match &mut self.canceller {
+            Some(Canceller::Aec3(canceller)) => canceller.capture(&mut bands, peak),
+            Some(Canceller::Kalman(canceller)) => canceller.capture(&mut bands, peak),
+            None => {}
+        }
         if let Some(suppressor) = &mut self.suppressor {
             suppress(suppressor, &mut bands);
         }
@@ -71,7 +86,11 @@ impl VoiceCleaner {
 
     /// Where the canceller finds the echo: how much later than the reference, in milliseconds.
     pub(crate) fn echo_delay_ms(&self) -> Option<u32> {
-        self.canceller.delay_ms()
+        match &self.canceller {
+            Some(Canceller::Aec3(canceller)) => canceller.delay_ms(),
+            Some(Canceller::Kalman(canceller)) => canceller.delay_ms(),
+            None => None,
+        }
     }
 }
 

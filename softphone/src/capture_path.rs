@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use audio::{
     CodecError, Encoder, Format, RenderPathError, Resampler, ResamplerError, frame,
+    gain::SmoothGain,
     meter::{Level, LevelMeter, rfc6464_level},
     near_end::{NearEndOptions, NearEndStats},
 };
@@ -47,6 +48,8 @@ pub struct CapturePath {
     resampler: Resampler,
     resampler_rate_hz: u32,
     near_end: NearEndSwitch,
+    /// Behind it.
+    gain: SmoothGain,
     /// From there to the format's.
     to_format: Resampler,
     encoder: Encoder,
@@ -95,6 +98,7 @@ impl CapturePath {
         Ok(Self {
             resampler: Resampler::new(rate, frame::SAMPLE_RATE_HZ, 1)?,
             near_end: NearEndSwitch::default(),
+            gain: SmoothGain::new(),
             to_format: Resampler::new(frame::SAMPLE_RATE_HZ, format.sample_rate_hz(), 1)?,
             resampler_rate_hz: rate,
             microphone,
@@ -131,6 +135,11 @@ impl CapturePath {
         now: Duration,
     ) -> Result<(), PathError> {
         Ok(self.near_end.set(options, urgent, now)?)
+    }
+
+    /// From now on sends what the near end leaves at a level changed by `db`.
+    pub fn set_gain_db(&mut self, db: f32) {
+        self.gain.set_db(db);
     }
 
     /// What the microphone gave at the last [`CapturePath::tick`], before any processing: mono at
@@ -259,6 +268,7 @@ impl CapturePath {
             now,
             &mut self.processed,
         );
+        self.gain.process(&mut self.processed);
         self.to_format.process(&self.processed, &mut self.pending);
         self.last_sound = now;
         let sent = self.sent_ahead.min(self.pending.len());

@@ -182,6 +182,7 @@ struct RoomSpeaker {
     rebuilt: Duration,
     rate_hz: u32,
     name: &'static str,
+    runs_dry: VecDeque<(Duration, usize)>,
 }
 
 /// A resampler for a clock that is `ppm` faster than the microphone's.
@@ -199,6 +200,11 @@ impl Speaker for RoomSpeaker {
         1
     }
     fn wanted(&mut self, now: Duration) -> usize {
+        if let Some((_, samples)) = pop_due(&mut self.runs_dry, now) {
+            self.given += samples as u64;
+            let mut room = self.room.lock().unwrap();
+            room.air.extend(std::iter::repeat_n(0.0, samples));
+        }
         if now >= self.rebuilt && self.rate_hz != 44_100 {
             self.rate_hz = 44_100;
             self.resampler = clock_resampler(self.rate_hz, self.drift_ppm);
@@ -207,7 +213,9 @@ impl Speaker for RoomSpeaker {
         }
         let rate = f64::from(self.rate_hz) * (1.0 + self.drift_ppm / 1e6);
         let due = (now.as_secs_f64() * rate) as u64;
-        (due - std::mem::replace(&mut self.given, due)) as usize
+        let wanted = due.saturating_sub(self.given);
+        self.given += wanted;
+        wanted as usize
     }
     fn write(&mut self, samples: &[f32]) {
         let mut room = self.room.lock().unwrap();
@@ -260,6 +268,8 @@ struct Setting {
     seconds: u64,
     away: std::ops::Range<Duration>,
     rebuilt: Duration,
+    /// When the speaker runs dry, the first one first, and for how many samples.
+    runs_dry: VecDeque<(Duration, usize)>,
 }
 
 impl Default for Setting {
@@ -280,6 +290,7 @@ impl Default for Setting {
             seconds: 10,
             away: Duration::ZERO..Duration::ZERO,
             rebuilt: Duration::MAX,
+            runs_dry: VecDeque::new(),
         }
     }
 }
@@ -334,6 +345,7 @@ fn call(setting: &Setting) -> Call {
         rebuilt: setting.rebuilt,
         rate_hz: RATE as u32,
         name: setting.speaker,
+        runs_dry: setting.runs_dry.clone(),
     };
     let capture = CapturePath::new(Box::new(microphone), format, chunk_samples, 64_000).unwrap();
     let playout = PlayoutPath::new(Box::new(speaker), format).unwrap();

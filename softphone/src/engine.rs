@@ -210,6 +210,7 @@ impl Engine {
             self.playout.leave_unjudged();
         }
         let (near_end, urgent) = self.echo.near_end();
+        self.capture.set_gain_db(self.echo.gain_db());
         self.capture.set_near_end(near_end, urgent, now)
     }
 

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use audio::{
     ResamplerError,
+    coupling::Coupling,
     near_end::{EchoCanceller, NearEndOptions},
 };
 
 use super::{
     connect_tone::ToneRecording,
     coupling_watch::CouplingWatch,
-    decision::{AUDIBLE_DB, EchoPath, EchoStatus, Known, decide, kind, worn_by_name},
+    decision::{
+        AUDIBLE_DB, EchoPath, EchoStatus, Known, decide, gain_db, kind, loudest_echo_db,
+        worn_by_name,
+    },
     memory::{DevicePair, EchoMemory},
 };
 use crate::{
@@ -35,6 +39,9 @@ const GONE: Duration = Duration::from_secs(30);
 const UNHEARD: Duration = Duration::from_secs(4);
 /// Weaker than this the watch may be deaf to it, so its silence means nothing.
 const WATCHED_DB: f32 = -25.0;
+/// So much louder than it is known to be, an echo is another one. While somebody speaks it is taken for
+/// louder than it is by a few dB.
+const LOUDER_DB: f32 = 6.0;
 /// So strong an echo does not wait for a pause.
 const STRONG_DB: f32 = -3.0;
 
@@ -190,7 +197,7 @@ impl EchoControl {
     /// The speaker came back at a rate that cannot be resampled.
     pub fn hear(&mut self, rendered: Rendered<'_>) -> Result<(), ResamplerError> {
         self.took |= !rendered.samples.is_empty();
-        if self.is_fixed {
+        if !self.watches() {
             return Ok(());
         }
         self.watch.hear(rendered)
@@ -199,30 +206,39 @@ impl EchoControl {
     /// Takes what the microphone gave, mono at 48 kHz, whose newest sample is `latency` old.
     pub fn listen(&mut self, captured: &[f32], latency: Duration, now: Duration) {
         self.gave |= !captured.is_empty();
+        if !self.watches() {
+            return;
+        }
+        let echo_gain_db = loudest_echo_db(&self.known.path);
+        self.watch.listen(captured, latency, echo_gain_db, now);
         if self.is_fixed {
             return;
         }
-        self.watch.listen(captured, latency, now);
         if let Phase::Sounding(recording) = &mut self.phase {
             recording.push(captured);
         }
         let monitor = self.watch.monitor();
         let found = match self.known.path {
-            EchoPath::Some { gain_db, .. } if gain_db >= AUDIBLE_DB => {
-                let has_gone = gain_db > WATCHED_DB && monitor.without() > GONE;
-                has_gone.then_some(EchoPath::None)
+            EchoPath::Some { gain_db, .. } if gain_db > WATCHED_DB && monitor.without() > GONE => {
+                Some(EchoPath::None)
             }
-            // Where nothing to speak of was heard, there may be an echo by now; another that is too
-            // weak is nothing new.
-            known => monitor
-                .coupling()
-                .filter(|found| {
-                    found.gain_db >= AUDIBLE_DB || !matches!(known, EchoPath::Some { .. })
-                })
-                .map(|found| EchoPath::Some {
-                    gain_db: found.gain_db,
-                    lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
-                }),
+            // Where nothing to speak of was heard, there may be an echo by now, and the volume may be
+            // another; what is too weak still is nothing new.
+            known => {
+                let is_news = |found: &Coupling| match known {
+                    EchoPath::Some { gain_db, .. } => {
+                        found.gain_db >= AUDIBLE_DB.max(gain_db + LOUDER_DB)
+                    }
+                    EchoPath::None | EchoPath::Unknown => true,
+                };
+                monitor
+                    .coupling()
+                    .filter(is_news)
+                    .map(|found| EchoPath::Some {
+                        gain_db: found.gain_db,
+                        lag_ms: u32::try_from(found.lag.as_millis()).unwrap_or(u32::MAX),
+                    })
+            }
         };
         let howls = monitor.howls() && !self.status.canceller();
         let is_unheard = monitor.without() > UNHEARD;
@@ -316,6 +332,11 @@ impl EchoControl {
         (self.choice.options(self.status.kind), self.is_urgent)
     }
 
+    /// By how many dB what the near end leaves is changed.
+    pub fn gain_db(&self) -> f32 {
+        gain_db(&self.known, self.status.kind, self.watch.loops())
+    }
+
     /// Whether what is heard has an echo in it, or lacks what the canceller took for one, that nothing
     /// here can count. Both are so only where one's own voice comes back, or may.
     pub fn may_harm_own_voice(&self) -> bool {
@@ -333,6 +354,11 @@ impl EchoControl {
     /// What was found out since the last call of this.
     pub fn take_learned(&mut self) -> Vec<Learned> {
         std::mem::take(&mut self.learned)
+    }
+
+    /// Where nothing is left to decide and nothing can go round, nothing is listened to.
+    fn watches(&self) -> bool {
+        !self.is_fixed || self.status.canceller()
     }
 
     fn open(&mut self) {

@@ -1,14 +1,15 @@
-//! The coupling monitor with what was played and what is captured side by side.
+//! What was played and what is captured side by side, for those who compare the two.
 
 use std::time::Duration;
 
-use audio::{ResamplerError, coupling::CouplingMonitor};
+use audio::{ResamplerError, coupling::CouplingMonitor, loop_guard::LoopGuard, meter::rms_dbfs};
 
 use crate::aligned_frames::{AlignedFrames, Rendered};
 
 /// Listens to a call for an echo.
 pub struct CouplingWatch {
     monitor: CouplingMonitor,
+    guard: LoopGuard,
     frames: AlignedFrames,
 }
 
@@ -20,6 +21,7 @@ impl CouplingWatch {
     pub fn new() -> Result<Self, ResamplerError> {
         Ok(Self {
             monitor: CouplingMonitor::new()?,
+            guard: LoopGuard::new(),
             frames: AlignedFrames::new()?,
         })
     }
@@ -32,15 +34,29 @@ impl CouplingWatch {
         self.frames.hear(rendered)
     }
 
-    /// Takes what the microphone gave, mono at 48 kHz, whose newest sample is `latency` old.
-    pub fn listen(&mut self, captured: &[f32], latency: Duration, now: Duration) {
-        let monitor = &mut self.monitor;
+    /// Takes what the microphone gave, mono at 48 kHz, whose newest sample is `latency` old. It hears
+    /// the loudspeaker `echo_gain_db` louder than it was played, at most.
+    pub fn listen(
+        &mut self,
+        captured: &[f32],
+        latency: Duration,
+        echo_gain_db: f32,
+        now: Duration,
+    ) {
+        let (monitor, guard) = (&mut self.monitor, &mut self.guard);
         self.frames.capture(captured, latency, now, |frame| {
             monitor.push(&frame.played, &frame.captured);
+            let (played, captured) = (rms_dbfs(&frame.played), rms_dbfs(&frame.captured));
+            guard.push(played, captured, echo_gain_db);
         });
     }
 
-    /// What it concludes.
+    /// Whether the call goes round by itself.
+    pub fn loops(&self) -> bool {
+        self.guard.loops()
+    }
+
+    /// What is known of an echo.
     pub fn monitor(&self) -> &CouplingMonitor {
         &self.monitor
     }

@@ -5,9 +5,22 @@ use audio::near_end::EchoCanceller;
 /// An echo that is weaker than this is not worth the delay, nor what a canceller costs in quality.
 pub const AUDIBLE_DB: f32 = -40.0;
 
-/// In a call that returns one's own voice a loop that loses more than this dies away: the server's
-/// gain control adds 12 dB at most. And there a canceller would take one's own voice for echo.
-const HOWLING_DB: f32 = -15.0;
+/// The most by which our server's gain control amplifies.
+const FAR_GAIN_DB: f32 = 12.0;
+
+/// Of it, so much is taken out of a loop that is cancelled. All of it would make one's voice soft until
+/// the far end has raised it.
+const LOOP_MARGIN_DB: f32 = 6.0;
+
+/// By how much a loop that goes round by itself is turned down: it is gone after two rounds.
+const LOOP_END_DB: f32 = 30.0;
+
+/// A loudspeaker of which nothing is known is believed to be heard no louder than this.
+const UNKNOWN_GAIN_DB: f32 = 6.0;
+
+/// In a call that returns one's own voice a loop that loses more than this dies away, whatever the
+/// server's gain control adds. And there a canceller would take one's own voice for echo.
+const HOWLING_DB: f32 = -FAR_GAIN_DB - 3.0;
 
 /// The way of sound from the speaker to the microphone, as far as it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -124,6 +137,26 @@ pub fn decide(known: &Known) -> EchoStatus {
     }
 }
 
+/// By how many dB what the near end leaves is to be changed. A loop that is only just cancelled dies
+/// away, until the far end's gain control takes what is left for soft speech and raises it: a part
+/// of that gain is taken out of the loop beforehand. A voice is as loud in the end, for it is raised
+/// instead. What `loops` by itself all the same is ended.
+pub fn gain_db(known: &Known, canceller: Option<EchoCanceller>, loops: bool) -> f32 {
+    match (canceller, known.returns_own_voice) {
+        (Some(EchoCanceller::Aec3), Some(true)) if loops => -LOOP_MARGIN_DB - LOOP_END_DB,
+        (Some(EchoCanceller::Aec3), Some(true)) => -LOOP_MARGIN_DB,
+        _ => 0.0,
+    }
+}
+
+/// By how many dB an echo is louder than what was played, at most.
+pub fn loudest_echo_db(path: &EchoPath) -> f32 {
+    match path {
+        EchoPath::Some { gain_db, .. } => *gain_db,
+        EchoPath::Unknown | EchoPath::None => UNKNOWN_GAIN_DB,
+    }
+}
+
 /// Which canceller is used where one is needed: Kalman lets both talk, but only where the far end says
 /// that it does not return one's own voice, and nothing has howled.
 pub fn kind(known: &Known) -> EchoCanceller {
@@ -202,6 +235,23 @@ mod tests {
                 ..Known::default()
             };
             assert_eq!(kind(&known), is, "{known:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_loop_is_turned_down() {
+        for (canceller, returns_own_voice, loops, db) in [
+            (Some(EchoCanceller::Aec3), Some(true), false, -6.0),
+            (Some(EchoCanceller::Aec3), Some(true), true, -36.0),
+            (Some(EchoCanceller::Aec3), None, true, 0.0),
+            (Some(EchoCanceller::Kalman), Some(false), true, 0.0),
+            (None, Some(true), true, 0.0),
+        ] {
+            let known = Known {
+                returns_own_voice,
+                ..heard(-3.0)
+            };
+            assert_eq!(gain_db(&known, canceller, loops), db, "{known:?}");
         }
     }
 
