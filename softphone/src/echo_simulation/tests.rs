@@ -167,7 +167,8 @@ fn in_an_echo_call_a_loop_is_cancelled_only_where_it_would_howl() {
 fn a_loop_that_is_torn_dies_away() {
     // Each of these once went round for ever. At each time the speaker plays so many samples of
     // silence that its reference does not have.
-    let cases: [(f32, Duration, f32, &[(f32, usize)]); 7] = [
+    type Tears = &'static [(f32, usize)];
+    let cases: [(f32, Duration, f32, Tears); 7] = [
         (
             197.0,
             ms(20),
