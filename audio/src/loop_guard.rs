@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 const ECHO_FRAMES: usize = 65;
 /// The loudspeaker is silent below this.
 const SILENCE_DBFS: f32 = -62.0;
-/// What is louder than the echo can be by this is somebody.
-const MARGIN_DB: f32 = 3.0;
+/// What is louder than the echo by this is somebody. A loop rings where the room is loudest.
+const MARGIN_DB: f32 = 6.0;
 /// A voice is heard beside its own echo at the latest after a pause of the echo's length. After so many
 /// frames without that nobody speaks.
 const PATIENCE_FRAMES: u32 = 200;
@@ -25,6 +25,7 @@ pub struct LoopGuard {
     played: VecDeque<f32>,
     /// Frames that may be nothing but echo, without a break.
     echo_frames: u32,
+    loops: u32,
 }
 
 impl LoopGuard {
@@ -33,6 +34,7 @@ impl LoopGuard {
         Self {
             played: VecDeque::from(vec![f32::NEG_INFINITY; ECHO_FRAMES]),
             echo_frames: 0,
+            loops: 0,
         }
     }
 
@@ -52,11 +54,17 @@ impl LoopGuard {
         } else {
             0
         };
+        self.loops += u32::from(self.echo_frames == PATIENCE_FRAMES);
     }
 
     /// Whether what goes round goes round by itself.
-    pub fn loops(&self) -> bool {
+    pub fn is_loop(&self) -> bool {
         self.echo_frames >= PATIENCE_FRAMES
+    }
+
+    /// How often it began to.
+    pub fn loops(&self) -> u32 {
+        self.loops
     }
 }
 
@@ -80,7 +88,7 @@ mod tests {
                 let captured = sent[n].max(voice);
                 guard.push(sent[n], captured, 0.0);
                 sent.push(captured);
-                guard.loops()
+                guard.is_loop()
             })
             .collect()
     }
@@ -103,7 +111,7 @@ mod tests {
             let word = |n: usize| if n % 150 < 60 { -30.0_f32 } else { -90.0 };
             let played = if n < 30 { -90.0 } else { word(n - 30) };
             guard.push(played, word(n).max(played + 6.0), 6.0);
-            assert!(!guard.loops(), "{n}");
+            assert!(!guard.is_loop(), "{n}");
         }
     }
 
@@ -113,14 +121,15 @@ mod tests {
         for _ in 0..1_000 {
             guard.push(-70.0, -90.0, 0.0);
         }
-        assert!(!guard.loops());
+        assert!(!guard.is_loop());
         for _ in 0..300 {
             guard.push(-40.0, -40.0, 0.0);
         }
-        assert!(guard.loops());
+        assert!(guard.is_loop());
         for _ in 0..ECHO_FRAMES {
             guard.push(-90.0, -90.0, 0.0);
         }
-        assert!(!guard.loops());
+        assert!(!guard.is_loop());
+        assert_eq!(guard.loops(), 1);
     }
 }

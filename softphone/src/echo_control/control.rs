@@ -334,7 +334,7 @@ impl EchoControl {
 
     /// By how many dB what the near end leaves is changed.
     pub fn gain_db(&self) -> f32 {
-        gain_db(&self.known, self.status.kind, self.watch.loops())
+        gain_db(&self.known, self.status.kind, self.watch.guard())
     }
 
     /// Whether what is heard has an echo in it, or lacks what the canceller took for one, that nothing

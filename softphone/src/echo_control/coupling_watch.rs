@@ -51,9 +51,9 @@ impl CouplingWatch {
         });
     }
 
-    /// Whether the call goes round by itself.
-    pub fn loops(&self) -> bool {
-        self.guard.loops()
+    /// What is known of a loop.
+    pub fn guard(&self) -> &LoopGuard {
+        &self.guard
     }
 
     /// What is known of an echo.

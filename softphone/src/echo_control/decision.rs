@@ -1,6 +1,6 @@
 //! From what is known about an echo to what is done about it. Pure.
 
-use audio::near_end::EchoCanceller;
+use audio::{loop_guard::LoopGuard, near_end::EchoCanceller};
 
 /// An echo that is weaker than this is not worth the delay, nor what a canceller costs in quality.
 pub const AUDIBLE_DB: f32 = -40.0;
@@ -11,6 +11,8 @@ const FAR_GAIN_DB: f32 = 12.0;
 /// Of it, so much is taken out of a loop that is cancelled. All of it would make one's voice soft until
 /// the far end has raised it.
 const LOOP_MARGIN_DB: f32 = 6.0;
+/// And so much at most.
+const MAX_LOOP_MARGIN_DB: f32 = 2.0 * FAR_GAIN_DB;
 
 /// By how much a loop that goes round by itself is turned down: it is gone after two rounds.
 const LOOP_END_DB: f32 = 30.0;
@@ -139,12 +141,15 @@ pub fn decide(known: &Known) -> EchoStatus {
 
 /// By how many dB what the near end leaves is to be changed. A loop that is only just cancelled dies
 /// away, until the far end's gain control takes what is left for soft speech and raises it: a part
-/// of that gain is taken out of the loop beforehand. A voice is as loud in the end, for it is raised
-/// instead. What `loops` by itself all the same is ended.
-pub fn gain_db(known: &Known, canceller: Option<EchoCanceller>, loops: bool) -> f32 {
+/// of that gain is taken out of the loop beforehand, and more of it with each loop that goes on by itself
+/// all the same. A voice is as loud in the end, for it is raised instead.
+pub fn gain_db(known: &Known, canceller: Option<EchoCanceller>, guard: &LoopGuard) -> f32 {
     match (canceller, known.returns_own_voice) {
-        (Some(EchoCanceller::Aec3), Some(true)) if loops => -LOOP_MARGIN_DB - LOOP_END_DB,
-        (Some(EchoCanceller::Aec3), Some(true)) => -LOOP_MARGIN_DB,
+        (Some(EchoCanceller::Aec3), Some(true)) => {
+            let margin_db = LOOP_MARGIN_DB * (1 + guard.loops()) as f32;
+            let end_db = if guard.is_loop() { LOOP_END_DB } else { 0.0 };
+            -margin_db.min(MAX_LOOP_MARGIN_DB) - end_db
+        }
         _ => 0.0,
     }
 }
@@ -239,20 +244,32 @@ mod tests {
     }
 
     #[test]
-    fn only_a_loop_is_turned_down() {
-        for (canceller, returns_own_voice, loops, db) in [
-            (Some(EchoCanceller::Aec3), Some(true), false, -6.0),
-            (Some(EchoCanceller::Aec3), Some(true), true, -36.0),
-            (Some(EchoCanceller::Aec3), None, true, 0.0),
-            (Some(EchoCanceller::Kalman), Some(false), true, 0.0),
-            (None, Some(true), true, 0.0),
-        ] {
-            let known = Known {
-                returns_own_voice,
-                ..heard(-3.0)
-            };
-            assert_eq!(gain_db(&known, canceller, loops), db, "{known:?}");
+    fn only_a_call_that_can_loop_is_turned_down_and_more_so_after_each_loop() {
+        let mut guard = LoopGuard::new();
+        let mut loop_for = |frames, dbfs| {
+            (0..frames).for_each(|_| guard.push(dbfs, dbfs, 0.0));
+            [
+                (Some(EchoCanceller::Aec3), Some(true)),
+                (Some(EchoCanceller::Aec3), None),
+                (Some(EchoCanceller::Kalman), Some(false)),
+                (None, Some(true)),
+            ]
+            .map(|(canceller, returns_own_voice)| {
+                let known = Known {
+                    returns_own_voice,
+                    ..heard(-3.0)
+                };
+                gain_db(&known, canceller, &guard)
+            })
+        };
+        assert_eq!(loop_for(100, -30.0), [-6.0, 0.0, 0.0, 0.0]);
+        assert_eq!(loop_for(100, -30.0), [-42.0, 0.0, 0.0, 0.0]);
+        assert_eq!(loop_for(100, -90.0), [-12.0, 0.0, 0.0, 0.0]);
+        for _ in 0..5 {
+            loop_for(300, -30.0);
+            loop_for(100, -90.0);
         }
+        assert_eq!(loop_for(1, -90.0)[0], -24.0);
     }
 
     #[test]
