@@ -7,6 +7,7 @@
 //!   reader and report what could not be written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod log;
 mod panics;
 mod product;
 mod queue;
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use log::{LogLines, log};
 pub use panics::report_panics;
 pub use product::{parse, print};
 pub use queue::Output;

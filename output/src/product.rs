@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Parser;
+use proto::text::lines;
 
 use crate::stderr;
 
@@ -28,7 +29,7 @@ pub fn print(text: &[u8]) -> io::Result<()> {
 /// `not_written` where help could not be written.
 pub fn parse<Args: Parser>(not_written: u8) -> Args {
     Args::try_parse().unwrap_or_else(|answer| {
-        let printed = unless_closed(answer.print().and_then(|()| io::stdout().flush()));
+        let printed = unless_closed(print_answer(&answer).and_then(|()| io::stdout().flush()));
         // A mistake keeps its exit code, whether anybody reads of it or not.
         if let Err(error) = printed
             && !answer.use_stderr()
@@ -39,6 +40,16 @@ pub fn parse<Args: Parser>(not_written: u8) -> Args {
         }
         process::exit(answer.exit_code())
     })
+}
+
+/// A mistake repeats what was typed or what stands in the environment; that is shown, not obeyed.
+fn print_answer(answer: &clap::Error) -> io::Result<()> {
+    let plain = answer.render().to_string();
+    let shown = lines(&plain);
+    match shown == plain || !answer.use_stderr() {
+        true => answer.print(),
+        false => io::stderr().lock().write_all(shown.as_bytes()),
+    }
 }
 
 fn unless_closed(written: io::Result<()>) -> io::Result<()> {

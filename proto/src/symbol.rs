@@ -5,6 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::text::quoted;
+
 /// The most characters that a symbol has.
 pub const MAX_SYMBOL_CHARS: usize = 12;
 
@@ -58,7 +60,10 @@ pub enum SymbolError {
     #[error("the symbol is empty; {RULE}")]
     Empty,
     /// It has more than [`MAX_SYMBOL_CHARS`] characters.
-    #[error("the symbol that begins {start:?} has {chars} characters; {RULE}")]
+    #[error(
+        "the symbol that begins {} has {chars} characters; {RULE}",
+        quoted(start)
+    )]
     TooLong {
         /// Its first characters.
         start: String,
@@ -66,7 +71,10 @@ pub enum SymbolError {
         chars: usize,
     },
     /// It has a character that symbols do not have, or not in that place.
-    #[error("the symbol {symbol:?} cannot have {found:?} in that place; {RULE}")]
+    #[error(
+        "the symbol {} cannot have {found:?} in that place; {RULE}",
+        quoted(symbol)
+    )]
     Character {
         /// All of it; it is not long.
         symbol: String,

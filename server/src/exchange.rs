@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant as SystemInstant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwapOption;
@@ -20,6 +20,7 @@ use crate::{
     price::Price,
     recording::{Recording, Track},
     trade::Trade,
+    trade_clock::TradeClock,
 };
 
 /// The shortest tick; a shorter one is made this long.
@@ -99,7 +100,7 @@ impl Exchange {
 
     /// Time since the opening.
     pub fn now(&self) -> Duration {
-        self.clock.opened.elapsed()
+        self.clock.now()
     }
 
     /// A moment since the opening on the clock that timers follow; `None` if it is too far away.
@@ -129,7 +130,7 @@ impl Exchange {
         let new = |source| {
             Arc::new(Listing {
                 symbol: symbol.clone(),
-                clock: self.clock,
+                clock: self.clock.clone(),
                 source,
             })
         };
@@ -250,7 +251,7 @@ impl Listing {
     }
 
     fn update(&self, trade: &Trade) -> StockUpdate {
-        let time_us = self.clock.unix_us(trade.at);
+        let time_us = self.clock.trades.unix_us(trade.at);
         StockUpdate {
             ticker_symbol: self.symbol.to_string(),
             current_price: trade.price.dollars(),
@@ -277,33 +278,36 @@ fn tick_at(tick: Duration, now: Duration) -> u64 {
     nanos(now) / nanos(tick)
 }
 
-/// When the exchange was opened, on both clocks.
-#[derive(Debug, Clone, Copy)]
+/// When the exchange was opened, on the clocks that it goes by. All clones are one.
+#[derive(Debug, Clone)]
 struct Clock {
+    /// For the market, and for timers.
     opened: Instant,
-    opened_unix_us: i64,
+    /// The same on a clock that goes on as the machine's own does, also where a test moves the other.
+    opened_by_system: SystemInstant,
+    trades: Arc<TradeClock>,
 }
 
 impl Clock {
     fn start() -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             opened: Instant::now(),
-            opened_unix_us: micros(since),
+            opened_by_system: SystemInstant::now(),
+            trades: Arc::new(TradeClock::open(unix_time())),
         }
     }
 
-    fn unix_us(&self, at: Duration) -> i64 {
-        self.opened_unix_us.saturating_add(micros(at))
+    /// Time since the opening; looks also whether the machine's clock was set.
+    fn now(&self) -> Duration {
+        self.trades
+            .observe(self.opened_by_system.elapsed(), unix_time());
+        self.opened.elapsed()
     }
 }
 
-fn micros(duration: Duration) -> i64 {
-    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    let micros = i64::from(duration.subsec_micros());
-    seconds.saturating_mul(1_000_000).saturating_add(micros)
+fn unix_time() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
 }
 
 impl NotTraded {

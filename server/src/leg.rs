@@ -9,10 +9,10 @@ use audio::{Effects, Format, LegError as AudioError, PayloadError};
 use bytes::Bytes;
 use proto::{
     callcenter::{Accepted, AudioChunk, Gap},
-    text::is_printable,
+    text::{is_carried, quoted},
 };
 
-use crate::{downlink::Downlink, text::excerpt};
+use crate::downlink::Downlink;
 
 /// The longest call id we carry.
 const MAX_CALL_ID_BYTES: usize = 128;
@@ -282,7 +282,7 @@ impl Leg {
             })
         };
         if !chunk.call_id.is_empty() && chunk.call_id != self.call_id {
-            return changed("call_id", excerpt(&self.call_id), excerpt(&chunk.call_id));
+            return changed("call_id", quoted(&self.call_id), quoted(&chunk.call_id));
         }
         let rate = self.format.sample_rate_hz() as i32;
         if chunk.sample_rate != 0 && chunk.sample_rate != rate {
@@ -300,7 +300,7 @@ impl Leg {
             && chunk.codec != self.codec_name
             && audio::Codec::parse(&chunk.codec) != Ok(self.format.codec())
         {
-            return changed("codec", excerpt(&self.codec_name), excerpt(&chunk.codec));
+            return changed("codec", quoted(&self.codec_name), quoted(&chunk.codec));
         }
         Ok(())
     }
@@ -313,8 +313,8 @@ fn checked_call_id(wished: &str) -> Result<String, LegError> {
     if wished.len() > MAX_CALL_ID_BYTES {
         return Err(LegError::CallIdTooLong(wished.len()));
     }
-    if !is_printable(wished) {
-        return Err(LegError::CallIdControl(excerpt(wished)));
+    if !is_carried(wished) {
+        return Err(LegError::CallIdControl(quoted(wished)));
     }
     Ok(wished.to_owned())
 }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use proto::text::{one_line, quoted};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::{leg::LegTotals, text::excerpt};
+use crate::leg::LegTotals;
 
 /// What the last line says; it is written when this is dropped.
 pub(crate) struct LegLog {
@@ -43,7 +44,7 @@ impl LegLog {
     }
 
     pub(crate) fn start(&mut self, call_id: &str, format: &str) {
-        let call_id = excerpt(call_id);
+        let call_id = quoted(call_id);
         info!(leg = self.leg_id, call = %call_id, format, peer = self.peer, "call started");
         self.call = Some((call_id, format.to_owned()));
     }
@@ -82,7 +83,7 @@ impl Drop for LegLog {
             dropped_late,
             bytes_in = self.totals.bytes_in,
             bytes_out,
-            outcome = %outcome.escape_debug(),
+            outcome = %one_line(outcome),
             "call ended"
         );
     }

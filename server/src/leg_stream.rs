@@ -16,22 +16,22 @@ use std::{
 
 use audio::sending_rule::LONGEST_WAIT;
 use futures_util::Stream;
-use proto::callcenter::AudioChunk;
+use proto::{callcenter::AudioChunk, text::one_line};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
     time::timeout,
 };
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{
-    MAX_MESSAGE_BYTES,
     call_center::CallCenterConfig,
     downlink::Downlink,
     lab::stamped,
     leg::{Answer, Leg, LegError, LegTotals},
     leg_log::LegLog,
     transport::{Permit, Turn},
+    unreadable::AUDIO_CHUNK,
 };
 
 /// So much more sound than time has passed may come of a leg before it counts as one that pours. A
@@ -280,7 +280,7 @@ impl<R: Requests> LegTask<R> {
                 })?
             }
         };
-        chunk.map_err(readable)
+        chunk.map_err(|status| AUDIO_CHUNK.readable(status))
     }
 
     /// `arrived`: when the chunk was read.
@@ -290,7 +290,8 @@ impl<R: Requests> LegTask<R> {
             .unwrap_or_else(|_| Err(LegError::Internal("a fault ended this leg".to_owned())))
             .map_err(|error| match error {
                 LegError::Internal(_) => Status::internal(error.to_string()),
-                _ => Status::invalid_argument(error.to_string()),
+                // It may repeat what was sent.
+                _ => Status::invalid_argument(one_line(&error.to_string())),
             })
     }
 
@@ -370,19 +371,6 @@ async fn ended(shutdown: &mut watch::Receiver<Option<String>>) -> String {
         Ok(reason) => reason.unwrap_or_default(),
         // Whoever could end the service is gone: it never ends.
         Err(_) => std::future::pending().await,
-    }
-}
-
-/// What tonic reports for a message it could not take, in the contract's words.
-fn readable(status: Status) -> Status {
-    match status.code() {
-        Code::OutOfRange => Status::invalid_argument(format!(
-            "a message is larger than the {MAX_MESSAGE_BYTES} bytes that are accepted; send shorter chunks (20 ms are usual)"
-        )),
-        Code::Internal if status.message().contains("decode") => Status::invalid_argument(
-            "a message could not be read as an AudioChunk; check that the peer was built from callcenter.proto",
-        ),
-        _ => status,
     }
 }
 

@@ -25,10 +25,11 @@ pub mod recording;
 pub mod request_rate;
 mod run;
 pub mod subscriptions;
-pub mod text;
 pub mod ticker;
 pub mod trade;
+mod trade_clock;
 mod transport;
+mod unreadable;
 mod workers;
 
 pub use run::{Config, run};

@@ -4,6 +4,7 @@
 use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use proto::text::one_line;
 use server::{
     Config,
     args::Args,
@@ -53,7 +54,7 @@ async fn main() -> ExitCode {
 }
 
 fn fail(code: u8, why: &str) -> ExitCode {
-    output::stderr().line(format!("server: {why}\n"));
+    output::stderr().line(format!("server: {}\n", one_line(why)));
     ExitCode::from(code)
 }
 
@@ -105,7 +106,7 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
 
 fn set_up_logging(filter: &str, peer_limit: PeerLogLimit) {
     let lines = fmt::layer()
-        .with_writer(output::stderr)
+        .with_writer(output::log)
         .with_ansi(std::io::stderr().is_terminal())
         // It would write them to stderr itself, and panic where that fails.
         .log_internal_errors(false);

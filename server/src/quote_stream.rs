@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use proto::fin::{StockUpdate, TickerRequest};
+use proto::{
+    fin::{StockUpdate, TickerRequest},
+    text::one_line,
+};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, Sleep, sleep_until},
@@ -22,7 +25,9 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Status};
 
-use crate::{MAX_MESSAGE_BYTES, exchange::Exchange, quote_plan::QuotePlan, transport::Permit};
+use crate::{
+    exchange::Exchange, quote_plan::QuotePlan, transport::Permit, unreadable::TICKER_REQUEST,
+};
 
 /// Which stream it is, for the log.
 #[derive(Debug, Clone, Copy)]
@@ -207,12 +212,8 @@ fn nothing_asked_for(idle_timeout: Duration) -> Status {
 
 fn end_of(status: Status) -> End {
     match status.code() {
-        // What tonic says of a message over the limit.
-        Code::OutOfRange => End::Refused(Status::invalid_argument(format!(
-            "a request of more than {MAX_MESSAGE_BYTES} bytes; it holds one ticker symbol"
-        ))),
         Code::Cancelled | Code::Unknown => End::Left,
-        _ => End::Refused(status),
+        _ => End::Refused(TICKER_REQUEST.readable(status)),
     }
 }
 
@@ -315,8 +316,9 @@ impl fmt::Display for End {
         match self {
             Self::Left => f.write_str("the client left"),
             Self::AllSent => f.write_str("all was sent"),
-            // Debug escapes what a peer may have put into it.
-            Self::Refused(status) => write!(f, "{:?}: {:?}", status.code(), status.message()),
+            Self::Refused(status) => {
+                write!(f, "{:?}: {}", status.code(), one_line(status.message()))
+            }
             Self::ShuttingDown(reason) => f.write_str(reason),
         }
     }

@@ -13,11 +13,13 @@ use std::{
 };
 
 use csv::{ReaderBuilder, StringRecord, Trim};
-use proto::Symbol;
+use proto::{
+    Symbol,
+    text::{one_line, quoted},
+};
 
 use crate::{
     price::Price,
-    text::excerpt,
     trade::{Day, Trade},
 };
 
@@ -41,7 +43,7 @@ pub struct Track {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// It cannot be opened or read.
-    #[error("cannot read {}: {why}", file.display())]
+    #[error("cannot read {}: {why}", shown(file))]
     Unreadable {
         /// Which file.
         file: PathBuf,
@@ -49,7 +51,7 @@ pub enum RecordingError {
         why: io::Error,
     },
     /// Something in it is wrong. Mend the line, or take it out.
-    #[error("{}, line {line}: {what}", file.display())]
+    #[error("{}, line {line}: {what}", shown(file))]
     Line {
         /// Which file.
         file: PathBuf,
@@ -197,6 +199,11 @@ impl Track {
     }
 }
 
+/// A file's name as part of a line.
+fn shown(file: &Path) -> String {
+    one_line(&file.display().to_string())
+}
+
 enum LineError {
     Unreadable(io::Error),
     Line(u64, String),
@@ -339,7 +346,7 @@ impl Columns {
         let volume = volume.ok_or_else(|| {
             format!(
                 "the volume {} is not a number of shares: write a whole number from 1 to {}",
-                excerpt(field(self.volume)),
+                quoted(field(self.volume)),
                 i32::MAX
             )
         })?;
@@ -353,7 +360,7 @@ impl Columns {
             format!(
                 "the {name} {} is not a time: write seconds in timestamp, or microseconds in \
                  trade_time_us, such as 1700000000.25",
-                excerpt(time)
+                quoted(time)
             )
         })?;
         // An original server's line has no book: 0 or nothing there.
@@ -366,7 +373,7 @@ impl Columns {
             Some(text) => Some(number(text).ok_or_else(|| {
                 format!(
                     "the price_change {} is not a number of dollars",
-                    excerpt(text)
+                    quoted(text)
                 )
             })?),
         };
@@ -426,7 +433,7 @@ fn price(text: &str, name: &str) -> Result<Price, String> {
     number(text).and_then(Price::recorded).ok_or_else(|| {
         format!(
             "the {name} {} is not a price: write dollars from 0.0001 to 10000000, such as 225.54",
-            excerpt(text)
+            quoted(text)
         )
     })
 }

@@ -34,6 +34,7 @@ use crate::{
     call_center::{CallCenterConfig, CallCenterService},
     ticker::{StockTickerService, TickerConfig},
     transport::{Admission, Limits, LogLimit, turn_away},
+    unreadable::check_encoding,
     workers::Workers,
 };
 
@@ -49,6 +50,9 @@ const MAX_TURNED_AWAY: usize = 16;
 
 /// After a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The largest question of health or reflection.
+const MAX_QUERY_BYTES: usize = 1_024;
 
 /// What a peer is told whose stream we end, or do not take any more.
 const STOPPING: &str = "the server is stopping; try again in a moment";
@@ -85,20 +89,28 @@ pub async fn run(
 
     // A connection that is told to go away may still open streams until it has heard of it.
     let draining = Arc::new(AtomicBool::new(false));
-    let unless_stopping = {
+    let if_acceptable = {
         let draining = Arc::clone(&draining);
-        move |request: Request<()>| match draining.load(Ordering::Relaxed) {
-            true => Err(Status::unavailable(STOPPING)),
-            false => Ok(request),
+        move |request: Request<()>| {
+            check_encoding(request.metadata())?;
+            match draining.load(Ordering::Relaxed) {
+                true => Err(Status::unavailable(STOPPING)),
+                false => Ok(request),
+            }
         }
     };
     let calls = CallCenterService::new(config.call_center, streams_end.clone());
     let quotes = StockTickerService::new(config.ticker, streams_end);
     let calls = CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let quotes = StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-    let routes = Routes::new(InterceptedService::new(calls, unless_stopping.clone()))
-        .add_service(InterceptedService::new(quotes, unless_stopping))
+    // Each names one thing, and what is not known is repeated.
+    let health_service = health_service.max_decoding_message_size(MAX_QUERY_BYTES);
+    let v1 = reflection().build_v1()?;
+    let v1 = v1.max_decoding_message_size(MAX_QUERY_BYTES);
+    let v1alpha = reflection().build_v1alpha()?;
+    let v1alpha = v1alpha.max_decoding_message_size(MAX_QUERY_BYTES);
+    let routes = Routes::new(InterceptedService::new(calls, if_acceptable.clone()))
+        .add_service(InterceptedService::new(quotes, if_acceptable))
         .add_service(health_service)
         .add_service(v1)
         .add_service(v1alpha)

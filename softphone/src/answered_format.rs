@@ -3,7 +3,7 @@
 //! Sound in another format decodes to noise, as loud as can be: none of it may reach the decoder.
 
 use audio::{Codec, Format};
-use proto::{callcenter::AudioChunk, text::one_line};
+use proto::{callcenter::AudioChunk, text::excerpt};
 
 /// An answer in another format than was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ pub fn check(chunk: &AudioChunk, requested: Format) -> Result<(), WrongFormat> {
 fn words(chunk: &AudioChunk, requested: Format) -> String {
     let codec = match &chunk.codec[..] {
         "" => requested.codec().name().to_owned(),
-        name => one_line(name).chars().take(40).collect(),
+        name => excerpt(name, 40),
     };
     let rate_hz = match chunk.sample_rate {
         0 => i64::from(requested.sample_rate_hz()),

@@ -21,7 +21,9 @@ use crate::{
     uplink::Outgoing,
 };
 
-/// Without sound to send, an empty chunk so often: it keeps acknowledgements flowing.
+/// Without sound to send, a chunk so often: it keeps acknowledgements flowing. An empty one to a far end of
+/// ours. Others may know the contract as it first was, and hand whatever comes to a decoder: once they had
+/// sound of us and did not say what they are, they get a piece of silence.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
 
 /// A microphone that gave nothing for so long is away.
@@ -71,6 +73,10 @@ pub struct CapturePath {
     /// Why samples before `media_time` are missing, until a chunk has told it.
     gap: Gap,
     muted: bool,
+    /// Whether the far end has said that it knows chunks without audio.
+    knows_empty_chunks: bool,
+    /// Whether it was sent sound.
+    has_spoken: bool,
     /// Samples that the microphone has yet to give of time that was sent as silence already.
     sent_ahead: usize,
     last_sound: Duration,
@@ -114,6 +120,8 @@ impl CapturePath {
             media_time: 0,
             gap: Gap::None,
             muted: false,
+            knows_empty_chunks: false,
+            has_spoken: false,
             sent_ahead: 0,
             last_sound: Duration::ZERO,
             last_chunk: Duration::ZERO,
@@ -184,10 +192,20 @@ impl CapturePath {
             send(chunk);
         }
         let keep_alive = KEEP_ALIVE.max(self.chunk_duration() * 2);
-        // Said at once, or the far end would take the silence for a loss and conceal it.
-        if falls_silent || now.saturating_sub(self.last_chunk) >= keep_alive {
+        let is_due = now.saturating_sub(self.last_chunk) >= keep_alive;
+        // Nothing waits behind a source that has not begun.
+        if self.microphone.waits_for_line() {
+            return Ok(());
+        }
+        if self.knows_empty_chunks || !self.has_spoken {
+            // Said at once, or the far end would take the silence for a loss and conceal it.
+            if falls_silent || is_due {
+                self.last_chunk = now;
+                send(self.empty_chunk(now));
+            }
+        } else if is_due {
             self.last_chunk = now;
-            send(self.empty_chunk(now));
+            send(self.closing_chunk(now));
         }
         Ok(())
     }
@@ -195,6 +213,11 @@ impl CapturePath {
     /// The far end hears us from now on.
     pub fn line_is_up(&mut self) {
         self.microphone.line_is_up();
+    }
+
+    /// The far end is one of ours: chunks without audio mean something to it.
+    pub fn far_end_knows_empty_chunks(&mut self) {
+        self.knows_empty_chunks = true;
     }
 
     /// The microphone, for its figures.
@@ -293,7 +316,9 @@ impl CapturePath {
         // What was begun before is too short to send, and older than what is missing.
         let held = lasting(self.near_end.forget(), frame::SAMPLE_RATE_HZ);
         let missing = format.samples_in(held + away.saturating_sub(fresh));
-        self.media_time += (self.pending.len() + missing) as u64;
+        let ahead = self.sent_ahead.min(missing);
+        self.sent_ahead -= ahead;
+        self.media_time += (self.pending.len() + missing - ahead) as u64;
         self.pending.clear();
         if !self.muted {
             self.gap = Gap::Device;
@@ -309,16 +334,16 @@ impl CapturePath {
         Ok(())
     }
 
-    /// What was begun, faded out and filled up with silence. A codec plays the end of a packet with the
-    /// beginning of the next: without this one, the last milliseconds before the silence would be heard
-    /// after it.
+    /// What was begun, faded out and filled up with silence, or silence alone. A codec plays the end of a
+    /// packet with the beginning of the next: without this one, the last milliseconds before the silence
+    /// would be heard after it.
     fn closing_chunk(&mut self, now: Duration) -> Outgoing {
         let begun = self.pending.len();
         for (n, sample) in self.pending.iter_mut().enumerate() {
             *sample *= 1.0 - n as f32 / begun as f32;
         }
         self.pending.resize(self.chunk_samples, 0.0);
-        self.sent_ahead = self.chunk_samples - begun;
+        self.sent_ahead += self.chunk_samples - begun;
         self.next_chunk(now)
     }
 
@@ -351,6 +376,7 @@ impl CapturePath {
         };
         self.pending.drain(..self.chunk_samples);
         self.media_time += self.chunk_samples as u64;
+        self.has_spoken = true;
         chunk
     }
 
@@ -421,12 +447,23 @@ mod tests {
     }
 
     fn run(away_ms: std::ops::Range<u64>, muted_ms: std::ops::Range<u64>) -> Vec<Outgoing> {
+        run_with(true, away_ms, muted_ms)
+    }
+
+    fn run_with(
+        is_ours: bool,
+        away_ms: std::ops::Range<u64>,
+        muted_ms: std::ops::Range<u64>,
+    ) -> Vec<Outgoing> {
         let format = Format::OPUS_48K_MONO;
         let microphone = Box::new(ScriptedMicrophone {
             away_ms,
             last_ms: 0,
         });
         let mut path = CapturePath::new(microphone, format, 480, 32_000).unwrap();
+        if is_ours {
+            path.far_end_knows_empty_chunks();
+        }
         let mut sent = Vec::new();
         for ms in 0..1_000u64 {
             let now = Duration::from_millis(ms);
@@ -489,5 +526,37 @@ mod tests {
             position.abs_diff(due) <= Duration::from_millis(2),
             "{position:?} {due:?}"
         );
+    }
+
+    #[test]
+    fn a_far_end_that_did_not_say_it_is_ours_gets_no_empty_chunk_after_sound_and_time_goes_on() {
+        for (away_ms, muted_ms) in [
+            (0..0, 300..600),
+            (0..0, 0..400),
+            (0..0, 305..1_000),
+            (303..700, 0..0),
+            (0..250, 0..0),
+        ] {
+            let format = Format::OPUS_48K_MONO;
+            let silent = match away_ms.is_empty() {
+                true => muted_ms.clone(),
+                false => away_ms.clone(),
+            };
+            let sent = run_with(false, away_ms, muted_ms);
+            let spoken = sent.iter().skip_while(|chunk| chunk.payload.is_empty());
+            let spoken: Vec<_> = spoken.collect();
+            assert!(spoken.iter().all(|chunk| !chunk.payload.is_empty()));
+            let is_during = |chunk: &&Outgoing| silent.contains(&(chunk.made.as_millis() as u64));
+            let during = sent.iter().filter(is_during).count();
+            assert!((1..=8).contains(&during), "{silent:?}: {during}");
+            let is_after = |pair: &[&Outgoing]| pair[0].media_time + 480 <= pair[1].media_time;
+            assert!(spoken.windows(2).all(is_after), "{silent:?}");
+            // Sound is where it was said, to a chunk; time begins with a microphone that is away at first.
+            let last = spoken.last().unwrap();
+            let ends = format.duration_of(last.media_time as usize + 480);
+            let began = Duration::from_millis(if silent == (0..250) { 250 } else { 0 });
+            let off = last.made.abs_diff(began + ends);
+            assert!(off <= Duration::from_millis(12), "{silent:?}: {last:?}");
+        }
     }
 }

@@ -165,7 +165,10 @@ impl Engine {
                 self.capture.line_is_up();
                 self.echo.answered();
             }
-            Downlink::FarEnd { returns_own_voice } => self.echo.far_end_returns(returns_own_voice),
+            Downlink::FarEnd { returns_own_voice } => {
+                self.capture.far_end_knows_empty_chunks();
+                self.echo.far_end_returns(returns_own_voice);
+            }
             Downlink::Chunk(_) | Downlink::Ended => {}
         }
         self.playout.receive(downlink, now);

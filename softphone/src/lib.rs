@@ -27,6 +27,7 @@ pub mod near_end_path;
 pub mod near_end_switch;
 pub mod numbering;
 pub mod playout_path;
+mod printable_json;
 pub mod priority;
 mod race;
 pub mod reachability;

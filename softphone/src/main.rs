@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use proto::text::one_line;
 use serde_json::Value;
 use softphone::{
     args::{Args, CallArgs, Command, DoctorArgs},
@@ -67,7 +68,7 @@ fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {
             (report.verdict, figures, words)
         }
         Err(verdict) => {
-            let words = format!("softphone: {}", verdict.why);
+            let words = format!("softphone: {}", one_line(&verdict.why));
             let figures = verdict.json();
             (verdict, figures, words)
         }
@@ -145,7 +146,7 @@ fn devices(json: bool) -> ExitCode {
 fn examine(args: &DoctorArgs, log: &str) -> u8 {
     set_up_logging(log);
     doctor(args).unwrap_or_else(|error| {
-        print_error(&format!("softphone: {error}"));
+        print_error(&format!("softphone: {}", one_line(&error.to_string())));
         match error {
             DoctorError::UnknownHost(_) => ExitCode::Usage.code(),
             DoctorError::NotWritten(_) => ExitCode::NotWritten.code(),
@@ -156,7 +157,7 @@ fn examine(args: &DoctorArgs, log: &str) -> u8 {
 fn set_up_logging(filter: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(output::stderr)
+        .with_writer(output::log)
         .with_ansi(io::stderr().is_terminal())
         // It would write them to stderr itself, and panic where that fails.
         .log_internal_errors(false)

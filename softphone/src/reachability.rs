@@ -3,7 +3,7 @@
 
 use std::{error::Error, io, time::Duration};
 
-use proto::ServerAddress;
+use proto::{ServerAddress, text::words};
 
 /// The server that is called when none is named.
 const DEFAULT_SERVER: &str = "127.0.0.1:50051";
@@ -39,7 +39,9 @@ impl Unreachable {
                 .filter_map(|error| error.downcast_ref::<io::Error>())
                 .map(io::Error::kind)
         };
-        let innermost = chain().last().map_or_else(String::new, ToString::to_string);
+        let innermost = chain()
+            .last()
+            .map_or_else(String::new, |error| words(&error.to_string()));
         if kinds().any(|kind| kind == io::ErrorKind::ConnectionRefused) {
             Self::Refused
         } else if kinds().any(|kind| kind == io::ErrorKind::TimedOut) {

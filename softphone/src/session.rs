@@ -20,7 +20,7 @@ use audio::Format;
 use proto::{
     ServerAddress,
     callcenter::{AudioChunk, Join, call_center_client::CallCenterClient},
-    text::one_line,
+    text::{excerpt, words},
 };
 use tokio::{
     sync::watch,
@@ -77,6 +77,9 @@ const LAST_ANSWER: Duration = Duration::from_secs(2);
 /// Likewise for the beginning of the answer: so long that a server that is not there is told from
 /// one that has nothing to say.
 const FIRST_ANSWER: Duration = Duration::from_millis(4_500);
+
+/// The most of the server's name for our leg that is shown.
+const LEG_ID_COLUMNS: usize = 64;
 
 /// Pauses between two attempts to get the call back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -359,7 +362,7 @@ impl Session {
 
     async fn connect(&self, patience: Duration) -> Result<Channel, Unreachable> {
         Endpoint::from_shared(self.options.server.uri())
-            .map_err(|error| Unreachable::Other(error.to_string()))?
+            .map_err(|error| Unreachable::Other(words(&error.to_string())))?
             .connect_timeout(patience)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -552,7 +555,7 @@ impl Session {
             status.sound_received += u64::from(has_sound);
             status.round_trip = numbering.round_trip();
             if let Some(accepted) = accepted {
-                status.leg_id = accepted.leg_id;
+                status.leg_id = excerpt(&accepted.leg_id, LEG_ID_COLUMNS);
                 status.processing_delay_us = Some(accepted.processing_delay_us);
             }
         });
@@ -577,7 +580,7 @@ impl Session {
     /// What a status means for the call: some say that we are not wanted, the rest that the line
     /// broke.
     fn ended_by(&self, status: &Status, heard: Heard) -> StreamEnd {
-        let said = format!("{:?}: {}", status.code(), one_line(status.message()));
+        let said = format!("{:?}: {}", status.code(), words(status.message()));
         match status.code() {
             Code::Unimplemented => StreamEnd::Rejected(format!(
                 "it does not offer calls (no callcenter.CallCenter/LiveCall): {}",
@@ -691,7 +694,7 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    words(&cause.to_string())
 }
 
 #[cfg(test)]

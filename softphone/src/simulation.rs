@@ -251,6 +251,9 @@ impl Simulation {
             if let Some(accepted) = &answer.accepted {
                 session.leg_id.clone_from(&accepted.leg_id);
                 session.processing_delay_us = Some(accepted.processing_delay_us);
+                let returns_own_voice = accepted.echo;
+                let far_end = Downlink::FarEnd { returns_own_voice };
+                self.engine.receive(far_end, self.now);
             }
             session.chunks_received += 1;
             session.sound_received += u64::from(!answer.audio_data.is_empty());

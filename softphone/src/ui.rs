@@ -17,6 +17,7 @@ use std::{
 };
 
 use output::Output;
+use proto::text::one_line;
 
 use crate::{
     call_status::CallStatus,
@@ -103,17 +104,15 @@ impl Ui {
         }
     }
 
-    /// Says something that stays on the screen.
+    /// Says something that stays on the screen: a sentence, which may hold words of others.
     pub fn say(&mut self, words: &str) {
+        let words = one_line(words);
         let Some(output) = &self.output else {
             return;
         };
         if self.live.is_some() {
             let (width, _) = terminal::size();
-            let lines: Vec<String> = words
-                .lines()
-                .flat_map(|line| wrap(line, width, 2))
-                .collect();
+            let lines = wrap(&words, width, 2);
             output.line(terminal::above(&lines));
             self.draw();
         } else {

@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use tonic::{Code, Status};
 
-use proto::{ServerAddress, text::one_line};
+use proto::{ServerAddress, text::words};
 
 use crate::settings::SettingsError;
 
@@ -103,7 +103,7 @@ impl Failure {
             // its own.
             Some(_) => WENT_AWAY.to_owned(),
             None if status.message().is_empty() => status.code().to_string(),
-            None => one_line(status.message()),
+            None => words(status.message()),
         };
         match status.code() {
             Code::Unavailable
@@ -165,7 +165,7 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    one_line(&cause.to_string())
+    words(&cause.to_string())
 }
 
 #[cfg(test)]

@@ -134,6 +134,18 @@ pub(crate) fn age(age: Duration) -> String {
     }
 }
 
+/// An age that may be greater, likewise: `>2s`, `>12m`.
+pub(crate) fn least_age(least: Duration) -> String {
+    let text = match least.as_secs() {
+        seconds @ 0..10 => format!("{seconds}s"),
+        _ => age(least),
+    };
+    match text.starts_with('>') {
+        true => text,
+        false => format!(">{text}"),
+    }
+}
+
 /// The newest `width` prices as a line of bars, oldest first, between their lowest and highest.
 pub(crate) fn trend(
     prices: impl DoubleEndedIterator<Item = f64> + ExactSizeIterator,
@@ -251,6 +263,20 @@ mod tests {
             (u64::MAX, ">99d"),
         ] {
             assert_eq!(age(Duration::from_millis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn an_age_that_may_be_greater_says_so_in_the_same_width() {
+        for (ms, text) in [
+            (0, ">0s"),
+            (9_990, ">9s"),
+            (59_000, ">59s"),
+            (3_599_000, ">59m"),
+            (86_399_000, ">23h"),
+            (u64::MAX, ">99d"),
+        ] {
+            assert_eq!(least_age(Duration::from_millis(ms)), text);
         }
     }
 

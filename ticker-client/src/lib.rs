@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod args;
 mod backoff;
+mod clock;
 mod connection;
 pub mod failure;
 pub mod feed;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{CommandFactory, error::ErrorKind};
+use proto::text::lines;
 use ticker_client::{
     Args,
     lines::Limit,
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn end(code: u8, why: &str) -> ExitCode {
-    output::stderr().line(format!("ticker-client: {why}\n"));
+    output::stderr().line(format!("ticker-client: {}\n", lines(why)));
     code.into()
 }
 

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use clap::ValueEnum;
+use proto::text::quoted;
 
 /// How quotes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,7 +37,7 @@ impl fmt::Display for Mode {
 
 /// The text is no mode; it says which are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no mode; use tui, plain, json or csv")]
+#[error("{} is no mode; use tui, plain, json or csv", quoted(.0))]
 pub struct BadMode(String);
 
 impl FromStr for Mode {

@@ -38,7 +38,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CommandLine(name) | Self::Environment(name) => f.write_str(name),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) => f.write_str(&file::shown(path)),
             Self::Default => f.write_str("default"),
         }
     }

@@ -1,7 +1,13 @@
 //! How an update looks: a line for a person, a line of JSON or of comma-separated values for a
 //! program. Pure.
+//!
+//! The only text in it is the symbol, which is one by [`proto::Symbol`]: it never begins with `=`, `+`, `-`
+//! or `@`, so no spreadsheet takes a cell of CSV for a formula, and cells are written as they are.
 
-use proto::{fin::StockUpdate, text::one_line};
+use proto::{
+    fin::StockUpdate,
+    text::{one_line, words},
+};
 use serde::Serialize;
 
 use crate::{
@@ -65,7 +71,7 @@ fn columns(update: &StockUpdate, colour: bool) -> String {
     let mut line = format!(
         "{}  {:<12} {:>PRICE_WIDTH$}  {change}  {:>9} shares",
         time_of_day(update.timestamp),
-        one_line(&update.ticker_symbol),
+        words(&update.ticker_symbol),
         price(update.current_price, PRICE_WIDTH),
         match update.volume {
             ..0 => format!("-{volume}"),
@@ -96,8 +102,8 @@ fn time_of_day(timestamp: i64) -> String {
 
 /// The contract's original fields, then those that mean something only with a sequence.
 #[derive(Serialize)]
-struct Original<'a> {
-    ticker_symbol: &'a str,
+struct Original {
+    ticker_symbol: String,
     current_price: f64,
     price_change: f64,
     change_percent: f64,
@@ -119,9 +125,9 @@ struct Extended {
     trade_time_us: i64,
 }
 
-fn original(update: &StockUpdate) -> Original<'_> {
+fn original(update: &StockUpdate) -> Original {
     Original {
-        ticker_symbol: &update.ticker_symbol,
+        ticker_symbol: words(&update.ticker_symbol),
         current_price: update.current_price,
         price_change: update.price_change,
         change_percent: update.change_percent,
@@ -147,9 +153,9 @@ fn extended(update: &StockUpdate) -> Option<Extended> {
 
 fn json(update: &StockUpdate, alarms: &[Alarm]) -> String {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct Line {
         #[serde(flatten)]
-        original: Original<'a>,
+        original: Original,
         #[serde(flatten)]
         extended: Option<Extended>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -374,10 +380,16 @@ mod tests {
         };
         for style in [PLAIN, Style::Json, Style::Csv] {
             let line = style.line(&strange, &[]);
-            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(proto::text::is_printable(&line), "{line:?}");
         }
         let line = PLAIN.line(&strange, &[]);
         assert!(line.contains("-2,147,483,648"), "{line}");
-        assert!(!line.contains('\u{202e}'), "{line:?}");
+    }
+
+    #[test]
+    fn no_cell_begins_as_a_formula_does() {
+        for text in ["=1+1", "+1", "-A", "@SUM", "\tA", "\rA", "|cmd"] {
+            assert!(text.parse::<proto::Symbol>().is_err(), "{text:?}");
+        }
     }
 }

@@ -7,14 +7,11 @@ use std::{collections::HashMap, mem};
 use proto::{
     Symbol,
     fin::{StockUpdate, Subscriptions as Answer, TickerAction, TickerRequest},
-    text::one_line,
+    text::words,
 };
 use tonic::Code;
 
 use crate::feed::{Change, FeedEvent};
-
-/// More of a server's reason is not shown.
-const MAX_REASON_CHARS: usize = 300;
 
 /// The current set, and what this connection's server is known to understand.
 #[derive(Debug)]
@@ -136,8 +133,7 @@ impl Subscriptions {
             if !stays {
                 self.set.remove(&symbol);
             }
-            let why: String = refusal.reason.chars().take(MAX_REASON_CHARS).collect();
-            let why = one_line(&why);
+            let why = words(&refusal.reason);
             refused.push(FeedEvent::Refused { symbol, why, stays });
         }
         let requests = mem::take(&mut self.dropped_unsaid)
@@ -297,7 +293,7 @@ mod tests {
         let (events, _) = subscriptions.answered(answer);
         let expected = FeedEvent::Refused {
             symbol: symbol("BAD"),
-            why: format!("unknown\\n{}", "x".repeat(MAX_REASON_CHARS - 8)),
+            why: words(&refusal("BAD").reason),
             stays: false,
         };
         assert_eq!(events, [expected]);

@@ -13,11 +13,7 @@ mod table;
 pub mod terminal;
 mod theme;
 
-use std::{
-    collections::VecDeque,
-    io, thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::VecDeque, io, thread, time::Duration};
 
 use crossterm::event::{self, Event};
 use proto::{ServerAddress, Symbol};
@@ -28,6 +24,7 @@ use tokio::{
 
 use crate::{
     alert::Alerts,
+    clock::Clock,
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
     lines::Limit,
@@ -105,6 +102,7 @@ struct Viewer {
     signals: Signals,
     keys_rx: mpsc::Receiver<io::Result<Event>>,
     started: Instant,
+    clock: Clock,
     /// `None`: no limit.
     updates_left: Option<u64>,
     ends: Option<Instant>,
@@ -123,6 +121,7 @@ impl Viewer {
             signals: Signals::listen().map_err(Failure::Output)?,
             keys_rx: read_keys().map_err(Failure::Output)?,
             started,
+            clock: Clock::start(),
             updates_left: view.limit.count,
             ends: view
                 .limit
@@ -237,10 +236,8 @@ impl Viewer {
     }
 
     fn now(&self) -> Moment {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         Moment {
-            since_start: self.started.elapsed(),
-            unix_us: i64::try_from(unix.unwrap_or_default().as_micros()).unwrap_or(i64::MAX),
+            since_start: self.clock.now(),
         }
     }
 }

@@ -10,9 +10,9 @@ mod sort;
 
 use std::{collections::HashMap, iter, ops::Range, time::Duration};
 
-use proto::{Symbol, fin::StockUpdate, text::one_line};
+use proto::{Symbol, fin::StockUpdate, text::words};
 
-pub use row::{HISTORY_POINTS, Moment, Quote, Row};
+pub use row::{Age, HISTORY_POINTS, Moment, Quote, Row};
 pub use sort::{BadSort, Sort, SortBy};
 
 use crate::feed::{Change, FeedEvent};
@@ -21,9 +21,6 @@ use rows::Rows;
 
 /// How long a row stays highlighted after its alert.
 const HIGHLIGHT: Duration = Duration::from_secs(10);
-
-/// The most of somebody else's words that is kept, in characters.
-const MAX_WORDS: usize = 300;
 
 /// How the connection is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -392,12 +389,6 @@ impl Watchlist {
         let row = self.order.get(place)?;
         Some(self.shown().as_slice().get(*row)?.symbol().clone())
     }
-}
-
-/// Somebody else's words as part of a line.
-fn words(text: &str) -> String {
-    let start: String = text.chars().take(MAX_WORDS).collect();
-    one_line(&start)
 }
 
 #[cfg(test)]

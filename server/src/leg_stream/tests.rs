@@ -12,6 +12,7 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, sleep},
 };
+use tonic::Code;
 
 use super::*;
 use crate::transport::{Permits, Pouring, Turn};

@@ -2,6 +2,7 @@
 
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{Device, Host};
+use proto::text::excerpt;
 
 use super::device_routing::Pin;
 use super::open::DeviceRequest;
@@ -65,14 +66,22 @@ pub(super) fn default_device(host: &Host, direction: Direction) -> Option<Device
     }
 }
 
-/// Identifier and name of a device.
+/// The most of a device's name that is shown. A device of a radio has the name that its owner gave it.
+const NAME_COLUMNS: usize = 80;
+
+/// Identifier and name of a device: the identifier as the host knows it, the name as it is shown.
 pub(super) fn label(device: &Device) -> (String, String) {
-    let name = device.to_string();
+    let name = shown_name(&device.to_string());
     let id = device.id();
     (
         id.map_or_else(|_| name.clone(), |id| id.id().to_owned()),
         name,
     )
+}
+
+/// A device's name as it is shown, and compared.
+pub(crate) fn shown_name(name: &str) -> String {
+    excerpt(name, NAME_COLUMNS)
 }
 
 /// All devices of a host.
@@ -82,4 +91,19 @@ pub(super) fn devices(host: &Host, direction: Direction) -> Result<Vec<Device>, 
         Direction::Output => device.supports_output(),
     };
     Ok(host.devices()?.filter(fits).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_stranger_gave_his_headset_is_shown_and_short() {
+        let name = format!("Ann\u{202e}\u{1b}[2J\n{}", "日".repeat(1_000));
+        let shown = shown_name(&name);
+        assert!(proto::text::is_printable(&shown), "{shown:?}");
+        assert!(shown.starts_with("Ann\\u{202e}\\u{1b}[2J\\n日"), "{shown}");
+        assert!(shown.chars().count() < NAME_COLUMNS, "{shown}");
+        assert_eq!(shown_name("USB Headset Mono"), "USB Headset Mono");
+    }
 }

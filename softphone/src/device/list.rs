@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use cpal::Device;
+use proto::text::one_line;
 use serde::Serialize;
 
 use super::config::configuration;
@@ -83,7 +84,7 @@ pub fn list() -> DeviceList {
     let hosts = asked.into_iter().map(|(id, answer)| {
         let unavailable = |reason: String, hangs| HostDevices {
             host: host::name(id),
-            unavailable: Some(reason),
+            unavailable: Some(one_line(&reason)),
             hangs,
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -116,10 +117,11 @@ fn ask(id: AudioHost) -> HostDevices {
     let connected = match host::connect(id) {
         Ok(connected) => connected,
         Err(error) => {
-            answer.unavailable = Some(match error {
+            let reason = match error {
                 DeviceError::HostUnavailable { reason, .. } => reason,
                 other => other.to_string(),
-            });
+            };
+            answer.unavailable = Some(one_line(&reason));
             return answer;
         }
     };
@@ -136,7 +138,7 @@ fn infos(host: &cpal::Host, id: AudioHost, direction: Direction) -> Vec<DeviceIn
     }
     for device in device_lookup::devices(host, direction).unwrap_or_default() {
         let (name, _) = device_lookup::label(&device);
-        let known = infos.iter().any(|known| known.id == name);
+        let known = infos.iter().any(|known| known.id == one_line(&name));
         if !known && !ALSA_PLUGINS.contains(&name.as_str()) {
             infos.extend(info(&device, id, direction, false));
         }
@@ -153,7 +155,7 @@ fn info(
     let (id, name) = device_lookup::label(device);
     let config = configuration(device, host, direction).ok()?;
     Some(DeviceInfo {
-        id,
+        id: one_line(&id),
         name,
         default,
         sample_rate_hz: config.sample_rate(),
@@ -249,7 +251,10 @@ fn print_device(out: &mut impl Write, device: &DeviceInfo) -> io::Result<()> {
     writeln!(
         out,
         "  {mark} {}  {}, {} Hz, {} {channels}",
-        device.id, device.name, device.sample_rate_hz, device.channels
+        one_line(&device.id),
+        device.name,
+        device.sample_rate_hz,
+        device.channels
     )
 }
 

@@ -41,6 +41,7 @@ mod worn;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use device_lookup::shown_name;
 pub use error::DeviceError;
 pub use notice::{DeviceChange, DeviceNotice};
 pub use open::{Devices, open, open_microphone, open_speaker};
@@ -61,6 +62,10 @@ pub trait Microphone: Send {
     fn read(&mut self, now: Duration, samples: &mut Vec<f32>);
     /// The far end hears us from now on: a source that can wait begins.
     fn line_is_up(&mut self) {}
+    /// Whether it waits for that, and gives nothing until then.
+    fn waits_for_line(&self) -> bool {
+        false
+    }
     /// How long until the next samples should be there; `None` if nothing is known of that.
     fn rest(&self) -> Option<Duration> {
         None

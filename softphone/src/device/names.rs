@@ -1,6 +1,8 @@
 //! From what a person typed to one device: identifier, name, or a part of a name. And back to a
 //! device that was found so once.
 
+use proto::text::one_line;
+
 use super::device_routing::Pin;
 
 /// Finds the one device that `wanted` means among `(identifier, name)`: an exact identifier or
@@ -85,6 +87,7 @@ fn nearest(devices: &[(String, String)], wanted: &str) -> String {
 fn join<'a>(devices: impl Iterator<Item = &'a (String, String)>) -> String {
     let names: Vec<_> = devices
         .map(|(id, name)| {
+            let id = &one_line(id);
             if id == name {
                 format!("\"{id}\"")
             } else {

@@ -105,6 +105,10 @@ impl Microphone for WavMicrophone {
         self.wait = 0;
     }
 
+    fn waits_for_line(&self) -> bool {
+        self.wait > 0
+    }
+
     fn latency_us(&self) -> u32 {
         0
     }

@@ -1,6 +1,8 @@
 //! Whether a speaker sits on somebody's ears, so that a microphone does not hear it: judged by what
 //! the audio server knows of the device, never by its name.
 
+use proto::text::excerpt;
+
 /// What the audio server says about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Worn {
@@ -52,7 +54,7 @@ pub(super) fn judge(traits: SinkTraits<'_>) -> Worn {
             if words.iter().any(|word| contains_word(&lower, word)) {
                 return Worn {
                     worn: Some(worn),
-                    reason: format!("{what} {value}"),
+                    reason: format!("{what} {}", excerpt(value, 60)),
                 };
             }
         }

@@ -14,6 +14,7 @@ use pulseaudio::protocol::{
 };
 
 use super::mixer::{Control, Mixer, Tool};
+use crate::device::shown_name;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -25,7 +26,7 @@ pub(super) fn read() -> Option<Mixer> {
     let sources: SourceInfoList = connection.ask(&Command::GetSourceInfoList).ok()?;
     let outputs = sinks.iter().map(|sink| Control {
         id: text(&sink.name),
-        name: text(sink.description.as_ref().unwrap_or(&sink.name)),
+        name: name(sink.description.as_ref().unwrap_or(&sink.name)),
         default: server.default_sink_name.as_ref() == Some(&sink.name),
         muted: sink.muted,
         percent: percent(&sink.cvolume),
@@ -34,13 +35,13 @@ pub(super) fn read() -> Option<Mixer> {
     });
     let inputs = sources.iter().map(|source| Control {
         id: text(&source.name),
-        name: text(source.description.as_ref().unwrap_or(&source.name)),
+        name: name(source.description.as_ref().unwrap_or(&source.name)),
         default: server.default_source_name.as_ref() == Some(&source.name),
         muted: source.muted,
         percent: percent(&source.cvolume),
         monitor_of: source.monitor_of_sink_name.as_ref().map(|monitored| {
             let sink = sinks.iter().find(|sink| sink.name == *monitored);
-            text(
+            name(
                 sink.and_then(|sink| sink.description.as_ref())
                     .unwrap_or(monitored),
             )
@@ -121,6 +122,11 @@ fn percent(volume: &ChannelVolume) -> u32 {
 
 fn is_unplugged(port: Option<&protocol::port_info::PortInfo>) -> bool {
     port.is_some_and(|port| port.available == protocol::port_info::PortAvailable::No)
+}
+
+/// As the devices of a call are named.
+fn name(bytes: &CString) -> String {
+    shown_name(&text(bytes))
 }
 
 fn text(bytes: &CString) -> String {

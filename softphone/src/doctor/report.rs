@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use proto::text::one_line;
 use serde_json::{Value, json};
 
 use super::finding::{Check, Finding, Fix, Status};
+use crate::printable_json::printable;
 
 /// What the program ends with when a required check failed. 2 is clap's: wrong usage.
 const EXIT_FAILED: u8 = 1;
@@ -113,11 +115,11 @@ impl Report {
                 },
             )
             .collect();
-        json!({
+        printable(json!({
             "ready": self.failed().next().is_none(),
             "exit_code": self.exit_code(),
             "checks": checks,
-        })
+        }))
     }
 
     fn failed(&self) -> impl Iterator<Item = Check> {
@@ -186,7 +188,7 @@ fn wrapped(head: &str, text: &str, indent: usize, width: usize) -> String {
     let mut out = head.to_owned();
     let mut column = head.chars().count();
     let mut first_word = true;
-    for word in text.split_whitespace() {
+    for word in one_line(text).split_whitespace() {
         let length = word.chars().count();
         let space = usize::from(!first_word);
         if column + space + length > width && column > indent {

@@ -4,7 +4,10 @@
 use std::{error::Error as _, io, time::Duration};
 
 use clap::Parser;
-use proto::{ServerAddress, text::one_line};
+use proto::{
+    ServerAddress,
+    text::{excerpt, words},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -122,8 +125,7 @@ impl Speaks {
             _ if answer.starts_with(b"HTTP/1") => Self::Http1,
             _ => {
                 let text = String::from_utf8_lossy(answer);
-                let line = one_line(text.lines().next().unwrap_or_default());
-                Self::Other(line.chars().take(60).collect())
+                Self::Other(excerpt(text.lines().next().unwrap_or_default(), 60))
             }
         }
     }
@@ -163,7 +165,7 @@ fn judge_health(server: &ServerAddress, status: ServingStatus) -> Finding {
 }
 
 fn judge_health_error(status: &RpcStatus) -> Finding {
-    let said = one_line(status.message());
+    let said = words(status.message());
     match status.code() {
         // Any program that offers LiveCall is a server; not all of them have a health service.
         Code::Unimplemented => Finding::warn(
@@ -224,7 +226,7 @@ pub(super) async fn check_call(server: &ServerAddress) -> Finding {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args.call,
         Err(error) => {
-            let why = one_line(&error.to_string());
+            let why = words(&error.to_string());
             return Finding::fail(Fault::Internal, why, nothing_but_report());
         }
     };

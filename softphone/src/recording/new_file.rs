@@ -6,8 +6,13 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
+    sync::mpsc::sync_channel,
     thread,
+    time::Duration,
 };
+
+/// How long a disk may take over a directory.
+const DIRECTORY_LIMIT: Duration = Duration::from_secs(3);
 
 /// A file under way. Removed when dropped, unless it was kept; a program that is killed leaves it.
 pub(super) struct NewFile {
@@ -85,20 +90,26 @@ impl NewFile {
     ///
     /// # Errors
     /// That is not possible; it then stays where it is, which is said.
-    pub(super) fn keep(mut self) -> Result<(), String> {
+    pub(super) fn keep(self) -> Result<(), String> {
+        self.keep_and(sync_directory_of)
+    }
+
+    /// The same; `sync` then has the name of the file reach the disk.
+    fn keep_and(mut self, sync: impl FnOnce(&Path)) -> Result<(), String> {
         self.kept = true;
-        let Some(place) = &self.replaces else {
-            return Ok(());
-        };
-        fs::rename(&self.path, place)
-            // Something may be mounted there, or the directory may be one where only owners rename.
-            .or_else(|_| copy_over(&self.path, place))
-            .map_err(|error| {
-                format!(
-                    "it could not take its place: {error}; {}",
-                    self.where_it_is()
-                )
-            })
+        if let Some(place) = &self.replaces {
+            fs::rename(&self.path, place)
+                // Something may be mounted there, or the directory may be one where only owners rename.
+                .or_else(|_| copy_over(&self.path, place))
+                .map_err(|error| {
+                    format!(
+                        "it could not take its place: {error}; {}",
+                        self.where_it_is()
+                    )
+                })?;
+        }
+        sync(self.replaces.as_ref().unwrap_or(&self.path));
+        Ok(())
     }
 
     /// Leaves it where it is, and says where that is.
@@ -126,6 +137,24 @@ impl NewFile {
     #[cfg(not(unix))]
     fn is_there(&self) -> bool {
         self.path.exists()
+    }
+}
+
+/// Has the directory reach the disk in which `path` was created or renamed. A disk that takes too long
+/// over it holds nothing up, and one that cannot do it is no fault of the file, which is whole.
+fn sync_directory_of(path: &Path) {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let (ended_tx, ended) = sync_channel(1);
+    let sync = move || {
+        // Only some systems open a directory.
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+        let _ = ended_tx.send(());
+    };
+    if thread::Builder::new().spawn(sync).is_ok() {
+        let _ = ended.recv_timeout(DIRECTORY_LIMIT);
     }
 }
 
@@ -204,6 +233,27 @@ mod tests {
         assert_eq!(names(dir.path()), ["call.wav"]);
         let refused = NewFile::create(&path, false).map(drop).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_directory_is_synced_once_the_file_is_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("call.wav");
+        for text in ["first", "second"] {
+            let (new, mut file) = NewFile::create(&path, true).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let mut synced = None;
+            new.keep_and(|place| {
+                synced = Some((place.to_owned(), fs::read(place).unwrap()));
+                sync_directory_of(place);
+            })
+            .unwrap();
+            let (place, found) = synced.unwrap();
+            assert_eq!(found, text.as_bytes());
+            assert_eq!(place.canonicalize().unwrap(), path.canonicalize().unwrap());
+        }
+        // A name alone is one of the working directory.
+        sync_directory_of(Path::new("call.wav"));
     }
 
     #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! A WAV file of 16 bits that grows. Its header is made true again and again, and never says more than
-//! what is there: whatever ends the program, what was written until then can be played.
+//! what is on the disk: whatever ends the program, or the power, what was written until then can be
+//! played.
 //!
 //! Past 4 GiB it goes on as RF64 (EBU Tech 3306), for which there is room from the beginning.
 
@@ -31,7 +32,7 @@ impl<W: Write + Seek> WavFile<W> {
             channels,
             data_bytes: 0,
         };
-        file.make_whole()?;
+        file.write_header()?;
         Ok(file)
     }
 
@@ -46,9 +47,15 @@ impl<W: Write + Seek> WavFile<W> {
         Ok(())
     }
 
-    /// Writes everything through: first the sound, then how much it is.
-    pub(super) fn make_whole(&mut self) -> io::Result<()> {
+    /// Writes everything through: first the sound, then how much it is. In between, `sync` has what was
+    /// written reach the disk: the system would write the two in any order.
+    pub(super) fn make_whole(&mut self, sync: impl FnOnce(&W) -> io::Result<()>) -> io::Result<()> {
         self.out.flush()?;
+        sync(self.out.get_ref())?;
+        self.write_header()
+    }
+
+    fn write_header(&mut self) -> io::Result<()> {
         // Each seek writes through, too.
         self.out.seek(SeekFrom::Start(0))?;
         self.out
@@ -111,7 +118,7 @@ fn header(channels: u16, data_bytes: u64) -> Vec<u8> {
 mod tests {
     use super::*;
     use audio::Wav;
-    use std::io::Cursor;
+    use std::{cell::RefCell, io::Cursor};
 
     /// A disk with so much room, which says so only when it is full.
     #[derive(Default)]
@@ -144,7 +151,7 @@ mod tests {
         let mut file = WavFile::new(disk, 2)?;
         for _ in 0..2 {
             file.write(&[0.5; 4_800])?;
-            file.make_whole()?;
+            file.make_whole(|_| Ok(()))?;
         }
         assert_eq!(file.samples_per_channel(), 4_800);
         Ok(())
@@ -191,6 +198,83 @@ mod tests {
         let mut samples = Vec::new();
         file.append(0, usize::MAX, &mut samples);
         assert!(samples.iter().all(|&sample| sample == 0.5));
+    }
+
+    /// What was done to a file, in order.
+    #[derive(Debug)]
+    enum Operation {
+        Write { at: usize, bytes: Vec<u8> },
+        Sync,
+    }
+
+    /// A file that remembers it.
+    #[derive(Default)]
+    struct Journal {
+        position: u64,
+        operations: RefCell<Vec<Operation>>,
+    }
+
+    impl Write for Journal {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.operations.get_mut().push(Operation::Write {
+                at: self.position as usize,
+                bytes: bytes.to_vec(),
+            });
+            self.position += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Journal {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            let SeekFrom::Start(position) = to else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            self.position = position;
+            Ok(position)
+        }
+    }
+
+    /// What a disk holds after a power cut: all until the last sync, and of what came after it only what
+    /// is a header, which may be the first to be written.
+    fn after_power_cut(operations: &[Operation]) -> Vec<u8> {
+        let is_sync = |operation: &Operation| matches!(operation, Operation::Sync);
+        let synced = operations.iter().rposition(is_sync).unwrap_or(0);
+        let mut disk = Vec::new();
+        for (number, operation) in operations.iter().enumerate() {
+            if let Operation::Write { at, bytes } = operation
+                && (number < synced || *at == 0)
+            {
+                let end = disk.len().max(at + bytes.len());
+                disk.resize(end, 0);
+                disk[*at..at + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+        disk
+    }
+
+    #[test]
+    fn after_a_power_cut_at_any_moment_the_header_says_no_more_than_is_on_the_disk() {
+        let mut file = WavFile::new(Journal::default(), 2).unwrap();
+        for _ in 0..5 {
+            // More than what is written at once.
+            file.write(&[0.5; 9_600]).unwrap();
+            file.make_whole(|journal| {
+                journal.operations.borrow_mut().push(Operation::Sync);
+                Ok(())
+            })
+            .unwrap();
+        }
+        let operations = file.get_ref().operations.take();
+        let mut lengths = Vec::new();
+        for count in 1..=operations.len() {
+            lengths.push(length(&after_power_cut(&operations[..count])).unwrap());
+        }
+        assert!(lengths.is_sorted(), "{lengths:?}");
+        assert_eq!(lengths.last(), Some(&(5 * 2 * 9_600)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The thread that writes a recording. Twice a second the file is made whole, sizes in its header
-//! included: whatever ends the program, what was recorded until then can be played.
+//! included: whatever ends the program, or the power, what was recorded until then can be played.
+//!
+//! The disk is waited for here and nowhere else: the queue holds what comes meanwhile.
 
 use std::{
     fs::File,
@@ -27,7 +29,7 @@ use super::{
 };
 
 /// How much the queue holds: a disk that stands still for longer costs sound.
-const QUEUE: Duration = Duration::from_secs(4);
+const QUEUE: Duration = Duration::from_secs(10);
 
 /// How often the queue is emptied, and how often the file is made whole.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -209,7 +211,7 @@ impl WriterThread {
 
     /// What is in the file until now can be played.
     fn make_whole(&mut self) -> io::Result<()> {
-        self.file.make_whole()?;
+        self.file.make_whole(File::sync_data)?;
         self.progress
             .written
             .store(self.file.samples_per_channel(), Ordering::Relaxed);

@@ -7,6 +7,7 @@ use super::Report;
 use crate::{
     delay::Stages,
     device::{DeviceState, DeviceStats, Placement},
+    printable_json::printable,
     recording::RecordingStatus,
     verdict::Verdict,
     virtual_call::VirtualFigures,
@@ -99,20 +100,20 @@ impl Report {
         {
             figures.extend(verdict);
         }
-        figures
+        printable(figures)
     }
 }
 
 impl Verdict {
     /// The part of the figures that there is even when a call never began.
     pub fn json(&self) -> Value {
-        json!({
+        printable(json!({
             "version": SCHEMA_VERSION,
             "type": "report",
             "outcome": self.exit,
             "exit_code": self.exit.code(),
             "message": self.why,
-        })
+        }))
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     call_status::CallStatus,
     device::{DeviceState, DeviceStats},
+    printable_json::printable,
     session::Line,
 };
 
@@ -21,7 +22,7 @@ pub fn status_json(status: &CallStatus) -> Value {
         dropped,
         recording,
     } = status;
-    json!({
+    printable(json!({
         "version": SCHEMA_VERSION,
         "type": "status",
         "elapsed_s": elapsed.as_millis() as f64 / 1e3,
@@ -48,7 +49,7 @@ pub fn status_json(status: &CallStatus) -> Value {
         "reconnects": session.reconnects,
         "microphone": device_json(&engine.microphone),
         "speaker": device_json(&engine.speaker),
-    })
+    }))
 }
 
 fn device_json(device: &DeviceStats) -> Value {

@@ -13,9 +13,7 @@ impl Report {
         let session = &self.session;
         let mut lines = vec![format!(
             "call {} with {}: {}",
-            one_line(&self.call_id),
-            self.server,
-            self.verdict.why
+            self.call_id, self.server, self.verdict.why
         )];
         if session.chunks_received > 0 {
             lines.push(format!(
@@ -71,7 +69,9 @@ impl Report {
                 ));
             }
         }
-        let lines: Vec<String> = lines.iter().flat_map(|line| wrap(line, width, 2)).collect();
+        // Names and paths may hold anything.
+        let lines = lines.iter().map(|line| one_line(line));
+        let lines: Vec<String> = lines.flat_map(|line| wrap(&line, width, 2)).collect();
         lines.join("\n")
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use etcetera::BaseStrategy;
-use proto::text::one_line;
+use proto::text::{one_line, words};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -22,7 +22,7 @@ use proto::{ServerAddress, Symbol};
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It is not there, or cannot be read.
-    #[error("cannot read the configuration file {}: {why}", path.display())]
+    #[error("cannot read the configuration file {}: {why}", shown(path))]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum FileError {
         why: io::Error,
     },
     /// Something in it is wrong.
-    #[error("{}, line {line}: {what}\n{KEYS}", path.display())]
+    #[error("{}, line {line}: {what}\n{KEYS}", shown(path))]
     Line {
         /// Which file.
         path: PathBuf,
@@ -69,7 +69,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, FileError> {
     let keys: Keys = toml::from_str(text).map_err(|error| FileError::Line {
         path: path.to_owned(),
         line: line_at(text, error.span().map_or(0, |span| span.start)),
-        what: one_line(error.message()),
+        what: words(error.message()),
     })?;
     fn of_file<T>(value: Option<T>, path: &Path) -> Option<Setting<T>> {
         value.map(|value| Setting {
@@ -87,6 +87,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, FileError> {
         alerts: of_file(keys.alerts.map(bare), path),
         sort: of_file(keys.sort.map(|Text(sort)| sort), path),
     })
+}
+
+/// A path as part of a line.
+pub(super) fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string())
 }
 
 fn line_at(text: &str, byte: usize) -> usize {

@@ -342,7 +342,7 @@ fn draw_help(frame: &mut Frame, area: Rect) {
             " ▲ ▼ =  against the previous close",
             " !      an alert's condition holds",
             " dim    from before the connection was lost",
-            " Age    since the trade",
+            " Age    since it came (>: or older)",
             " On a narrow screen these go first: trend,",
             " bid and ask, volume, change, age, %.",
         ]

@@ -203,7 +203,6 @@ mod tests {
         let mut screen = screen(&["A"]);
         let later = Moment {
             since_start: std::time::Duration::from_secs(3),
-            ..Moment::default()
         };
         press(&mut screen, "d");
         assert!(screen.list.notice(later).is_some());

@@ -14,7 +14,7 @@ use super::theme::Theme;
 use crate::{
     alert::Alerts,
     format::{self, Direction},
-    watchlist::{HISTORY_POINTS, Moment, Quote, Row, Sort, SortBy, Watchlist},
+    watchlist::{Age, HISTORY_POINTS, Moment, Quote, Row, Sort, SortBy, Watchlist},
 };
 
 /// The mark of a row: `!` while an alert holds, `>` for the selected one.
@@ -289,7 +289,10 @@ fn text(place: &Place, row: &Row, now: Moment) -> String {
         Column::Ask => book(quote.ask()).unwrap_or_default(),
         Column::Volume => format::count(quote.volume()),
         Column::Trend => format::trend(row.history(), width),
-        Column::Age => format::age(quote.age(now)),
+        Column::Age => match quote.age(now) {
+            Age::Exactly(age) => format::age(age),
+            Age::AtLeast(age) => format::least_age(age),
+        },
     }
 }
 

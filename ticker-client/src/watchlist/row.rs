@@ -10,13 +10,20 @@ pub const HISTORY_POINTS: usize = 30;
 /// The time that one point of the history stands for: its last price.
 const POINT_EVERY: Duration = Duration::from_secs(5);
 
-/// A point in time, on the two clocks that a quote's age needs.
+/// A point in time, on a clock that nobody can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moment {
     /// Since the program started; never falls.
     pub since_start: Duration,
-    /// Microseconds since 1970-01-01 00:00 UTC, by this machine's clock.
-    pub unix_us: i64,
+}
+
+/// How old a quote is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// The trade had just happened when it came.
+    Exactly(Duration),
+    /// It told how things stood: the trade may have been long before.
+    AtLeast(Duration),
 }
 
 /// A symbol, and what is known of it.
@@ -108,21 +115,13 @@ impl Quote {
         (self.update.sequence > 0 && self.update.ask_price != 0.0).then_some(self.update.ask_price)
     }
 
-    /// How long ago the trade was: never negative, and always growing at least as fast as time
-    /// passes here, whatever becomes of either machine's clock.
-    pub fn age(&self, now: Moment) -> Duration {
-        let by_clock = |at: Moment| {
-            let age_us = at.unix_us.saturating_sub(self.trade_time_us());
-            Duration::from_micros(u64::try_from(age_us).unwrap_or(0))
-        };
-        let here = now.since_start.saturating_sub(self.received.since_start);
-        (by_clock(self.received) + here).max(by_clock(now))
-    }
-
-    fn trade_time_us(&self) -> i64 {
-        match (self.update.sequence, self.update.trade_time_us) {
-            (0, _) | (_, 0) => self.update.timestamp.saturating_mul(1_000_000),
-            (_, trade_time_us) => trade_time_us,
+    /// How long it has been known here. The time that the server says is of another machine's clock,
+    /// from which nothing can be subtracted.
+    pub fn age(&self, now: Moment) -> Age {
+        let known = now.since_start.saturating_sub(self.received.since_start);
+        match self.update.snapshot {
+            true => Age::AtLeast(known),
+            false => Age::Exactly(known),
         }
     }
 }
@@ -158,72 +157,51 @@ impl History {
 mod tests {
     use super::*;
 
-    const START: i64 = 1_700_000_000_000_000;
-
     fn at(ms: u64) -> Moment {
         Moment {
             since_start: Duration::from_millis(ms),
-            unix_us: START + 1_000 * ms as i64,
-        }
-    }
-
-    fn traded(trade_time_us: i64) -> StockUpdate {
-        StockUpdate {
-            sequence: 1,
-            trade_time_us,
-            ..StockUpdate::default()
         }
     }
 
     #[test]
-    fn age_is_the_time_since_the_trade() {
-        let quote = Quote::new(traded(START - 400_000), at(0));
-        assert_eq!(quote.age(at(0)), Duration::from_millis(400));
-        assert_eq!(quote.age(at(2_000)), Duration::from_millis(2_400));
+    fn age_is_the_time_since_it_came_whatever_the_servers_clock_says() {
+        const HOURS_US: i64 = 5 * 3_600 * 1_000_000;
+        let now_us = 1_700_000_000_000_000;
+        for time_us in [
+            now_us,
+            now_us - HOURS_US,
+            now_us + HOURS_US,
+            0,
+            -1,
+            i64::MIN,
+            i64::MAX,
+        ] {
+            for sequence in [0, 1] {
+                let update = StockUpdate {
+                    sequence,
+                    timestamp: time_us.div_euclid(1_000_000),
+                    trade_time_us: time_us,
+                    ..StockUpdate::default()
+                };
+                let quote = Quote::new(update, at(1_000));
+                for ms in [0, 400, 3_600_000] {
+                    let expected = Age::Exactly(Duration::from_millis(ms));
+                    assert_eq!(quote.age(at(1_000 + ms)), expected, "{time_us}");
+                }
+                assert_eq!(quote.age(at(0)), Age::Exactly(Duration::ZERO));
+            }
+        }
     }
 
     #[test]
-    fn an_original_servers_age_is_by_its_whole_seconds() {
+    fn how_things_stood_may_be_older_than_is_known() {
         let update = StockUpdate {
-            timestamp: START / 1_000_000 - 3,
-            trade_time_us: 5, // means nothing without a sequence
+            sequence: 1,
+            snapshot: true,
             ..StockUpdate::default()
         };
-        assert_eq!(Quote::new(update, at(0)).age(at(0)), Duration::from_secs(3));
-    }
-
-    #[test]
-    fn a_server_whose_clock_is_ahead_begins_at_nothing_and_ages_all_the_same() {
-        let quote = Quote::new(traded(START + 60_000_000), at(0));
-        assert_eq!(quote.age(at(0)), Duration::ZERO);
-        assert_eq!(quote.age(at(5_000)), Duration::from_secs(5));
-    }
-
-    #[test]
-    fn a_clock_that_is_put_back_makes_nothing_younger_and_a_sleep_is_counted() {
-        let quote = Quote::new(traded(START), at(0));
-        let put_back = Moment {
-            unix_us: START - 3_600_000_000,
-            ..at(1_000)
-        };
-        assert_eq!(quote.age(put_back), Duration::from_secs(1));
-        let slept = Moment {
-            unix_us: START + 3_600_000_000,
-            ..at(1_000)
-        };
-        assert_eq!(quote.age(slept), Duration::from_secs(3_600));
-    }
-
-    #[test]
-    fn times_from_the_ends_of_the_scale_do_no_harm() {
-        for strange in [i64::MIN, i64::MAX, 0, -1] {
-            let update = StockUpdate {
-                timestamp: strange,
-                ..traded(strange)
-            };
-            let quote = Quote::new(update, at(0));
-            assert!(quote.age(at(10)) >= quote.age(at(0)));
-        }
+        let quote = Quote::new(update, at(0));
+        assert_eq!(quote.age(at(5_000)), Age::AtLeast(Duration::from_secs(5)));
     }
 
     #[test]

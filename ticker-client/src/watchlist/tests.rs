@@ -9,7 +9,6 @@ fn symbol(text: &str) -> Symbol {
 fn at(seconds: u64) -> Moment {
     Moment {
         since_start: Duration::from_secs(seconds),
-        unix_us: 1_700_000_000_000_000 + 1_000_000 * seconds as i64,
     }
 }
 

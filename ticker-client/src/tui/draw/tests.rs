@@ -26,7 +26,6 @@ const START_US: i64 = 1_700_000_000_000_000;
 fn at(ms: u64) -> Moment {
     Moment {
         since_start: Duration::from_millis(ms),
-        unix_us: START_US + 1_000 * ms as i64,
     }
 }
 
