@@ -293,6 +293,7 @@ mod tests {
                 refusal("\u{1b}["),
                 refusal("F"),
             ],
+            ..Answer::default()
         };
         let (events, _) = subscriptions.answered(answer);
         let expected = FeedEvent::Refused {
