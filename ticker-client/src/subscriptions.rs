@@ -16,6 +16,9 @@ use crate::feed::{Change, FeedEvent};
 /// More of a server's reason is not shown.
 const MAX_REASON_CHARS: usize = 300;
 
+/// More of a symbol's name is not shown.
+const MAX_NAME_CHARS: usize = 60;
+
 /// The current set, and what this connection's server is known to understand.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
@@ -119,7 +122,7 @@ impl Subscriptions {
     /// Returns also what it can be asked for, now that it is known to understand.
     pub(crate) fn answered(&mut self, answer: Answer) -> (Vec<FeedEvent>, Vec<TickerRequest>) {
         self.answers = true;
-        let mut refused = Vec::new();
+        let mut events = Vec::new();
         for refusal in answer.refusals {
             // What is no symbol, or not ours, cannot have been asked for by us.
             let Ok(symbol) = refusal.ticker_symbol.parse() else {
@@ -136,19 +139,22 @@ impl Subscriptions {
             if !stays {
                 self.set.remove(&symbol);
             }
-            let why: String = refusal.reason.chars().take(MAX_REASON_CHARS).collect();
-            let why = one_line(&why);
-            refused.push(FeedEvent::Refused { symbol, why, stays });
+            let why = words(&refusal.reason);
+            events.push(FeedEvent::Refused { symbol, why, stays });
+        }
+        if !answer.notice.is_empty() {
+            events.push(FeedEvent::Notice(words(&answer.notice)));
         }
         let requests = mem::take(&mut self.dropped_unsaid)
             .iter()
             .filter(|symbol| !self.set.contains_key(symbol))
             .map(|symbol| request(symbol, TickerAction::Unsubscribe))
             .collect();
-        (refused, requests)
+        (events, requests)
     }
 
-    /// Whether the update's symbol is in the set; it then stands in the update as it does here.
+    /// Whether the update's symbol is in the set; it then stands in the update as it does here, and the
+    /// name as a line.
     pub(crate) fn accept(&mut self, update: &mut StockUpdate) -> bool {
         let Ok(symbol) = update.ticker_symbol.parse::<Symbol>() else {
             return false;
@@ -161,6 +167,10 @@ impl Subscriptions {
         subscription.refused = false;
         if update.ticker_symbol != symbol.as_str() {
             update.ticker_symbol = symbol.to_string();
+        }
+        if !update.name.is_empty() {
+            let start: String = update.name.chars().take(MAX_NAME_CHARS).collect();
+            update.name = one_line(&start);
         }
         true
     }
@@ -187,7 +197,7 @@ impl Subscriptions {
             .map(|(symbol, _)| symbol.clone())
             .collect();
         let named = |symbol: &Symbol| {
-            why.split(|c: char| !c.is_ascii_alphanumeric() && !".-".contains(c))
+            why.split(|c: char| !c.is_ascii_alphanumeric() && !".-=^".contains(c))
                 .any(|word| word.trim_end_matches('.') == symbol.as_str())
         };
         if blamed.iter().any(named) {
@@ -198,6 +208,12 @@ impl Subscriptions {
         }
         blamed
     }
+}
+
+/// The server's words as part of a line.
+fn words(text: &str) -> String {
+    let start: String = text.chars().take(MAX_REASON_CHARS).collect();
+    one_line(&start)
 }
 
 fn request(symbol: &Symbol, action: TickerAction) -> TickerRequest {
@@ -293,7 +309,7 @@ mod tests {
                 refusal("\u{1b}["),
                 refusal("F"),
             ],
-            ..Answer::default()
+            notice: "the tape\nis over".to_owned(),
         };
         let (events, _) = subscriptions.answered(answer);
         let expected = FeedEvent::Refused {
@@ -301,7 +317,8 @@ mod tests {
             why: format!("unknown\\n{}", "x".repeat(MAX_REASON_CHARS - 8)),
             stays: false,
         };
-        assert_eq!(events, [expected]);
+        let notice = FeedEvent::Notice("the tape\\nis over".to_owned());
+        assert_eq!(events, [expected, notice]);
         let requests = subscriptions.requests_of_a_new_connection();
         assert_eq!(said(requests), ["+AAPL"]);
     }
