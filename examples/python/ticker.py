@@ -14,6 +14,7 @@ parser.add_argument("--server", default="127.0.0.1:50051")
 args = parser.parse_args()
 
 requests, seen, answered = queue.SimpleQueue(), collections.Counter(), False
+wanted = {symbol.upper() for symbol in args.symbols}
 
 def ask(action, symbol):
     requests.put(messages.TickerRequest(action=action, ticker_symbol=symbol))
@@ -25,17 +26,23 @@ try:
         for quote in services.StockTickerStub(channel).SubscribeToStockUpdates(iter(requests.get, None)):
             if quote.HasField("subscriptions"):  # no quote, but the answer to our requests
                 answered = True
-                for refusal in quote.subscriptions.refusals:
-                    sys.exit(refusal.reason)
-                if not quote.subscriptions.ticker_symbols:
-                    break
+                for refusal in quote.subscriptions.refusals:  # the other symbols go on
+                    print(refusal.reason, file=sys.stderr, flush=True)
+                    wanted.discard(refusal.ticker_symbol.upper())
+                if quote.subscriptions.notice:
+                    print(quote.subscriptions.notice, file=sys.stderr, flush=True)
+                if not wanted and not quote.subscriptions.ticker_symbols:
+                    sys.exit(0 if seen else 1)
                 continue
-            print(f"{quote.ticker_symbol:<12} {quote.current_price:>10.2f} {quote.change_percent:>+7.2f} %"
-                  f"  bid {quote.bid_price:.2f}  ask {quote.ask_price:.2f}  trade {quote.sequence}", flush=True)
+            places = 5 if quote.ticker_symbol.endswith("=X") else 2
+            print(f"{quote.ticker_symbol:<12} {quote.current_price:>10.{places}f} {quote.change_percent:>+7.2f} %"
+                  f"  bid {quote.bid_price:.{places}f}  ask {quote.ask_price:.{places}f}  trade {quote.sequence}",
+                  flush=True)
             seen[quote.ticker_symbol] += 1
             # An old server that does not answer would take this for one more subscription.
             if seen[quote.ticker_symbol] == args.count and answered:
                 ask("TICKER_ACTION_UNSUBSCRIBE", quote.ticker_symbol)
+                wanted.discard(quote.ticker_symbol)
 except grpc.RpcError as error:
     sys.exit(error.details())
 except KeyboardInterrupt:

@@ -8,7 +8,7 @@ mod symbol;
 pub mod text;
 
 pub use server_address::{BadAddress, ServerAddress};
-pub use symbol::{MAX_SYMBOL_CHARS, Symbol, SymbolError};
+pub use symbol::{MAX_SYMBOL_CHARS, Symbol, SymbolError, SymbolKind, price_decimals};
 
 /// `callcenter.CallCenter`: one method, `LiveCall`.
 #[allow(missing_docs, clippy::all)]

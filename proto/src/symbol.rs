@@ -10,16 +10,53 @@ use crate::text::quoted;
 /// The most characters that a symbol has.
 pub const MAX_SYMBOL_CHARS: usize = 12;
 
-/// A ticker symbol in upper case: 1 to 12 letters (A-Z), digits, `.` or `-`, the first a letter or
-/// a digit. `AAPL`, `BRK.B`, `0700.HK`. Lower case is accepted and raised.
+/// A ticker symbol in upper case: 1 to 12 letters (A-Z), digits, `.`, `-` or `=`, the first a letter or
+/// a digit, but for the `^` of an index. `AAPL`, `BRK.B`, `0700.HK`, `^GSPC`, `EURUSD=X`. Lower case is
+/// accepted and raised.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Symbol(String);
+
+/// What a symbol stands for, by its form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolKind {
+    /// A share, a fund, a future: whatever is bought and sold by the piece.
+    Share,
+    /// `^GSPC`: a number that is followed and not traded.
+    Index,
+    /// `EURUSD=X`: what one unit of the first currency costs in the second.
+    CurrencyPair,
+}
 
 impl Symbol {
     /// The symbol in upper case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What it stands for.
+    pub fn kind(&self) -> SymbolKind {
+        kind(&self.0)
+    }
+}
+
+fn kind(symbol: &str) -> SymbolKind {
+    match symbol {
+        _ if symbol.starts_with('^') => SymbolKind::Index,
+        _ if symbol.ends_with("=X") => SymbolKind::CurrencyPair,
+        _ => SymbolKind::Share,
+    }
+}
+
+/// With how many decimals a symbol's price is written: two, four below a dollar; of a currency pair
+/// five, four from ten up.
+pub fn price_decimals(symbol: &str, price: f64) -> usize {
+    let (bound, above, below, steps) = match kind(symbol) {
+        SymbolKind::CurrencyPair => (10.0, 4, 5, 1e5),
+        SymbolKind::Share | SymbolKind::Index => (1.0, 2, 4, 1e4),
+    };
+    // What rounds to the bound is written as it is.
+    let reaches = (price * steps).round().abs() >= bound * steps;
+    if reaches { above } else { below }
 }
 
 impl fmt::Display for Symbol {
@@ -32,25 +69,46 @@ impl FromStr for Symbol {
     type Err = SymbolError;
 
     fn from_str(text: &str) -> Result<Self, SymbolError> {
-        let first = text.chars().next().ok_or(SymbolError::Empty)?;
+        if text.is_empty() {
+            return Err(SymbolError::Empty);
+        }
         let chars = text.chars().count();
         if chars > MAX_SYMBOL_CHARS {
             let start = text.chars().take(MAX_SYMBOL_CHARS).collect();
             return Err(SymbolError::TooLong { start, chars });
         }
-        let refused = |found| SymbolError::Character {
-            symbol: text.to_owned(),
-            found,
-        };
-        let accepted = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-        if let Some(found) = text.chars().find(|&c| !accepted(c)) {
-            return Err(refused(found));
+        match misplaced(text) {
+            Some(found) => Err(SymbolError::Character {
+                symbol: text.to_owned(),
+                found,
+            }),
+            None => Ok(Self(text.to_ascii_uppercase())),
         }
-        if !first.is_ascii_alphanumeric() {
-            return Err(refused(first));
-        }
-        Ok(Self(text.to_ascii_uppercase()))
     }
+}
+
+/// The first character that symbols do not have, or not in its place.
+fn misplaced(text: &str) -> Option<char> {
+    let accepted = |c: char| c.is_ascii_alphanumeric() || ".-=^".contains(c);
+    if let Some(found) = text.chars().find(|&c| !accepted(c)) {
+        return Some(found);
+    }
+    let (is_index, name) = match text.strip_prefix('^') {
+        Some(name) => (true, name),
+        None => (false, text),
+    };
+    match name.chars().next() {
+        None if is_index => return Some('^'),
+        Some(first) if !first.is_ascii_alphanumeric() => return Some(first),
+        _ => {}
+    }
+    if name.contains('^') {
+        return Some('^');
+    }
+    // What stands behind it says of what market it is.
+    let mut behind = name.split('=').skip(1);
+    let is_named = |market: &str| market.starts_with(|c: char| c.is_ascii_alphabetic());
+    (!behind.all(is_named)).then_some('=')
 }
 
 /// Why a text is not a symbol. Ask again with one that follows the rule.
@@ -83,8 +141,8 @@ pub enum SymbolError {
     },
 }
 
-const RULE: &str = "a symbol is 1 to 12 letters (A-Z), digits, '.' or '-', \
-                    and begins with a letter or a digit, such as AAPL or BRK.B";
+const RULE: &str = "a symbol is 1 to 12 letters (A-Z), digits, '.', '-' or '=', and begins with a \
+                    letter, a digit or '^', such as AAPL, BRK.B, ^GSPC or EURUSD=X";
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +163,9 @@ mod tests {
             ("BF-B", "BF-B"),
             ("F", "F"),
             ("ABCDEFGHIJKL", "ABCDEFGHIJKL"),
+            ("^gspc", "^GSPC"),
+            ("eurusd=x", "EURUSD=X"),
+            ("GC=F", "GC=F"),
         ] {
             assert_eq!(text.parse::<Symbol>().expect(text).as_str(), symbol);
         }
@@ -121,6 +182,15 @@ mod tests {
             ("ÄPFEL", "cannot have 'Ä'"),
             ("-AAPL", "cannot have '-'"),
             (".", "cannot have '.'"),
+            ("^", "cannot have '^'"),
+            ("^^GSPC", "cannot have '^'"),
+            ("^-A", "cannot have '-'"),
+            ("GS^PC", "cannot have '^'"),
+            ("=X", "cannot have '='"),
+            ("AAPL=", "cannot have '='"),
+            ("EUR==X", "cannot have '='"),
+            ("AAPL=250", "cannot have '='"),
+            ("EUR/USD", "cannot have '/'"),
             ("ABCDEFGHIJKLM", "begins \"ABCDEFGHIJKL\" has 13 characters"),
         ] {
             let message = error(text);
@@ -137,5 +207,30 @@ mod tests {
             let unclean = |c: char| c.is_control() || c == '\u{202e}';
             assert!(!message.contains(unclean), "{message:?}");
         }
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_market() {
+        for (symbol, price, decimals) in [
+            ("AAPL", 230.0, 2),
+            ("AAPL", 0.999_96, 2),
+            ("OPEN", 0.58, 4),
+            ("OPEN", -0.58, 4),
+            ("^GSPC", 6_200.0, 2),
+            ("GC=F", 3_340.0, 2),
+            ("EURUSD=X", 1.08, 5),
+            ("EURUSD=X", -0.08, 5),
+            ("USDJPY=X", 143.9, 4),
+            ("EURSEK=X", 9.999_95, 5),
+            ("EURSEK=X", 9.999_996, 4),
+            ("AAPL", f64::NAN, 4),
+            ("EURUSD=X", f64::INFINITY, 4),
+        ] {
+            assert_eq!(price_decimals(symbol, price), decimals, "{symbol} {price}");
+        }
+        let kind = |text: &str| text.parse::<Symbol>().expect(text).kind();
+        assert_eq!(kind("^GSPC"), SymbolKind::Index);
+        assert_eq!(kind("EURUSD=X"), SymbolKind::CurrencyPair);
+        assert_eq!(kind("CL=F"), SymbolKind::Share);
     }
 }

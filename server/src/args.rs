@@ -19,6 +19,7 @@ use crate::{exchange::MIN_TICK, listen_address::ListenAddress};
         server                                     calls from this machine only\n  \
         server --listen :50051 --insecure          calls from the local network, unencrypted\n  \
         server --effects none                      echo without processing\n  \
+        server --any-symbol                        quotes of symbols that are not listed, too\n  \
         server --replay tape.csv --replay-speed 10 quotes from a file\n  \
         server --lab                               behave like the lab exercise's servers"
 )]
@@ -41,7 +42,7 @@ pub struct Args {
     pub effects: Effects,
 
     /// Behave like the lab exercise's servers: opaque bytes come back stamped, the ticker sends
-    /// five updates a symbol, two seconds apart.
+    /// five updates of any symbol, two seconds apart.
     #[arg(long)]
     pub lab: bool,
 
@@ -55,17 +56,30 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
 
+    /// Trade symbols that are not listed, too, at prices that are made up from their letters. Without
+    /// it a symbol that is not among the some 450 of the market is refused, with those that are near.
+    #[arg(long)]
+    pub any_symbol: bool,
+
     /// Play recorded trades instead of the simulated market. The first line names the columns, in any
     /// order: ticker_symbol, current_price (dollars), volume (shares) and timestamp (seconds) or
     /// trade_time_us (microseconds), of any zero; if there, also price_change, bid_price, ask_price.
     /// `ticker-client --mode csv` writes such files. Trades are played in the order of their times;
-    /// when the tape is over, the last prices stay.
-    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["seed", "tick", "lab"])]
+    /// when the tape is over, that is logged and told to readers, and the last prices stay.
+    #[arg(long, value_name = "FILE.csv", conflicts_with_all = ["seed", "tick", "any_symbol", "lab"])]
     pub replay: Option<PathBuf>,
 
     /// How many times faster than it was recorded the tape is played.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0, requires = "replay", value_parser = speed)]
     pub replay_speed: f64,
+
+    /// Begin the tape when the first reader subscribes to one of its symbols, not at the start.
+    #[arg(long, requires = "replay")]
+    pub replay_wait: bool,
+
+    /// Begin the tape again when it is over, for ever.
+    #[arg(long, requires = "replay")]
+    pub replay_loop: bool,
 
     /// How long streams in flight may go on after the server was asked to stop.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant as SystemInstant, SystemTime, UNIX_EPOCH},
 };
@@ -16,9 +15,13 @@ use proto::{Symbol, fin::StockUpdate};
 use tokio::time::Instant;
 
 use crate::{
+    directory::Directory,
     market::{Market, Walk},
+    nearest::nearest,
+    not_traded::{MAX_EXAMPLES, NotTraded, Venue},
+    playback::{Playback, Replay},
     price::Price,
-    recording::{Recording, Track},
+    recording::Track,
     trade::Trade,
     trade_clock::TradeClock,
 };
@@ -29,8 +32,8 @@ pub const MIN_TICK: Duration = Duration::from_millis(1);
 /// A recorded trade that is older than this is told only if it is the newest of its symbol.
 const LATE: Duration = Duration::from_millis(250);
 
-/// How many symbols a message names.
-const NAMED: usize = 10;
+/// What readers are told at the end of a tape.
+const TAPE_IS_OVER: &str = "the tape is over; the last prices stay";
 
 /// Listings of symbols that nobody asks for any more are thrown away when there are so many, or
 /// twice those that are left.
@@ -45,9 +48,11 @@ pub enum Tape {
         seed: u64,
         /// Time between two trades of a symbol, at least 1 ms.
         tick: Duration,
+        /// Whether symbols that are not listed are traded too, at prices that are made up.
+        any_symbol: bool,
     },
     /// Read from a file. When it is over, the last prices stay.
-    Recorded(Arc<Recording>),
+    Recorded(Replay),
 }
 
 /// All symbols, from the moment at which it was opened.
@@ -62,9 +67,10 @@ enum Floor {
     Simulated {
         market: Arc<Market>,
         tick: Duration,
+        any_symbol: bool,
         listings: Mutex<Listings>,
     },
-    Recorded(Arc<Recording>),
+    Recorded(Arc<Playback>),
 }
 
 #[derive(Debug, Default)]
@@ -73,24 +79,21 @@ struct Listings {
     sweep_at: usize,
 }
 
-/// The symbol is not traded here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotTraded {
-    symbol: Symbol,
-    traded: Vec<Symbol>,
-    more: usize,
-}
-
 impl Exchange {
     /// Opens it now.
     pub fn open(tape: Tape) -> Self {
         let floor = match tape {
-            Tape::Simulated { seed, tick } => Floor::Simulated {
+            Tape::Simulated {
+                seed,
+                tick,
+                any_symbol,
+            } => Floor::Simulated {
                 market: Arc::new(Market::new(seed)),
                 tick: tick.max(MIN_TICK),
+                any_symbol,
                 listings: Mutex::default(),
             },
-            Tape::Recorded(recording) => Floor::Recorded(recording),
+            Tape::Recorded(replay) => Floor::Recorded(Arc::new(Playback::new(replay))),
         };
         Self {
             clock: Clock::start(),
@@ -117,19 +120,42 @@ impl Exchange {
                 let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
                 Some(now.saturating_add(*tick - since))
             }
-            Floor::Recorded(recording) => recording.next_trade_after(now),
+            Floor::Recorded(playback) => playback.next_trade_after(now),
         }
     }
 
-    /// Where a symbol's trades can be asked for, for as long as somebody holds it.
+    /// What readers are to be told of the whole market at a moment, if anything.
+    pub fn notice(&self, now: Duration) -> Option<&'static str> {
+        match &self.floor {
+            Floor::Recorded(playback) if playback.is_over(now) => Some(TAPE_IS_OVER),
+            _ => None,
+        }
+    }
+
+    /// Comes with the end of a tape; never where there is none.
+    pub async fn tape_over(&self) {
+        match &self.floor {
+            Floor::Simulated { .. } => std::future::pending().await,
+            Floor::Recorded(playback) => match self.instant(playback.over_at().await) {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Where a symbol's trades can be asked for, for as long as somebody holds it. The first that is on
+    /// a tape that waits for a reader starts it.
     ///
     /// # Errors
     ///
-    /// [`NotTraded`] when it is not on the tape; a simulated market trades everything.
+    /// [`NotTraded`] when it is neither listed nor on the tape; [`explained`](Self::explained) makes it
+    /// fit to be told.
     pub fn listing(&self, symbol: &Symbol) -> Result<Arc<Listing>, NotTraded> {
+        let security = Directory::get().find(symbol);
         let new = |source| {
             Arc::new(Listing {
                 symbol: symbol.clone(),
+                name: security.map_or("", |security| security.name.as_str()),
                 clock: self.clock.clone(),
                 source,
             })
@@ -138,8 +164,12 @@ impl Exchange {
             Floor::Simulated {
                 market,
                 tick,
+                any_symbol,
                 listings,
             } => {
+                if security.is_none() && !any_symbol {
+                    return Err(NotTraded::new(symbol, Venue::Market));
+                }
                 let mut listings = listings.lock().unwrap_or_else(PoisonError::into_inner);
                 Ok(listings.find_or_add(symbol, || {
                     new(Source::Walk {
@@ -149,10 +179,45 @@ impl Exchange {
                     })
                 }))
             }
-            Floor::Recorded(recording) => match recording.track(symbol) {
-                Some(track) => Ok(new(Source::Track(Arc::clone(track)))),
-                None => Err(NotTraded::new(symbol, recording)),
+            Floor::Recorded(playback) => match playback.recording().track(symbol) {
+                Some(track) => {
+                    playback.has_reader(self.now());
+                    Ok(new(Source::Track {
+                        track: Arc::clone(track),
+                        playback: Arc::clone(playback),
+                    }))
+                }
+                None => Err(NotTraded::new(symbol, Venue::Tape)),
             },
+        }
+    }
+
+    /// The refusal with what is traded here and may have been meant. Takes some 50 µs.
+    pub fn explained(&self, refusal: NotTraded) -> NotTraded {
+        let directory = Directory::get();
+        match &self.floor {
+            Floor::Simulated { .. } => {
+                let securities = directory.securities().iter();
+                let known = securities.map(|security| (&security.symbol, security.name.as_str()));
+                let near = nearest(refusal.symbol(), known);
+                let examples = directory.securities().iter();
+                refusal
+                    .with_near(near)
+                    .with_examples(examples.map(|security| &security.symbol))
+            }
+            Floor::Recorded(playback) => {
+                let symbols = playback.recording().symbols();
+                let near = match symbols.len() {
+                    // All of them are told.
+                    0..=MAX_EXAMPLES => Vec::new(),
+                    _ => {
+                        let name = |symbol| directory.find(symbol).map_or("", |s| s.name.as_str());
+                        let known = symbols.iter().map(|symbol| (*symbol, name(symbol)));
+                        nearest(refusal.symbol(), known)
+                    }
+                };
+                refusal.with_near(near).with_examples(symbols.into_iter())
+            }
         }
     }
 }
@@ -178,6 +243,8 @@ impl Listings {
 #[derive(Debug)]
 pub struct Listing {
     symbol: Symbol,
+    /// What it stands for; empty if nobody knows.
+    name: &'static str,
     clock: Clock,
     source: Source,
 }
@@ -190,7 +257,10 @@ enum Source {
         /// The newest trade as everybody is told it; read without a lock, by all threads at once.
         newest: ArcSwapOption<StockUpdate>,
     },
-    Track(Arc<Track>),
+    Track {
+        track: Arc<Track>,
+        playback: Arc<Playback>,
+    },
 }
 
 impl Listing {
@@ -203,7 +273,7 @@ impl Listing {
     pub fn sequence_at(&self, now: Duration) -> u64 {
         match &self.source {
             Source::Walk { tick, .. } => tick_at(*tick, now) + 1,
-            Source::Track(track) => track.sequence_at(now),
+            Source::Track { track, playback } => playback.sequence_at(track, now),
         }
     }
 
@@ -229,19 +299,23 @@ impl Listing {
                     }
                 }
             }
-            Source::Track(track) => {
-                let newest = track.sequence_at(now);
-                let next = track.trade(newest.min(told + 1))?;
+            Source::Track { track, playback } => {
+                let newest = playback.sequence_at(track, now);
+                let next = playback.trade(track, newest.min(told + 1))?;
                 let is_late = now.saturating_sub(next.at) > LATE;
                 let trade = match told == 0 || is_late {
-                    true => track.trade(newest)?,
+                    true => playback.trade(track, newest)?,
                     false => next,
                 };
-                (trade.sequence > told).then(|| self.update(trade))
+                (trade.sequence > told).then(|| self.update(&trade))
             }
         };
         update.map(|update| StockUpdate {
             snapshot: told == 0,
+            name: match told {
+                0 => self.name.to_owned(),
+                _ => String::new(),
+            },
             conflated: match told {
                 0 => 0,
                 told => u32::try_from(update.sequence - told - 1).unwrap_or(u32::MAX),
@@ -310,39 +384,10 @@ fn unix_time() -> Duration {
     since.unwrap_or_default()
 }
 
-impl NotTraded {
-    fn new(symbol: &Symbol, recording: &Recording) -> Self {
-        let symbols = recording.symbols();
-        Self {
-            symbol: symbol.clone(),
-            traded: symbols.iter().take(NAMED).copied().cloned().collect(),
-            more: symbols.len().saturating_sub(NAMED),
-        }
-    }
-}
-
-impl std::error::Error for NotTraded {}
-
-impl fmt::Display for NotTraded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { symbol, more, .. } = self;
-        write!(
-            f,
-            "{symbol} is not on the tape that is played here; there is"
-        )?;
-        for (n, symbol) in self.traded.iter().enumerate() {
-            write!(f, "{} {symbol}", if n == 0 { "" } else { "," })?;
-        }
-        match more {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::Recording;
 
     const TICK: Duration = Duration::from_secs(1);
 
@@ -350,20 +395,30 @@ mod tests {
         text.parse().expect("a symbol")
     }
 
-    fn simulated() -> Exchange {
+    fn simulated(any_symbol: bool) -> Exchange {
         Exchange::open(Tape::Simulated {
             seed: 1,
             tick: TICK,
+            any_symbol,
         })
+    }
+
+    fn recorded(text: &str) -> Exchange {
+        Exchange::open(Tape::Recorded(Replay {
+            recording: Arc::new(Recording::from_text(text)),
+            waits: false,
+            loops: false,
+        }))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_late_subscriber_gets_a_snapshot_and_then_each_trade() {
-        let exchange = simulated();
-        let listing = exchange.listing(&symbol("AAPL")).expect("all are traded");
+        let exchange = simulated(false);
+        let listing = exchange.listing(&symbol("AAPL")).expect("it is listed");
         let at = |ticks: u32| TICK * ticks + TICK / 2;
         let first = listing.update_after(0, at(500)).expect("a snapshot");
         assert!(first.snapshot);
+        assert_eq!(first.name, "Apple");
         assert_eq!((first.sequence, first.conflated), (501, 0));
         assert_eq!(listing.sequence_at(at(500)), 501);
         assert!(
@@ -379,13 +434,14 @@ mod tests {
         );
         assert_eq!(second.trade_time_us - first.trade_time_us, 1_000_000);
         assert_eq!(second.timestamp, second.trade_time_us / 1_000_000);
+        assert_eq!(second.name, "", "once is enough");
         let late = listing.update_after(502, at(601)).expect("a trade");
         assert_eq!((late.sequence, late.conflated), (602, 99));
     }
 
     #[tokio::test(start_paused = true)]
     async fn forgotten_symbols_leave_no_trace() {
-        let exchange = simulated();
+        let exchange = simulated(true);
         let kept = exchange.listing(&symbol("AAPL")).expect("traded");
         for n in 0..10_000 {
             exchange.listing(&symbol(&format!("S{n}"))).expect("traded");
@@ -405,8 +461,7 @@ mod tests {
             .map(|n| format!("{},AAPL,{},1\n", n as f64 / 10.0, 100 + n))
             .collect();
         let text = format!("timestamp,ticker_symbol,current_price,volume\n{rows}");
-        let recording = Recording::from_text(&text);
-        let exchange = Exchange::open(Tape::Recorded(Arc::new(recording)));
+        let exchange = recorded(&text);
         let listing = exchange.listing(&symbol("AAPL")).expect("on the tape");
         let told = |told, at: u64| {
             let update = listing.update_after(told, Duration::from_millis(at))?;
@@ -425,12 +480,67 @@ mod tests {
             exchange.next_trade_after(Duration::from_millis(9_900)),
             None
         );
-        let error = exchange
-            .listing(&symbol("MSFT"))
-            .expect_err("not on the tape");
         assert_eq!(
-            error.to_string(),
+            refusal(&exchange, "MSFT"),
             "MSFT is not on the tape that is played here; there is AAPL"
         );
+    }
+
+    fn refusal(exchange: &Exchange, name: &str) -> String {
+        let refusal = exchange.listing(&symbol(name)).expect_err(name);
+        exchange.explained(refusal).to_string()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_listed_is_refused_with_what_was_perhaps_meant() {
+        let exchange = simulated(false);
+        let typo = refusal(&exchange, "APPL");
+        assert!(
+            typo.starts_with(
+                "APPL is not listed here; did you mean AAPL (Apple), APP (AppLovin) or "
+            ),
+            "{typo}"
+        );
+        let nothing = refusal(&exchange, "QQQQQQQQ");
+        assert!(nothing.contains("there is AAPL, MSFT,"), "{nothing}");
+        assert!(nothing.ends_with(" more"), "{nothing}");
+        for listed in ["AAPL", "BRK.B", "^GSPC", "EURUSD=X"] {
+            assert!(exchange.listing(&symbol(listed)).is_ok(), "{listed}");
+        }
+        assert!(simulated(true).listing(&symbol("APPL")).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_long_tape_what_is_near_is_told() {
+        let rows: String = (b'A'..=b'Z')
+            .map(|letter| format!("1,{0}{0}{0}{0}1,10,1\n", letter as char))
+            .collect();
+        let exchange = recorded(&format!(
+            "timestamp,ticker_symbol,current_price,volume\n{rows}1,AAPL,10,1\n"
+        ));
+        assert_eq!(
+            refusal(&exchange, "APPL"),
+            "APPL is not on the tape that is played here; did you mean AAPL (Apple)?"
+        );
+        let nothing = refusal(&exchange, "12345678");
+        assert!(nothing.ends_with("and 17 more"), "{nothing}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_index_has_no_book_and_a_currency_five_decimals() {
+        let exchange = simulated(false);
+        let snapshot = |name: &str| {
+            let listing = exchange.listing(&symbol(name)).expect("it is listed");
+            listing.update_after(0, TICK * 1_000).expect("a snapshot")
+        };
+        let index = snapshot("^GSPC");
+        assert_eq!((index.bid_price, index.ask_price), (0.0, 0.0));
+        assert!((5_000.0..7_500.0).contains(&index.current_price));
+        let euro = snapshot("EURUSD=X");
+        assert!((1.0..1.4).contains(&euro.current_price), "{euro:?}");
+        assert!(euro.ask_price - euro.bid_price < 0.001, "{euro:?}");
+        assert!(euro.bid_price < euro.ask_price, "{euro:?}");
+        let pips = euro.current_price * 1e5;
+        assert!((pips - pips.round()).abs() < 1e-6, "{euro:?}");
     }
 }

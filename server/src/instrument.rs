@@ -1,6 +1,8 @@
 //! What is known of a symbol before anybody trades it: its price, how it moves, who trades it.
 
-use proto::Symbol;
+use proto::{Symbol, SymbolKind};
+
+use crate::{directory::Directory, price::Grid};
 
 /// What the simulation needs to know of one symbol.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,62 +18,52 @@ pub struct Instrument {
     pub spread: f64,
     /// The middle size of a trade in which the price does not move, in shares.
     pub lot: f64,
+    /// Which prices it has.
+    pub grid: Grid,
+    /// Whether somebody bids for it and offers it. An index is only reckoned.
+    pub has_book: bool,
 }
 
-/// Symbol, dollars, beta and own volatility, near what these were in 2025.
-const WELL_KNOWN: [(&str, f64, f64, f64); 24] = [
-    ("AAPL", 230.0, 1.2, 0.19),
-    ("AMD", 150.0, 1.7, 0.40),
-    ("AMZN", 220.0, 1.3, 0.23),
-    ("AVGO", 290.0, 1.5, 0.36),
-    ("BAC", 45.0, 1.1, 0.18),
-    ("BRK.B", 490.0, 0.6, 0.12),
-    ("DIS", 115.0, 1.0, 0.21),
-    ("F", 11.0, 1.2, 0.28),
-    ("GOOG", 191.0, 1.1, 0.22),
-    ("GOOGL", 190.0, 1.1, 0.22),
-    ("IBM", 250.0, 0.7, 0.20),
-    ("INTC", 24.0, 1.3, 0.44),
-    ("JNJ", 165.0, 0.4, 0.14),
-    ("JPM", 280.0, 1.0, 0.17),
-    ("KO", 70.0, 0.4, 0.12),
-    ("META", 650.0, 1.3, 0.27),
-    ("MSFT", 470.0, 1.0, 0.16),
-    ("NFLX", 950.0, 1.2, 0.29),
-    ("NVDA", 160.0, 1.8, 0.38),
-    ("ORCL", 210.0, 1.2, 0.33),
-    ("TSLA", 320.0, 1.9, 0.50),
-    ("V", 345.0, 0.8, 0.14),
-    ("WMT", 97.0, 0.6, 0.17),
-    ("XOM", 110.0, 0.7, 0.19),
-];
-
 impl Instrument {
-    /// What is known of this symbol; of one that nobody knows, something plausible that is the same
-    /// everywhere and always: from a few cents to a thousand dollars.
+    /// What is known of this symbol; of one that is not listed, something plausible that is the same
+    /// everywhere and always: a share costs from a few cents to a thousand dollars.
     pub fn of(symbol: &Symbol) -> Self {
-        let known = WELL_KNOWN
-            .iter()
-            .find(|(name, ..)| *name == symbol.as_str());
-        if let Some(&(_, first_close, beta, own_volatility)) = known {
+        let kind = symbol.kind();
+        let grid = Grid::of(symbol);
+        let has_book = kind != SymbolKind::Index;
+        if let Some(security) = Directory::get().find(symbol) {
             return Self {
-                first_close,
-                beta,
-                own_volatility,
-                spread: 0.000_1,
-                lot: 20_000.0 / first_close,
+                first_close: security.first_close,
+                beta: security.beta,
+                own_volatility: security.own_volatility,
+                spread: if kind == SymbolKind::CurrencyPair {
+                    0.000_05
+                } else {
+                    0.000_1
+                },
+                lot: 20_000.0 / security.first_close,
+                grid,
+                has_book,
             };
         }
         let character = scramble(fingerprint(symbol));
         let share = |bits: u32| (character >> bits & 0xffff) as f64 / 65_536.0;
-        // Evenly spread over the orders of magnitude from $0.05 to $1000.
-        let first_close = 0.05 * libm::pow(20_000.0, share(0));
+        // Evenly spread over the orders of magnitude.
+        let (lowest, times) = match kind {
+            SymbolKind::Share => (0.05, 20_000.0),
+            SymbolKind::Index => (500.0, 80.0),
+            SymbolKind::CurrencyPair => (0.5, 4.0),
+        };
+        let first_close = lowest * libm::pow(times, share(0));
+        let calm = if kind == SymbolKind::Share { 1.0 } else { 0.25 };
         Self {
             first_close,
             beta: 0.3 + 1.5 * share(16),
-            own_volatility: 0.15 + 0.45 * share(32),
-            spread: 0.000_3 + 0.002 * share(48),
+            own_volatility: calm * (0.15 + 0.45 * share(32)),
+            spread: calm * (0.000_3 + 0.002 * share(48)),
             lot: (5_000.0 / first_close).max(1.0),
+            grid,
+            has_book,
         }
     }
 }
@@ -116,5 +108,8 @@ mod tests {
     fn well_known_ones_are_known() {
         let apple = Instrument::of(&"AAPL".parse().expect("a symbol"));
         assert_eq!(apple.first_close, 230.0);
+        assert!(apple.has_book);
+        let index = Instrument::of(&"^GSPC".parse().expect("a symbol"));
+        assert!(!index.has_book, "nobody bids for an index");
     }
 }

@@ -79,7 +79,11 @@ mod tests {
 
     fn listing(name: &str) -> Arc<Listing> {
         let tick = Duration::from_secs(1);
-        let exchange = Exchange::open(Tape::Simulated { seed: 1, tick });
+        let exchange = Exchange::open(Tape::Simulated {
+            seed: 1,
+            tick,
+            any_symbol: true,
+        });
         let symbol = name.parse().expect("a symbol");
         exchange.listing(&symbol).expect("all are traded")
     }

@@ -12,6 +12,7 @@ use server::{
     exchange::Tape,
     listen::{bind, reachable_from_outside},
     peer_log_limit::PeerLogLimit,
+    playback::Replay,
     recording::{Recording, RecordingError},
     run,
     ticker::TickerConfig,
@@ -88,6 +89,8 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
         return Ok(Tape::Simulated {
             seed: args.seed,
             tick: args.tick,
+            // The lab's server knows no list.
+            any_symbol: args.any_symbol || args.lab,
         });
     };
     let recording = Recording::open(file, args.replay_speed)?;
@@ -95,13 +98,22 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
         trades = recording.trades(),
         symbols = recording.symbols().len(),
         seconds = recording.length().as_secs(),
-        "playing {}",
+        "{} {}",
+        match (args.replay_wait, args.replay_loop) {
+            (false, false) => "playing",
+            (false, true) => "playing over and over",
+            (true, _) => "waiting for the first reader of",
+        },
         file.display()
     );
     if let Some(what) = recording.omission() {
         tracing::warn!("{}, {what}", file.display());
     }
-    Ok(Tape::Recorded(Arc::new(recording)))
+    Ok(Tape::Recorded(Replay {
+        recording: Arc::new(recording),
+        waits: args.replay_wait,
+        loops: args.replay_loop,
+    }))
 }
 
 fn set_up_logging(filter: &str, peer_limit: PeerLogLimit) {

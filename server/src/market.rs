@@ -17,7 +17,7 @@ use rand_distr::StandardNormal;
 use crate::{
     brownian::{DAY_TICKS, Days, NIGHT, Session, TICK},
     instrument::{Instrument, fingerprint, scramble},
-    price::Price,
+    price::{Grid, Price},
     trade::{Day, Trade},
 };
 
@@ -129,6 +129,8 @@ struct Motion {
     tick: f64,
     spread: f64,
     lot: f64,
+    grid: Grid,
+    has_book: bool,
 }
 
 /// Where a walk is in its session. What a trade needs, but not the next, is worked out when it is
@@ -200,7 +202,14 @@ impl Motion {
             tick: (variance * TICK).sqrt(),
             spread: instrument.spread,
             lot: instrument.lot,
+            grid: instrument.grid,
+            has_book: instrument.has_book,
         }
+    }
+
+    /// The price at a height.
+    fn price(&self, height: f64) -> Price {
+        Price::nearest(libm::exp(height), self.grid)
     }
 
     fn height(&self, factor: f64, own: f64, days: f64) -> f64 {
@@ -213,7 +222,7 @@ impl Today {
         let factor = market.factor(day);
         let own_close = days.close_before(day);
         let close_before = motion.height(factor.close_before, own_close, day as f64);
-        let previous_close = price(close_before);
+        let previous_close = motion.price(close_before);
         let mut today = Self {
             day,
             factor,
@@ -231,7 +240,7 @@ impl Today {
             took_ask: false,
         };
         today.step(motion);
-        today.open = price(today.last);
+        today.open = motion.price(today.last);
         today
     }
 
@@ -243,10 +252,10 @@ impl Today {
         let moved = ((height - self.last) / motion.tick).clamp(-LARGEST_MOVE, LARGEST_MOVE);
         self.last = height;
         if height > self.high.0 {
-            self.high = (height, price(height));
+            self.high = (height, motion.price(height));
         }
         if height < self.low.0 {
-            self.low = (height, price(height));
+            self.low = (height, motion.price(height));
         }
 
         // Log-normal, and larger by the square of the move.
@@ -261,7 +270,7 @@ impl Today {
     /// The newest trade.
     fn trade(&self, motion: &Motion, tick_time: Duration) -> Trade {
         let sequence = self.day * DAY_TICKS + self.ticks;
-        let last = price(self.last);
+        let last = motion.price(self.last);
         let (bid, ask) = self.book(motion, last);
         Trade {
             sequence,
@@ -269,7 +278,7 @@ impl Today {
             price: last,
             volume: self.volume,
             bid,
-            ask: Some(ask),
+            ask,
             previous_close: self.previous_close,
             day: Day {
                 open: self.open,
@@ -281,22 +290,23 @@ impl Today {
     }
 
     /// The trade took the best offer, from whichever side; the other side is a spread away.
-    fn book(&self, motion: &Motion, last: Price) -> (Option<Price>, Price) {
+    fn book(&self, motion: &Motion, last: Price) -> (Option<Price>, Option<Price>) {
+        if !motion.has_book {
+            return (None, None);
+        }
         let noise = libm::exp(SPREAD_DEVIATION * self.spread_noise);
         let spread = last.dollars() * motion.spread * noise;
         if self.took_ask {
-            let bid = Price::nearest(last.dollars() - spread);
-            (last.below().map(|below| bid.min(below)), last)
+            let bid = Price::nearest(last.dollars() - spread, motion.grid);
+            (
+                last.below(motion.grid).map(|below| bid.min(below)),
+                Some(last),
+            )
         } else {
-            let ask = Price::nearest(last.dollars() + spread).max(last.above());
-            (Some(last), ask)
+            let ask = Price::nearest(last.dollars() + spread, motion.grid);
+            (Some(last), Some(ask.max(last.above(motion.grid))))
         }
     }
-}
-
-/// The price at a height.
-fn price(height: f64) -> Price {
-    Price::nearest(libm::exp(height))
 }
 
 /// A moment so far away that it cannot be told is the last that can.

@@ -11,8 +11,9 @@ use proto::{
 use tonic::Status;
 
 use crate::{
-    exchange::{Exchange, NotTraded},
+    exchange::Exchange,
     lab_quotes::LabQuotes,
+    not_traded::NotTraded,
     request_rate::{RequestRate, TooManyRequests},
     subscriptions::{MAX_SYMBOLS, Subscriptions, TooManySymbols},
 };
@@ -23,6 +24,12 @@ const MAX_REFUSALS: usize = 64;
 /// Characters of a refused symbol that are repeated.
 const REFUSED_CHARS: usize = 64;
 
+/// Refusals of a stream that name what was perhaps meant: each looks through all that is listed.
+const MAX_EXPLAINED: u32 = 64;
+
+/// How long a stream of the original contract may have no symbol but those that are not traded here.
+const NOTHING_TRADED: Duration = Duration::from_secs(1);
+
 /// What a stream is to be sent.
 #[derive(Debug)]
 pub struct QuotePlan {
@@ -32,6 +39,11 @@ pub struct QuotePlan {
     answers: bool,
     answer_due: bool,
     refusals: VecDeque<Refusal>,
+    /// The first symbol that was passed over for a client that does not read answers, and when.
+    passed_over: Option<(Duration, NotTraded)>,
+    explained: u32,
+    /// Whether the exchange's notice has been told.
+    noticed: bool,
     /// Requests to subscribe that were followed.
     subscribed: u64,
 }
@@ -84,6 +96,9 @@ impl QuotePlan {
             answers: false,
             answer_due: false,
             refusals: VecDeque::new(),
+            passed_over: None,
+            explained: 0,
+            noticed: false,
             subscribed: 0,
         }
     }
@@ -93,7 +108,8 @@ impl QuotePlan {
         self.subscribed
     }
 
-    /// Follows a request.
+    /// Follows a request, and returns a symbol that was passed over without a word to the client, which
+    /// would take any for the end of its stream.
     ///
     /// # Errors
     ///
@@ -104,7 +120,7 @@ impl QuotePlan {
         request: &TickerRequest,
         exchange: &Exchange,
         now: Duration,
-    ) -> Result<(), Status> {
+    ) -> Result<Option<&NotTraded>, Status> {
         self.rate.take(now).map_err(Refused::from)?;
         let Order::EveryTrade(_) = self.order else {
             // The lab's server knows of no actions.
@@ -112,24 +128,53 @@ impl QuotePlan {
                 ticker_symbol: request.ticker_symbol.clone(),
                 ..TickerRequest::default()
             };
-            return Ok(self.follow(&symbol, exchange)?);
+            self.follow(&symbol, exchange)?;
+            return Ok(None);
         };
         self.answers |= request.action != TickerAction::Unspecified as i32;
-        let followed = self.follow(request, exchange);
+        let followed = match self.follow(request, exchange) {
+            Err(Refused::NotTraded(refused)) => {
+                Err(Refused::NotTraded(self.explained(refused, exchange)))
+            }
+            followed => followed,
+        };
         if !self.answers {
-            return Ok(followed?);
+            return match followed {
+                Err(Refused::NotTraded(refused)) => {
+                    let (_, first) = self.passed_over.get_or_insert((now, refused));
+                    Ok(Some(first))
+                }
+                followed => Ok(followed.map(|()| None)?),
+            };
         }
         self.answer_due = true;
-        if let Err(refused) = followed {
-            self.refusals.push_back(Refusal {
-                ticker_symbol: request.ticker_symbol.chars().take(REFUSED_CHARS).collect(),
-                reason: refused.to_string(),
-            });
-            if self.refusals.len() > MAX_REFUSALS {
-                self.refusals.pop_front();
-            }
+        if let Some((_, passed_over)) = self.passed_over.take() {
+            let symbol = passed_over.symbol().to_string();
+            self.refuse(symbol, &Refused::NotTraded(passed_over));
         }
-        Ok(())
+        if let Err(refused) = followed {
+            let symbol = request.ticker_symbol.chars().take(REFUSED_CHARS).collect();
+            self.refuse(symbol, &refused);
+        }
+        Ok(None)
+    }
+
+    fn explained(&mut self, refused: NotTraded, exchange: &Exchange) -> NotTraded {
+        if self.explained == MAX_EXPLAINED {
+            return refused;
+        }
+        self.explained += 1;
+        exchange.explained(refused)
+    }
+
+    fn refuse(&mut self, ticker_symbol: String, refused: &Refused) {
+        self.refusals.push_back(Refusal {
+            ticker_symbol,
+            reason: refused.to_string(),
+        });
+        if self.refusals.len() > MAX_REFUSALS {
+            self.refusals.pop_front();
+        }
     }
 
     fn follow(&mut self, request: &TickerRequest, exchange: &Exchange) -> Result<(), Refused> {
@@ -154,40 +199,68 @@ impl QuotePlan {
     }
 
     /// The next message at a moment, which thereby is sent.
-    pub fn next_due(&mut self, now: Duration) -> Option<StockUpdate> {
-        match &mut self.order {
-            Order::EveryTrade(subscriptions) => {
-                if !self.answer_due {
-                    return subscriptions.next_due(now);
-                }
-                self.answer_due = false;
-                Some(StockUpdate {
-                    subscriptions: Some(Answer {
-                        ticker_symbols: subscriptions.symbols().map(Symbol::to_string).collect(),
-                        refusals: self.refusals.drain(..).collect(),
-                    }),
-                    ..StockUpdate::default()
-                })
-            }
-            Order::Lab(quotes) => quotes.next_due(now),
+    pub fn next_due(&mut self, exchange: &Exchange, now: Duration) -> Option<StockUpdate> {
+        let subscriptions = match &mut self.order {
+            Order::EveryTrade(subscriptions) => subscriptions,
+            Order::Lab(quotes) => return quotes.next_due(now),
+        };
+        if !self.answer_due
+            && let Some(update) = subscriptions.next_due(now)
+        {
+            return Some(update);
         }
+        let notice = exchange.notice(now).filter(|_| !self.noticed);
+        if !self.answer_due && (!self.answers || notice.is_none()) {
+            return None;
+        }
+        self.answer_due = false;
+        self.noticed |= notice.is_some();
+        Some(StockUpdate {
+            subscriptions: Some(Answer {
+                ticker_symbols: subscriptions.symbols().map(Symbol::to_string).collect(),
+                refusals: self.refusals.drain(..).collect(),
+                notice: notice.unwrap_or_default().to_owned(),
+            }),
+            ..StockUpdate::default()
+        })
     }
 
     /// When to look again after [`next_due`](Self::next_due) had nothing; `None`: after a request.
     pub fn next_look(&self, exchange: &Exchange, now: Duration) -> Option<Duration> {
         match &self.order {
-            Order::EveryTrade(subscriptions) if subscriptions.is_empty() => None,
+            Order::EveryTrade(subscriptions) if subscriptions.is_empty() => {
+                self.nothing_traded_at()
+            }
             Order::EveryTrade(_) => exchange.next_trade_after(now),
             Order::Lab(quotes) => quotes.due_at(),
         }
     }
 
-    /// What it means that no request will come any more: `None`, nothing as yet; or the end, which
-    /// is an error if nothing was ever asked for.
-    pub fn end_of_requests(&self) -> Option<Result<(), Status>> {
+    /// When a stream ends that has asked for nothing that is traded here.
+    fn nothing_traded_at(&self) -> Option<Duration> {
+        let (passed_over_at, _) = self.passed_over.as_ref()?;
+        (self.subscribed == 0).then(|| passed_over_at.saturating_add(NOTHING_TRADED))
+    }
+
+    /// Whether it is at its end: `None`, not as yet; or how it ends, which is badly if nothing was ever
+    /// subscribed to. `half_closed`: no request will come any more.
+    pub fn end(&self, half_closed: bool, now: Duration) -> Option<Result<(), Status>> {
+        if self.subscribed == 0
+            && let Some((_, passed_over)) = &self.passed_over
+            && (half_closed || self.nothing_traded_at().is_some_and(|at| now >= at))
+        {
+            return Some(Err(Status::invalid_argument(passed_over.to_string())));
+        }
+        if !half_closed {
+            return None;
+        }
         if self.subscribed == 0 {
+            let what = match self.explained {
+                0 => "no symbol was asked for",
+                _ => "no symbol was asked for that is traded here",
+            };
             return Some(Err(Status::invalid_argument(format!(
-                "no symbol was asked for; send 1 to {MAX_SYMBOLS} requests with one ticker_symbol each"
+                "{what}; send 1 to {MAX_SYMBOLS} requests with one ticker_symbol each"
             ))));
         }
         let is_over = match &self.order {

@@ -162,6 +162,7 @@ impl Follower {
         tracing::info!(peer, "ticker stream {number} started");
         let mut half_closed = false;
         let mut has_asked = false;
+        let mut is_said = false;
         let end = loop {
             tokio::select! {
                 reason = shutdown_reason(&mut shutdown) => break End::ShuttingDown(reason),
@@ -179,9 +180,18 @@ impl Follower {
                     Some(Ok(request)) => {
                         has_asked = true;
                         let now = shared.exchange.now();
-                        let taken = shared.change(|state| state.plan.take(&request, &shared.exchange, now));
-                        if let Err(status) = taken {
-                            break End::Refused(status);
+                        let taken = shared.change(|state| {
+                            let taken = state.plan.take(&request, &shared.exchange, now);
+                            taken.map(|passed_over| passed_over.map(ToString::to_string))
+                        });
+                        match taken {
+                            Err(status) => break End::Refused(status),
+                            // The first; the others would be many lines.
+                            Ok(Some(words)) if !is_said => {
+                                tracing::info!(peer, "ticker stream {number} goes on without {words}");
+                                is_said = true;
+                            }
+                            Ok(_) => {}
                         }
                     }
                 },
@@ -267,7 +277,7 @@ impl Stream for QuoteStream {
                 return Poll::Ready(end.last_word().map(Err));
             }
             let now = shared.exchange.now();
-            if let Some(update) = state.plan.next_due(now) {
+            if let Some(update) = state.plan.next_due(&shared.exchange, now) {
                 state.updates += 1;
                 state.conflated += u64::from(update.conflated);
                 // A symbol's first price may have cost a day of ticks, and there may be more such
@@ -275,9 +285,7 @@ impl Stream for QuoteStream {
                 *rests = update.snapshot;
                 return Poll::Ready(Some(Ok(update)));
             }
-            if state.half_closed
-                && let Some(end) = state.plan.end_of_requests()
-            {
+            if let Some(end) = state.plan.end(state.half_closed, now) {
                 state.end = Some(end.map_or_else(End::Refused, |()| End::AllSent));
                 continue;
             }

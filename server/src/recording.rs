@@ -19,7 +19,7 @@ use proto::{
 };
 
 use crate::{
-    price::Price,
+    price::{Grid, Price},
     trade::{Day, Trade},
 };
 
@@ -174,6 +174,11 @@ impl Recording {
         self.tracks.values().map(|track| track.trades.len()).sum()
     }
 
+    /// How many moments there are at which something is traded.
+    pub fn moments(&self) -> usize {
+        self.moments.len()
+    }
+
     /// How long it plays.
     pub fn length(&self) -> Duration {
         self.moments.last().copied().unwrap_or_default()
@@ -190,6 +195,11 @@ impl Track {
     /// How many trades there have been until a moment, one at it included.
     pub fn sequence_at(&self, now: Duration) -> u64 {
         self.trades.partition_point(|trade| trade.at <= now) as u64
+    }
+
+    /// How many trades there are, at least one.
+    pub fn trades(&self) -> u64 {
+        self.trades.len() as u64
     }
 
     /// A trade by its number, which counts from 1.
@@ -397,7 +407,9 @@ impl Row {
     fn after(&self, before: Option<&Trade>, at: Duration) -> Trade {
         let previous_close = match (before, self.change) {
             (Some(before), _) => before.previous_close,
-            (None, Some(change)) => Price::nearest(self.price.dollars() - change),
+            (None, Some(change)) => {
+                Price::nearest(self.price.dollars() - change, Grid::of(&self.symbol))
+            }
             (None, None) => self.price,
         };
         Trade {

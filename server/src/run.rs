@@ -101,6 +101,11 @@ pub async fn run(
     };
     let calls = CallCenterService::new(config.call_center, streams_end.clone());
     let quotes = StockTickerService::new(config.ticker, streams_end);
+    let exchange = quotes.exchange();
+    tokio::spawn(async move {
+        exchange.tape_over().await;
+        info!("the tape is over; the last prices stay");
+    });
     let calls = CallCenterServer::new(calls).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let quotes = StockTickerServer::new(quotes).max_decoding_message_size(MAX_MESSAGE_BYTES);
     // Each names one thing, and what is not known is repeated.

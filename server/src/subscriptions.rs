@@ -120,6 +120,7 @@ mod tests {
                 exchange: Exchange::open(Tape::Simulated {
                     seed: 1,
                     tick: TICK,
+                    any_symbol: true,
                 }),
                 subscriptions: Subscriptions::default(),
             };

@@ -60,6 +60,11 @@ impl StockTickerService {
         }
     }
 
+    /// The exchange that all streams read.
+    pub fn exchange(&self) -> Arc<Exchange> {
+        Arc::clone(&self.exchange)
+    }
+
     fn open<R>(
         &self,
         addr: Option<SocketAddr>,

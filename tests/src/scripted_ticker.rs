@@ -133,6 +133,7 @@ impl TickerStream {
             subscriptions: Some(Subscriptions {
                 ticker_symbols: Vec::new(),
                 refusals: refused.iter().map(refusal).collect(),
+                ..Subscriptions::default()
             }),
             ..StockUpdate::default()
         });

@@ -138,7 +138,7 @@ async fn answers_that_are_never_read_take_little_memory_and_give_it_back() {
         ("rapid reset", rapid_reset),
     ];
     for (what, attack) in attacks {
-        let server = Server::start(&["--log", "error", "--tick", "20ms"]);
+        let server = Server::start(&["--log", "error", "--tick", "20ms", "--any-symbol"]);
         let (pid, addr) = (server.id(), server.addr());
         let channel = connect(&server).await;
         let mut good = GoodCall::on(&channel).await;
@@ -485,7 +485,7 @@ async fn a_ticker_stream_that_asks_for_nothing_is_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_stops_in_order_beside_an_unread_flood() {
-    let server = Server::start(&["--drain", "300ms", "--log", "error"]);
+    let server = Server::start(&["--drain", "300ms", "--log", "error", "--any-symbol"]);
     let addr = server.addr();
     // What was not read: where there is no limit, a million streams that the end must clear away.
     let unread = tokio::task::spawn_blocking(move || {

@@ -140,6 +140,16 @@ fn a_client_of_those_days_is_told_what_is_wrong() {
     }
 }
 
+#[test]
+fn a_typo_of_a_client_of_those_days_costs_it_nothing_else() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&["--tick", "20ms"]);
+    let ended = python_client(&python, &server, &["APPL", "AAPL"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.stdout.lines().count(), 100);
+    assert!(!ended.stdout.contains("APPL\""), "{ended:?}");
+}
+
 /// A server of those days: prints each symbol that it is asked for, and sends a quote of each every
 /// 20 ms. It knows no actions, and so takes every request for one to subscribe.
 const SERVER: &str = r#"

@@ -202,6 +202,13 @@ fn the_ticker_says_what_is_wrong() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("1 to 12 letters"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("Traceback"), "{}", ended.stderr);
+    // The others go on.
+    let args = [
+        &script, "APPL", "EURUSD=X", "--count", "2", "--server", &addr,
+    ];
+    let ended = run(&python, &args, None, LIMIT);
+    assert!(ended.stderr.contains("did you mean AAPL"), "{ended:?}");
+    assert!(ended.stdout.contains("EURUSD=X"), "{ended:?}");
 }
 
 #[test]

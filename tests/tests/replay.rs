@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, path::Path, time::Duration};
 
-use tests::{Server, bin, run};
+use tests::{Process, Server, bin, run};
 
 /// Far more than anything here needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -13,7 +13,7 @@ type Told = HashMap<String, Vec<(u64, String, String)>>;
 fn record(server: &Server, count: &str) -> (String, Told) {
     let addr = server.addr().to_string();
     let args = [
-        "--server", &addr, "--mode", "csv", "--count", count, "AAPL", "TSLA", "S3",
+        "--server", &addr, "--mode", "csv", "--count", count, "AAPL", "TSLA", "OPEN",
     ];
     let output = run(bin("ticker-client"), &args, None, LIMIT);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -86,6 +86,7 @@ fn a_tape_excludes_what_makes_a_market() {
     for args in [
         ["--replay", "tape.csv", "--seed", "2"],
         ["--replay", "tape.csv", "--tick", "1s"],
+        ["--replay", "tape.csv", "--any-symbol", "--any-symbol"],
         ["--replay", "tape.csv", "--replay-speed", "0"],
         ["--replay", "tape.csv", "--replay-speed", "fast"],
     ] {
@@ -93,11 +94,17 @@ fn a_tape_excludes_what_makes_a_market() {
         assert_eq!(output.code, Some(2), "{args:?}: {output:?}");
         assert!(output.stderr.contains(args[2]), "{args:?}: {output:?}");
     }
-    let output = run(bin("server"), &["--replay-speed", "2"], None, LIMIT);
-    assert!(
-        output.code == Some(2) && output.stderr.contains("--replay"),
-        "{output:?}"
-    );
+    for args in [
+        &["--replay-speed", "2"][..],
+        &["--replay-wait"],
+        &["--replay-loop"],
+    ] {
+        let output = run(bin("server"), args, None, LIMIT);
+        assert!(
+            output.code == Some(2) && output.stderr.contains("--replay <FILE.csv>"),
+            "{output:?}"
+        );
+    }
 }
 
 #[test]
@@ -117,6 +124,50 @@ fn a_symbol_that_is_not_on_the_tape_is_said_with_those_that_are() {
     assert!(output.stdout.contains("AAPL,225.5"), "{output:?}");
     let expected = "MSFT is not on the tape that is played here; there is AAPL, KO";
     assert!(output.stderr.contains(expected), "{output:?}");
+}
+
+#[test]
+fn a_tape_that_waits_is_heard_from_its_first_trade_and_its_end_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tape = folder.path().join("tape.csv");
+    let rows = "timestamp,ticker_symbol,current_price,volume\n1,AAPL,1,1\n2,AAPL,2,1\n3,AAPL,3,1\n";
+    fs::write(&tape, rows).expect("it can be written");
+    let replay = ["--replay", path(&tape), "--replay-speed", "10"];
+    let mut server = Server::start(&[&replay[..], &["--replay-wait"]].concat());
+    let addr = server.addr().to_string();
+    // Nobody starts it who only looks.
+    let args = ["--server", &addr, "MSFT"];
+    let stranger = run(bin("ticker-client"), &args, None, LIMIT);
+    assert_eq!(stranger.code, Some(4), "{stranger:?}");
+    assert!(!server.stderr().contains("the tape begins"));
+    let args = ["--server", &addr, "--mode", "csv", "AAPL"];
+    let mut client = Process::start(bin("ticker-client"), &args, &[]);
+    client.wait_for_stderr("the tape is over; the last prices stay", LIMIT);
+    server.process().wait_for_stderr("the tape is over", LIMIT);
+    client.signal("INT");
+    let output = client.wait(LIMIT);
+    let prices: Vec<_> = output.stdout.lines().skip(1).collect();
+    // A busy machine may leave one out, but not the first.
+    assert!(prices[0].starts_with("AAPL,1.0,"), "{output:?}");
+    let last = prices.last().expect("a line");
+    assert!(last.starts_with("AAPL,3.0,"), "{output:?}");
+}
+
+#[test]
+fn a_tape_that_loops_goes_on_and_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tape = folder.path().join("tape.csv");
+    let rows = "timestamp,ticker_symbol,current_price,volume\n1,AAPL,1,1\n2,AAPL,2,1\n";
+    fs::write(&tape, rows).expect("it can be written");
+    let replay = ["--replay", path(&tape), "--replay-speed", "20"];
+    let server = Server::start(&[&replay[..], &["--replay-loop"]].concat());
+    let addr = server.addr().to_string();
+    let args = ["--server", &addr, "--mode", "csv", "--count", "40", "AAPL"];
+    let output = run(bin("ticker-client"), &args, None, LIMIT);
+    assert_eq!((output.code, &*output.stderr), (Some(0), ""), "{output:?}");
+    for price in ["AAPL,1.0,", "AAPL,2.0,"] {
+        assert!(output.stdout.matches(price).count() >= 5, "{output:?}");
+    }
 }
 
 #[test]

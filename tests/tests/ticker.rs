@@ -154,6 +154,7 @@ fn a_pipe_gets_plain_aligned_lines() {
     assert_eq!(output.stdout.lines().count(), 30);
     let widths: Vec<_> = output.stdout.lines().map(|l| l.chars().count()).collect();
     assert!(widths.iter().all(|w| *w == widths[0]), "{}", output.stdout);
+    assert!(widths[0] <= 80, "{}", output.stdout);
     assert!(!output.stdout.contains('\u{1b}'), "{:?}", output.stdout);
 }
 
@@ -175,14 +176,54 @@ fn everybody_sees_one_price_and_the_seed_decides_it() {
         updates
     };
     // A tick so long that all of this happens in the first.
-    let server = Server::start(&["--tick", "1day", "--seed", "7"]);
+    let server = Server::start(&["--tick", "1day", "--seed", "7", "--any-symbol"]);
     let seen = prices(&server, &["AAPL", "TSLA", "WHO.KNOWS"]);
     assert_eq!(seen.len(), 3);
     assert_eq!(seen, prices(&server, &["WHO.KNOWS", "TSLA", "AAPL"]));
+    // What is listed costs the same where nothing else is traded.
     let same_seed = Server::start(&["--tick", "1day", "--seed", "7"]);
     assert_eq!(seen[1..2], prices(&same_seed, &["TSLA"])[..]);
-    let other_seed = Server::start(&["--tick", "1day", "--seed", "8"]);
+    let other_seed = Server::start(&["--tick", "1day", "--seed", "8", "--any-symbol"]);
     assert_ne!(seen, prices(&other_seed, &["AAPL", "TSLA", "WHO.KNOWS"]));
+}
+
+#[test]
+fn a_typo_is_refused_with_what_was_perhaps_meant_and_costs_nothing_else() {
+    let server = Server::start(&["--tick", "20ms"]);
+    let args = [
+        "APPL", "AAPL", "^GSPC", "EURUSD=X", "BRK.B", "--count", "40",
+    ];
+    let output = client(server.addr(), &args);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let refused = "APPL is refused: APPL is not listed here; did you mean AAPL (Apple)";
+    assert!(output.stderr.contains(refused), "{output:?}");
+    let shown = |symbol: &str| output.stdout.matches(&format!(" {symbol} ")).count();
+    for symbol in ["AAPL", "^GSPC", "EURUSD=X", "BRK.B"] {
+        assert_eq!(shown(symbol), 10, "{symbol}: {}", output.stdout);
+    }
+    assert_eq!(shown("APPL"), 0);
+    let decimals = output.stdout.lines().find(|line| line.contains("EURUSD=X"));
+    let price = decimals.and_then(|line| line.split_whitespace().nth(2));
+    let decimals = price
+        .and_then(|price| price.split_once('.'))
+        .expect("a price")
+        .1;
+    assert_eq!(decimals.len(), 5, "{}", output.stdout);
+    // With nothing left it ends, and has said why.
+    let output = client(server.addr(), &["MFST"]);
+    assert_eq!(output.code, Some(4), "{output:?}");
+    assert!(output.stderr.contains("MSFT (Microsoft)"), "{output:?}");
+    // Who wants any symbol can have it.
+    let server = Server::start(&["--any-symbol", "--tick", "20ms"]);
+    let output = client(server.addr(), &["APPL", "--count", "2"]);
+    assert_eq!((output.code, &*output.stderr), (Some(0), ""), "{output:?}");
+}
+
+#[test]
+fn the_lab_trades_any_symbol_as_its_server_did() {
+    let server = Server::start(&["--lab"]);
+    let output = client(server.addr(), &["APPL", "--count", "1"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
@@ -271,7 +312,7 @@ fn a_server_that_freezes_is_noticed() {
 
 #[test]
 fn too_many_symbols_are_refused_with_the_limit() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["--any-symbol"]);
     let symbols: Vec<_> = (0..=1_000).map(|n| format!("S{n}")).collect();
     let client = start_client(server.addr(), &[&symbols.join(",")]);
     client.wait_for_stderr("at most 1000", LIMIT);
@@ -321,6 +362,25 @@ async fn a_bad_symbol_ends_its_own_stream_only() {
 }
 
 #[tokio::test]
+async fn a_typo_costs_an_original_stream_nothing_and_is_logged() {
+    let mut server = Server::start(&["--tick", "20ms"]);
+    let mut stream = Stream::open(&server).await;
+    stream.ask("APPL");
+    stream.ask("AAPL");
+    for _ in 0..100 {
+        let update = stream.next().await.expect("no error").expect("an update");
+        assert_eq!(update.ticker_symbol, "AAPL");
+    }
+    let log = server.process().wait_for_stderr("goes on without", LIMIT);
+    assert!(log.contains("APPL is not listed here"), "{log}");
+    let mut nothing = Stream::open(&server).await;
+    nothing.ask("APPL");
+    let status = nothing.refusal().await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("did you mean AAPL"), "{status:?}");
+}
+
+#[tokio::test]
 async fn a_half_close_means_no_more_symbols() {
     let server = Server::start(&["--tick", "20ms"]);
     let mut stream = Stream::open(&server).await;
@@ -353,7 +413,7 @@ async fn in_lab_mode_a_half_close_ends_the_stream_once_all_is_sent() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_delays_nobody() {
-    let server = Server::start(&["--tick", "1ms"]);
+    let server = Server::start(&["--tick", "1ms", "--any-symbol"]);
     let stalled = Stream::open(&server).await;
     for n in 0..1_000 {
         stalled.ask(&format!("S{n}"));

@@ -344,6 +344,24 @@ fn alerts_are_said_once_for_each_crossing_and_stand_in_the_json() {
 }
 
 #[test]
+fn a_dropped_symbol_says_that_its_alert_waits() {
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL", "F", "--alert", "AAPL>$1,000"]);
+    let stream = server.stream();
+    stream.requests(2);
+    client.write("-aapl\n");
+    client.wait_for_stderr(
+        "AAPL is dropped; its alert AAPL>1000 waits until it is added again",
+        LIMIT,
+    );
+    client.write("aapl\n");
+    assert_eq!(stream.requests(1), ["+AAPL"]);
+    stream.quote("AAPL", 1_001.0);
+    client.wait_for_stderr("alert: AAPL 1001.00 is above 1000", LIMIT);
+    interrupted(client);
+}
+
+#[test]
 fn a_setting_comes_from_the_first_that_has_it() {
     let home = Home::new();
     let server = ScriptedTicker::start();
@@ -384,9 +402,42 @@ fn a_setting_comes_from_the_first_that_has_it() {
 fn the_defaults_can_be_printed_without_a_symbol() {
     let printed = Home::new().run(&["--print-config"], &[]);
     assert_eq!(printed.code, Some(0), "{printed:?}");
-    for line in ["symbols = [] # default", "mode = \"plain\" # default"] {
+    for line in [
+        "# symbols = [] # default",
+        "# mode = \"tui\" # default: tui on",
+    ] {
         assert!(printed.stdout.contains(line), "{}", printed.stdout);
     }
+}
+
+#[test]
+fn a_printed_configuration_decides_nothing_that_nobody_decided() {
+    let home = Home::new();
+    let printed = home.run(&["--print-config"], &[]);
+    home.configure(&printed.stdout);
+    // As on a terminal, where the table is the default.
+    let server = ScriptedTicker::start();
+    let addr = server.addr().to_string();
+    let folder = home.0.path().to_str().expect("a path in UTF-8");
+    let env = [("XDG_CONFIG_HOME", folder)];
+    let mut terminal = Terminal::start(
+        bin("ticker-client"),
+        &["--server", &addr, "AAPL"],
+        &env,
+        (80, 24),
+    );
+    let stream = server.stream();
+    stream.quote("AAPL", 225.54);
+    terminal.wait_for_text("q quit", LIMIT);
+    terminal.send("q");
+    assert_eq!(terminal.wait(LIMIT), 0);
+    // A demand is printed although this output is no terminal.
+    let printed = home.run(&["--print-config", "--mode", "tui"], &[]);
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    assert!(
+        printed.stdout.contains("\nmode = \"tui\" # --mode"),
+        "{printed:?}"
+    );
 }
 
 #[test]

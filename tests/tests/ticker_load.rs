@@ -92,7 +92,7 @@ fn assert_flat(server: &Server, before: u64, most_growth_mib: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stops_delays_nobody_and_is_given_the_newest_again() {
-    let server = Server::start(&["--tick", "100ms", "--log", "error"]);
+    let server = Server::start(&["--tick", "100ms", "--log", "error", "--any-symbol"]);
     let mut others = Vec::new();
     for _ in 0..100 {
         others.push(GoodReader::start(&server, &["SYM0", "SYM1"]).await);
@@ -136,7 +136,7 @@ async fn a_reader_that_stops_delays_nobody_and_is_given_the_newest_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_never_read_hold_no_memory_and_nobody_up() {
-    let server = Server::start(&["--tick", "50ms", "--log", "error"]);
+    let server = Server::start(&["--tick", "50ms", "--log", "error", "--any-symbol"]);
     let good = GoodReader::start(&server, &["SYM0"]).await;
     let mut clock = Subscriber::dial(&server.uri()).await;
     clock.ask("SYM0");
@@ -199,7 +199,7 @@ async fn misbehave(server: &Server) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_misbehave_leave_nothing_behind() {
-    let server = Server::start(&["--tick", "100ms", "--log", "error"]);
+    let server = Server::start(&["--tick", "100ms", "--log", "error", "--any-symbol"]);
     let good = GoodReader::start(&server, &["SYM0", "SYM1"]).await;
     misbehave(&server).await;
     let before = resident_bytes(server.id());
@@ -214,7 +214,7 @@ async fn peers_that_misbehave_leave_nothing_behind() {
 async fn symbols_of_peers_that_vanish_are_forgotten() {
     const STREAMS: usize = 50;
     const SYMBOLS: usize = 1_000;
-    let server = Server::start(&["--tick", "1s", "--log", "error"]);
+    let server = Server::start(&["--tick", "1s", "--log", "error", "--any-symbol"]);
     let good = GoodReader::start(&server, &["SYM0", "SYM1"]).await;
     let mut before = 0;
     for round in 0..4 {
@@ -239,7 +239,7 @@ async fn symbols_of_peers_that_vanish_are_forgotten() {
 async fn symbols_that_were_unsubscribed_are_forgotten() {
     const STREAMS: usize = 110;
     const SYMBOLS: usize = 190;
-    let server = Server::start(&["--tick", "1s", "--log", "error"]);
+    let server = Server::start(&["--tick", "1s", "--log", "error", "--any-symbol"]);
     let good = GoodReader::start(&server, &["SYM0", "SYM1"]).await;
     let mut streams = Vec::new();
     for _ in 0..STREAMS {

@@ -204,14 +204,101 @@ fn a_frozen_picture_stands_still_and_says_what_it_leaves_out() {
 }
 
 #[test]
-fn the_help_opens_and_any_key_closes_it() {
+fn the_help_scrolls_on_a_small_screen_and_closes_by_its_keys() {
     let (_server, _stream, mut terminal) = client(&["AAPL"]);
     terminal.wait_for_text("225.54", LIMIT);
+    terminal.resize(40, 10);
     terminal.send("?");
-    terminal.wait_for_text("freeze the picture", LIMIT);
+    terminal.wait_for_text("add symbols", LIMIT);
+    terminal.send("x");
+    terminal.send(DOWN);
+    terminal.wait_for_no_text("add symbols", LIMIT);
+    terminal.send(END);
+    terminal.wait_for_text("change, age, %", LIMIT);
+    for close in ["q", "?", "\u{1b}"] {
+        terminal.send(close);
+        terminal.wait_for_no_text("Keys", LIMIT);
+        terminal.send("?");
+        terminal.wait_for_text("Keys", LIMIT);
+    }
+    terminal.send("qq");
+    ends_well(terminal, 0);
+}
+
+/// Alerts that are typed at the selected row, and a changed list that is asked about.
+#[test]
+fn alerts_are_edited_in_the_table_and_the_list_is_kept_when_asked_to() {
+    let home = tempfile::tempdir().expect("a directory");
+    let file = home.path().join("ticker-client/config.toml");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&file, "# mine\nsymbols = [\"AAPL\"] # two\n").expect("a file");
+    let server = ScriptedTicker::start();
+    let folder = home.path().to_str().expect("a path in UTF-8");
+    let mut terminal = start(&server, &[], &[("XDG_CONFIG_HOME", folder)]);
+    let stream = server.stream();
+    open(&stream);
+    terminal.wait_for_text("225.54", LIMIT);
+    terminal.send(DOWN);
+    terminal.send("e>$230\r");
+    terminal.wait_for_no_text("Alerts of", LIMIT);
+    stream.send(quote("AAPL", 230.5, 223.49));
+    terminal.wait_for_text("AAPL 230.50 is above 230", LIMIT);
+    assert_eq!(terminal.bells(), 1);
+    terminal.send("aTSLA\r");
+    assert_eq!(stream.requests(2), ["+AAPL", "+TSLA"]);
     terminal.send("q");
-    terminal.wait_for_no_text("freeze the picture", LIMIT);
-    terminal.send("q");
+    terminal.wait_for_text("Keep the symbols and alerts? y/n", LIMIT);
+    terminal.send("y");
+    let text = ends_well(terminal, 0);
+    assert!(text.contains("symbols and alerts kept in"), "{text}");
+    let kept = std::fs::read_to_string(&file).expect("it is there");
+    assert_eq!(
+        kept,
+        "# mine\nsymbols = [\"AAPL\", \"TSLA\"] # two\nalerts = [\"AAPL>230\"]\n"
+    );
+    // And it is what the next start begins with.
+    let _terminal = start(&server, &[], &[("XDG_CONFIG_HOME", folder)]);
+    assert_eq!(server.stream().requests(2), ["+AAPL", "+TSLA"]);
+}
+
+#[test]
+fn a_changed_list_that_is_not_kept_is_told_as_arguments() {
+    for (keys, is_told) in [("q\u{1b}", true), ("qn", false)] {
+        let (_server, stream, mut terminal) = client(&["AAPL"]);
+        terminal.wait_for_text("225.54", LIMIT);
+        terminal.send("aF\r");
+        assert_eq!(stream.requests(2), ["+AAPL", "+F"]);
+        terminal.send("s");
+        terminal.wait_for_text("Symbol↑", LIMIT);
+        terminal.send("q");
+        terminal.wait_for_text("Keep the symbols and order?", LIMIT);
+        terminal.send(&keys[1..]);
+        if is_told {
+            terminal.wait_for_no_text("Keep the", LIMIT);
+            terminal.send(CONTROL_C);
+        }
+        let text = ends_well(terminal, 0);
+        let told = "ticker-client AAPL F --sort symbol";
+        assert_eq!(text.contains(told), is_told, "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_said_and_nothing_ends() {
+    let home = tempfile::tempdir().expect("a directory");
+    // Where the folder should be is a file.
+    std::fs::write(home.path().join("ticker-client"), "").expect("a file");
+    let server = ScriptedTicker::start();
+    let folder = home.path().to_str().expect("a path in UTF-8");
+    let mut terminal = start(&server, &["AAPL"], &[("XDG_CONFIG_HOME", folder)]);
+    let stream = server.stream();
+    open(&stream);
+    terminal.wait_for_text("225.54", LIMIT);
+    terminal.send("aF\r");
+    assert_eq!(stream.requests(2), ["+AAPL", "+F"]);
+    terminal.send("qy");
+    terminal.wait_for_text("was not written", LIMIT);
+    terminal.send("qq");
     ends_well(terminal, 0);
 }
 
@@ -388,7 +475,7 @@ fn a_lost_connection_is_said_and_its_prices_are_dim_until_it_is_back() {
     terminal.wait_for("and bright", LIMIT, |screen| {
         text(screen).contains("12.00") && !is_dim(screen, "F  ")
     });
-    terminal.send("q");
+    terminal.send("qn");
     ends_well(terminal, 0);
 }
 

@@ -11,17 +11,20 @@ const EXAMPLES: &str = "\
 Examples:
   ticker-client AAPL GOOGL                          live quotes until Ctrl-C
   ticker-client --server quotes.lan BRK.B           from another machine
-  ticker-client --alert 'AAPL>250' --alert 'F%<-2'  say when it happens
+  ticker-client --alert 'AAPL>$250' --alert 'F -2%' say when it happens
+  ticker-client ^GSPC EURUSD=X BTC-USD              an index, currencies
   ticker-client --mode csv --duration 1h AAPL > aapl.csv
   ticker-client --json --count 10 TSLA | jq .       ten updates, for a program
 
 Modes:
   tui    a live table over the whole screen, ? shows its keys; the default on a terminal
-  plain  a line for each update; the default where there is no terminal. Times are UTC
+  plain  a line of 80 characters for each update: time (UTC), symbol, price, change, shares, bid
+         and ask; the default where there is no terminal
   json   an object for each update: ticker_symbol, current_price, price_change (both in dollars),
          change_percent, timestamp (seconds since 1970) and volume (shares). A newer server gives
          more: sequence, conflated, snapshot, bid_price, ask_price, day_open, day_high, day_low,
-         day_volume, trade_time_us. An update that raises an alert lists it under \"alerts\"
+         day_volume, trade_time_us, and once a name. An update that raises an alert lists it
+         under \"alerts\"
   csv    the same as columns under a header; `server --replay FILE` plays such a file
 Connections lost and found, refused symbols and alerts are said on the standard error, but for tui.
 
@@ -41,6 +44,7 @@ Each setting is taken from the first of these that has it:
          alerts = [\"AAPL>250\"]
          sort = \"percent\"
   4. its default; --print-config shows what comes of it, and from where
+In the table w writes symbols, alerts and order to that file, and q asks whether to, if they changed.
 
 Exit codes: 0 good (also: whoever read has closed the pipe, as head does), 1 cannot write, 2 usage,
 3 no connection, 4 rejected by the server. A connection that is lost later is made again.";
@@ -49,7 +53,7 @@ Exit codes: 0 good (also: whoever read has closed the pipe, as head does), 1 can
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ticker-client", version, after_help = EXAMPLES)]
 pub struct Args {
-    /// Symbols to subscribe to, such as AAPL or BRK.B; lower case is accepted.
+    /// Symbols to subscribe to, such as AAPL, BRK.B, ^GSPC or EURUSD=X; lower case is accepted.
     #[arg(value_name = "SYMBOL")]
     pub symbols: Vec<String>,
 
@@ -74,8 +78,9 @@ pub struct Args {
     pub duration: Option<Duration>,
 
     /// Say when this becomes true, and ring the terminal's bell; may be given several times. SYMBOL
-    /// OP PRICE, where OP is one of > >= < <=, or SYMBOL% OP PERCENT for the day's change. The
-    /// symbol is subscribed to.
+    /// OP PRICE, where OP is one of > >= < <=, or SYMBOL% OP PERCENT for the day's change; also
+    /// AAPL>$1,000, TSLA<-2%, TSLA -2%. The symbol is subscribed to. Once said, an alert is not said again before the
+    /// figure was clearly back: a thousandth of the price, a tenth of a percentage point.
     #[arg(long = "alert", value_name = "ALERT")]
     pub alerts: Vec<String>,
 

@@ -64,6 +64,8 @@ pub enum FeedEvent {
         /// next connection, which is asked for it again. If not, it is out.
         stays: bool,
     },
+    /// What the server says of the whole market, such as that a tape is over: a line, fit for a terminal.
+    Notice(String),
     /// The connection is gone. The last prices are old from now on; a new attempt follows.
     Lost {
         /// What happened, fit for a line on a terminal.

@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use proto::price_decimals;
+
 /// What stands for something that is not a number.
 const NO_NUMBER: &str = "?";
 
 /// The levels of a trend, from its lowest price to its highest.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A price in dollars: two decimals, below a dollar four.
-pub(crate) fn price(dollars: f64, width: usize) -> String {
-    number(dollars, decimals_at(dollars), false, width)
+/// A symbol's price, with as many decimals as it is traded in.
+pub(crate) fn price(symbol: &str, price: f64, width: usize) -> String {
+    number(price, price_decimals(symbol, price), false, width)
 }
 
-/// A change in dollars, with its sign; as many decimals as the price has.
-pub(crate) fn change(dollars: f64, price: f64, width: usize) -> String {
-    number(dollars, decimals_at(price), true, width)
+/// A change of a symbol's price, with its sign; as many decimals as the price has.
+pub(crate) fn change(symbol: &str, change: f64, price: f64, width: usize) -> String {
+    number(change, price_decimals(symbol, price), true, width)
 }
 
 /// A change in percent, with its sign.
@@ -32,9 +34,9 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// Of a change in dollars, shown beside this price.
-    pub(crate) fn of(change: f64, price: f64) -> Self {
-        let shown = rounded(change, decimals_at(price));
+    /// Of a change of a symbol's price, shown beside this price.
+    pub(crate) fn of(symbol: &str, change: f64, price: f64) -> Self {
+        let shown = rounded(change, price_decimals(symbol, price));
         match shown {
             _ if shown > 0.0 => Self::Up,
             _ if shown < 0.0 => Self::Down,
@@ -52,13 +54,8 @@ impl Direction {
     }
 }
 
-fn decimals_at(price: f64) -> usize {
-    // What rounds to a dollar is written as one.
-    if rounded(price, 4).abs() < 1.0 { 4 } else { 2 }
-}
-
 fn rounded(value: f64, decimals: usize) -> f64 {
-    let steps = if decimals == 4 { 1e4 } else { 1e2 };
+    let steps = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5][decimals.min(5)];
     (value * steps).round() / steps
 }
 
@@ -82,7 +79,9 @@ fn number(value: f64, decimals: usize, signed: bool, width: usize) -> String {
         true => format!("{value:+.0e}"),
         false => format!("{value:.1e}"),
     };
-    let mut forms = [exact(decimals), exact(decimals.min(2)), exact(0)].into_iter();
+    let mut forms = [decimals, decimals.min(4), decimals.min(2), 0]
+        .map(exact)
+        .into_iter();
     forms.find(|text| text.len() <= width).unwrap_or_else(rough)
 }
 
@@ -184,16 +183,20 @@ mod tests {
             (f64::NAN, "?"),
             (f64::NEG_INFINITY, "?"),
         ] {
-            assert_eq!(price(dollars, 9), text);
+            assert_eq!(price("AAPL", dollars, 9), text);
         }
+        assert_eq!(price("EURUSD=X", 1.084, 9), "1.08400");
+        assert_eq!(price("USDJPY=X", 143.9542, 9), "143.9542");
+        assert_eq!(change("EURUSD=X", 0.00123, 1.084, 8), "+0.00123");
+        assert_eq!(change("EURUSD=X", -10.00123, 1.084, 8), "-10.0012");
     }
 
     #[test]
     fn changes_have_signs_except_nothing() {
-        assert_eq!(change(1.5, 225.0, 8), "+1.50");
-        assert_eq!(change(-0.012, 0.5, 8), "-0.0120");
-        assert_eq!(change(-0.001, 225.0, 8), "0.00");
-        assert_eq!(change(-123_456.789, 1e6, 8), "-123457");
+        assert_eq!(change("AAPL", 1.5, 225.0, 8), "+1.50");
+        assert_eq!(change("AAPL", -0.012, 0.5, 8), "-0.0120");
+        assert_eq!(change("AAPL", -0.001, 225.0, 8), "0.00");
+        assert_eq!(change("AAPL", -123_456.789, 1e6, 8), "-123457");
         assert_eq!(percent(0.0, 8), "0.00%");
         assert_eq!(percent(-12.345, 8), "-12.35%");
         assert_eq!(percent(1e9, 8), "+1e9%");
@@ -210,7 +213,11 @@ mod tests {
             (f64::NAN, 225.0, '='),
             (f64::NEG_INFINITY, 225.0, '▼'),
         ] {
-            assert_eq!(Direction::of(change, price).mark(), mark, "{change}");
+            assert_eq!(
+                Direction::of("AAPL", change, price).mark(),
+                mark,
+                "{change}"
+            );
         }
     }
 
@@ -219,8 +226,12 @@ mod tests {
         for exponent in -308..=308 {
             for value in [1.0, -1.0, 9.999_999, -9.999_999] {
                 let value = value * 10f64.powi(exponent);
-                assert!(price(value, 9).len() <= 9, "{}", price(value, 9));
-                assert!(change(value, value, 8).len() <= 8);
+                assert!(
+                    price("AAPL", value, 9).len() <= 9,
+                    "{}",
+                    price("AAPL", value, 9)
+                );
+                assert!(change("AAPL", value, value, 8).len() <= 8);
                 assert!(percent(value, 8).len() <= 8, "{}", percent(value, 8));
             }
         }

@@ -11,6 +11,7 @@ mod connection;
 pub mod failure;
 pub mod feed;
 mod format;
+mod keep;
 pub mod lines;
 mod link;
 pub mod mode;
@@ -35,23 +36,24 @@ pub use failure::Failure;
 use feed::Feed;
 use lines::{Limit, Lines};
 use mode::Mode;
-use settings::Settings;
+use settings::{Origin, Settings};
 use show::Style;
 use tui::View;
 
-/// Shows quotes on the standard output until there were enough, the server has no more, or nobody
+/// Shows quotes in this mode on the standard output until there were enough, the server has no more, or nobody
 /// reads them any more.
 ///
 /// # Errors
 ///
 /// [`Failure`], whose words are for the person and whose [`code`](Failure::exit_code) is for the
 /// shell.
-pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
+pub async fn run(settings: Settings, mode: Mode, limit: Limit) -> Result<(), Failure> {
     let symbols = settings.subscriptions();
+    let variables = variables(&settings);
     let server = settings.server.value;
     let feed = Feed::start(server.clone(), symbols.clone());
     let alerts = Alerts::new(settings.alerts.value);
-    let style = match settings.mode.value {
+    let style = match mode {
         Mode::Tui => {
             let view = View {
                 feed,
@@ -60,6 +62,8 @@ pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
                 sort: settings.sort.value,
                 server,
                 limit,
+                file: settings.file,
+                variables,
             };
             return tui::run(view).await;
         }
@@ -79,6 +83,20 @@ pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
     };
     let input = BufReader::new(tokio::io::stdin());
     lines.run(input, tokio::io::stdout()).await
+}
+
+/// The variables that decide something of the list that a configuration file could hold.
+fn variables(settings: &Settings) -> Vec<&'static str> {
+    let origins = [
+        &settings.symbols.origin,
+        &settings.alerts.origin,
+        &settings.sort.origin,
+    ];
+    let names = origins.into_iter().filter_map(|origin| match origin {
+        Origin::Environment(name) => Some(*name),
+        _ => None,
+    });
+    names.collect()
 }
 
 /// Whether the standard output wants colour, and shows it.

@@ -190,6 +190,8 @@ impl<O: AsyncWrite + Unpin> View<O> {
                     say(format_args!(
                         "not dropped: {symbol} is none of the symbols asked for"
                     ));
+                } else if let Some(alerts) = self.alerts.pause(symbol) {
+                    say(format_args!("{symbol} is dropped; {alerts}"));
                 }
                 was_there
             }
@@ -228,6 +230,7 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 }
                 self.lost = Some(why);
             }
+            FeedEvent::Notice(words) => say(format_args!("{words}")),
             FeedEvent::Refused {
                 symbol,
                 why,
@@ -238,7 +241,10 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 ));
             }
             FeedEvent::Refused { symbol, why, .. } => {
-                say(format_args!("{symbol} is refused: {why}"));
+                match self.alerts.pause(&symbol) {
+                    None => say(format_args!("{symbol} is refused: {why}")),
+                    Some(alerts) => say(format_args!("{symbol} is refused: {why} ({alerts})")),
+                }
                 self.set.remove(&symbol);
                 if self.set.is_empty() {
                     return Err(Failure::AllRefused {

@@ -14,7 +14,7 @@ use ticker_client::{
     Args,
     lines::Limit,
     run,
-    settings::{Settings, Terminals},
+    settings::{Settings, SettingsError, Terminals},
 };
 use tokio::runtime::Runtime;
 
@@ -36,13 +36,11 @@ fn main() -> ExitCode {
         output: io::stdout().is_terminal(),
         dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
     };
-    let settings = Settings::load(&args, terminals).unwrap_or_else(|error| {
-        let kind = ErrorKind::ValueValidation;
-        Args::command().error(kind, error).exit()
-    });
+    let settings = Settings::load(&args).unwrap_or_else(wrong_usage);
     if args.print_config {
         return print(settings.to_string().as_bytes());
     }
+    let mode = settings.mode_on(terminals).unwrap_or_else(wrong_usage);
     let limit = Limit {
         count: args.count,
         duration: args.duration,
@@ -58,7 +56,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         tokio::select! {
-            result = run(settings, limit) => result,
+            result = run(settings, mode, limit) => result,
             // Without a handler there is nothing to wait for: Ctrl-C then ends us the hard way.
             Ok(()) = tokio::signal::ctrl_c() => Ok(()),
         }
@@ -69,6 +67,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(failure.exit_code(), &failure.to_string()),
     }
+}
+
+fn wrong_usage<T>(error: SettingsError) -> T {
+    let kind = ErrorKind::ValueValidation;
+    Args::command().error(kind, error).exit()
 }
 
 fn end(code: u8, why: &str) -> ExitCode {

@@ -9,7 +9,13 @@ use std::{env, error::Error, ffi::OsString, fmt, path::PathBuf, str::FromStr};
 
 use proto::{ServerAddress, Symbol};
 
-use crate::{alert::Alert, args::Args, mode::Mode, typed::symbols_of_args, watchlist::Sort};
+use crate::{
+    alert::{Alert, alerts_of_line},
+    args::Args,
+    mode::Mode,
+    typed::symbols_of_args,
+    watchlist::Sort,
+};
 pub use file::FileError;
 
 /// A value, and who decided it.
@@ -106,12 +112,14 @@ pub struct Settings {
     pub server: Setting<ServerAddress>,
     /// What to subscribe to at the start; those that only an alert names are not among them.
     pub symbols: Setting<Vec<Symbol>>,
-    /// How to show quotes.
-    pub mode: Setting<Mode>,
+    /// How to show quotes; `None`: as the terminal allows, see [`mode_on`](Self::mode_on).
+    pub mode: Option<Setting<Mode>>,
     /// What to say when it happens.
     pub alerts: Setting<Vec<Alert>>,
     /// The order of the table.
     pub sort: Setting<Sort>,
+    /// The configuration file, whether it is there or not; `None` where a user has no home.
+    pub file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -120,7 +128,7 @@ impl Settings {
     /// # Errors
     ///
     /// [`SettingsError`], for the person who said something wrong.
-    pub fn load(args: &Args, terminals: Terminals) -> Result<Self, SettingsError> {
+    pub fn load(args: &Args) -> Result<Self, SettingsError> {
         let flags = Layer::of_args(args)?;
         let environment = Layer::of_environment(|name| env::var_os(name), &flags)?;
         let named = args.config.clone().or_else(|| {
@@ -128,27 +136,50 @@ impl Settings {
             Some(path.into())
         });
         // One that nobody named need not be there.
-        let file = named.or_else(|| file::usual_path().filter(|path| path.exists()));
-        let file = file.map_or(Ok(Layer::default()), |path| file::read(&path))?;
-        Self::merge([flags, environment, file], terminals)
-    }
-
-    fn merge(layers: [Layer; 3], terminals: Terminals) -> Result<Self, SettingsError> {
-        let layer = layers.into_iter().fold(Layer::default(), Layer::or);
-        let mode = match layer.mode {
-            Some(mode) => on_a_screen(mode, terminals)?,
-            None if terminals.screen() && !terminals.dumb => default(Mode::Tui),
-            None => default(Mode::Plain),
+        let is_named = named.is_some();
+        let path = named.or_else(file::usual_path);
+        let file = match &path {
+            Some(path) if is_named || path.exists() => file::read(path)?,
+            _ => Layer::default(),
         };
         Ok(Self {
+            // A pipe, or /dev/null, keeps nothing.
+            file: path.filter(|path| path.is_file() || !path.exists()),
+            ..Self::merge([flags, environment, file])
+        })
+    }
+
+    fn merge(layers: [Layer; 3]) -> Self {
+        let layer = layers.into_iter().fold(Layer::default(), Layer::or);
+        Self {
             server: layer.server.unwrap_or_else(|| {
                 default(DEFAULT_SERVER.parse().expect("the default is an address"))
             }),
             symbols: layer.symbols.unwrap_or_else(|| default(Vec::new())),
-            mode,
+            mode: layer.mode,
             alerts: layer.alerts.unwrap_or_else(|| default(Vec::new())),
             sort: layer.sort.unwrap_or_else(|| default(Sort::default())),
-        })
+            file: None,
+        }
+    }
+
+    /// How to show quotes here: as somebody said, and otherwise on a screen where there is one. The
+    /// full-screen view as a habit gives way where there is none; as a demand it does not.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::NoTerminal`] when the command line demands a screen and there is none.
+    pub fn mode_on(&self, terminals: Terminals) -> Result<Mode, SettingsError> {
+        match &self.mode {
+            None if terminals.screen() && !terminals.dumb => Ok(Mode::Tui),
+            None => Ok(Mode::Plain),
+            Some(mode) if mode.value != Mode::Tui || terminals.screen() => Ok(mode.value),
+            Some(Setting {
+                origin: Origin::CommandLine(_),
+                ..
+            }) => Err(SettingsError::NoTerminal),
+            Some(_) => Ok(Mode::Plain),
+        }
     }
 
     /// What to subscribe to at the start: the symbols, then those that only an alert names.
@@ -169,17 +200,6 @@ fn default<T>(value: T) -> Setting<T> {
     Setting {
         value,
         origin: Origin::Default,
-    }
-}
-
-/// The full-screen view as a habit gives way where there is no screen; as a demand it does not.
-fn on_a_screen(mode: Setting<Mode>, terminals: Terminals) -> Result<Setting<Mode>, SettingsError> {
-    if mode.value != Mode::Tui || terminals.screen() {
-        return Ok(mode);
-    }
-    match mode.origin {
-        Origin::CommandLine(_) => Err(SettingsError::NoTerminal),
-        _ => Ok(default(Mode::Plain)),
     }
 }
 
@@ -253,7 +273,10 @@ impl Layer {
             mode: parsed(mode.0, mode.1.as_deref())?,
             alerts: match text("TICKER_CLIENT_ALERTS", flags.alerts.is_some())? {
                 (_, None) => None,
-                (origin, Some(text)) => Some(all_parsed(origin, text.split(','))?),
+                (origin, Some(text)) => match alerts_of_line(&text, None) {
+                    Ok(value) => Some(Setting { value, origin }),
+                    Err(error) => return Err(bad(origin, &error)),
+                },
             },
             sort: parsed(sort.0, sort.1.as_deref())?,
         })
@@ -297,7 +320,8 @@ fn bad(origin: Origin, error: &dyn Error) -> SettingsError {
 }
 
 impl fmt::Display for Settings {
-    /// A configuration file that says the same, with each setting's origin.
+    /// A configuration file that says the same, with each setting's origin. What nobody decided stands
+    /// in it as a comment, so that it is decided anew where the file is used.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fn line<T>(
             f: &mut fmt::Formatter<'_>,
@@ -305,7 +329,11 @@ impl fmt::Display for Settings {
             value: impl Into<toml::Value>,
             setting: &Setting<T>,
         ) -> fmt::Result {
-            writeln!(f, "{key} = {} # {}", value.into(), setting.origin)
+            let comment = match setting.origin {
+                Origin::Default => "# ",
+                _ => "",
+            };
+            writeln!(f, "{comment}{key} = {} # {}", value.into(), setting.origin)
         }
         fn list<T: fmt::Display>(values: &[T]) -> Vec<String> {
             values.iter().map(ToString::to_string).collect()
@@ -316,14 +344,20 @@ impl fmt::Display for Settings {
             mode,
             alerts,
             sort,
+            file: _,
         } = self;
         line(f, "server", server.value.to_string(), server)?;
         line(f, "symbols", list(&symbols.value), symbols)?;
-        line(f, "mode", mode.value.to_string(), mode)?;
+        match mode {
+            Some(mode) => line(f, "mode", mode.value.to_string(), mode)?,
+            None => writeln!(f, "{AUTOMATIC_MODE}")?,
+        }
         line(f, "alerts", list(&alerts.value), alerts)?;
         line(f, "sort", sort.value.to_string(), sort)
     }
 }
+
+const AUTOMATIC_MODE: &str = "# mode = \"tui\" # default: tui on a terminal, else plain";
 
 #[cfg(test)]
 mod tests;

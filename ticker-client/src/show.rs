@@ -6,13 +6,13 @@
 
 use proto::{
     fin::StockUpdate,
-    text::{one_line, words},
+    text::words,
 };
 use serde::Serialize;
 
 use crate::{
     alert::Alarm,
-    format::{self, Direction, grouped, price},
+    format::{self, Direction, price},
 };
 
 const GREEN: &str = "\u{1b}[32m";
@@ -49,43 +49,63 @@ impl Style {
     }
 }
 
-/// The widths of the columns of prices, of changes in dollars and in percent.
-const PRICE_WIDTH: usize = 10;
-const CHANGE_WIDTH: usize = 9;
-const PERCENT_WIDTH: usize = 9;
+/// No line is wider, as long as its symbol and its numbers are those of a market.
+const LINE_WIDTH: usize = 80;
+
+/// The width of a symbol with its price. A symbol may be as long as both, and a long price has the room
+/// that a short symbol leaves.
+const PRICED_SYMBOL_WIDTH: usize = 18;
+const PRICE_WIDTH: usize = 9;
+const CHANGE_WIDTH: usize = 8;
+const PERCENT_WIDTH: usize = 7;
+const VOLUME_WIDTH: usize = 6;
+const BOOK_WIDTH: usize = 8;
 
 fn columns(update: &StockUpdate, colour: bool) -> String {
-    let direction = Direction::of(update.price_change, update.current_price);
+    let symbol = &*update.ticker_symbol;
+    let direction = Direction::of(symbol, update.price_change, update.current_price);
     let change = format!(
-        "{} {:>CHANGE_WIDTH$} {:>PERCENT_WIDTH$}",
+        "{}{:>CHANGE_WIDTH$} {:>PERCENT_WIDTH$}",
         direction.mark(),
-        format::change(update.price_change, update.current_price, CHANGE_WIDTH),
+        format::change(
+            symbol,
+            update.price_change,
+            update.current_price,
+            CHANGE_WIDTH
+        ),
         format::percent(update.change_percent, PERCENT_WIDTH),
     );
+    let book = book(update);
+    let symbol = words(symbol);
+    let price = price(&update.ticker_symbol, update.current_price, PRICE_WIDTH);
+    let price_width = PRICED_SYMBOL_WIDTH.saturating_sub(symbol.chars().count() + 1);
+    let before = format!(
+        "{} {symbol} {price:>price_width$} ",
+        time_of_day(update.timestamp)
+    );
+    let volume = format::count(update.volume.unsigned_abs().into());
+    let sign = if update.volume < 0 { "-" } else { "" };
+    let volume = format!(" {:>VOLUME_WIDTH$}", sign.to_owned() + &volume);
+    let width = [&*before, &*change, &*volume].map(|part| part.chars().count());
+    let has_room = width.iter().sum::<usize>() + book.len() <= LINE_WIDTH;
     let change = match direction {
         Direction::Up if colour => format!("{GREEN}{change}{RESET}"),
         Direction::Down if colour => format!("{RED}{change}{RESET}"),
         _ => change,
     };
-    let volume = grouped(update.volume.unsigned_abs().into());
-    let mut line = format!(
-        "{}  {:<12} {:>PRICE_WIDTH$}  {change}  {:>9} shares",
-        time_of_day(update.timestamp),
-        words(&update.ticker_symbol),
-        price(update.current_price, PRICE_WIDTH),
-        match update.volume {
-            ..0 => format!("-{volume}"),
-            _ => volume,
-        },
-    );
-    if knows_the_book(update) {
-        let [bid, ask] = [update.bid_price, update.ask_price].map(|side| match side {
-            0.0 => "none".to_owned(),
-            side => price(side, PRICE_WIDTH),
-        });
-        line += &format!("  bid {bid:>PRICE_WIDTH$}  ask {ask:>PRICE_WIDTH$}");
+    before + &change + &volume + if has_room { &*book } else { "" }
+}
+
+/// The best bid and the best offer; nothing where they are not known.
+fn book(update: &StockUpdate) -> String {
+    if !knows_the_book(update) {
+        return String::new();
     }
-    line
+    let [bid, ask] = [update.bid_price, update.ask_price].map(|side| match side {
+        0.0 => "none".to_owned(),
+        side => price(&update.ticker_symbol, side, BOOK_WIDTH),
+    });
+    format!(" bid {bid:>BOOK_WIDTH$} ask {ask:>BOOK_WIDTH$}")
 }
 
 /// Whether the fields after the original contract's mean anything.
@@ -153,17 +173,20 @@ fn extended(update: &StockUpdate) -> Option<Extended> {
 
 fn json(update: &StockUpdate, alarms: &[Alarm]) -> String {
     #[derive(Serialize)]
-    struct Line {
+    struct Line<'a> {
         #[serde(flatten)]
         original: Original,
         #[serde(flatten)]
         extended: Option<Extended>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        name: &'a str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         alerts: Vec<String>,
     }
     let line = Line {
         original: original(update),
         extended: extended(update),
+        name: &update.name,
         alerts: alarms.iter().map(|a| a.alert.to_string()).collect(),
     };
     serde_json::to_string(&line).expect("text and numbers are always JSON")
@@ -227,7 +250,7 @@ mod tests {
     fn a_line_says_all_of_it() {
         assert_eq!(
             PLAIN.line(&update("AAPL", 225.54, 2.05), &[]),
-            "22:13:20  AAPL             225.54  ▲     +2.05    +0.92%     12,300 shares"
+            "22:13:20 AAPL        225.54 ▲   +2.05  +0.92% 12,300"
         );
     }
 
@@ -235,16 +258,54 @@ mod tests {
     fn columns_stay_in_their_places() {
         let width = |update| PLAIN.line(&update, &[]).chars().count();
         let expected = width(update("F", 1.0, -0.5));
-        assert_eq!(expected, width(update("ABCDEFGHIJKL", 123_456.78, 1_234.5)));
+        assert_eq!(expected, width(update("EURUSD=X", 1.084, -0.001)));
+        assert_eq!(expected, width(update("BRK.A", 735_000.5, 1_234.5)));
+        assert_eq!(expected, width(update("ABCDEFGHIJKL", 90.5, 1.5)));
         assert_eq!(expected, width(update("BRK.B", 490.0, 0.0)));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let prices = [
+            0.0001,
+            0.5,
+            1.08432,
+            12.34,
+            225.54,
+            5_790.0,
+            44_100.12,
+            735_000.25,
+            9_999_999.99,
+        ];
+        for symbol in ["F", "BRK.A", "EURUSD=X", "^STOXX50E", "ABCDEFGHIJKL"] {
+            for price in prices {
+                for volume in [1, 12_300, i32::MAX] {
+                    let update = StockUpdate {
+                        change_percent: -12.34,
+                        volume,
+                        sequence: 7,
+                        bid_price: price,
+                        ask_price: price,
+                        ..update(symbol, price, -price / 8.0)
+                    };
+                    let line = PLAIN.line(&update, &[]);
+                    let width = line.chars().count();
+                    assert!(width <= 80, "{width}: {line}");
+                    let shown = line.split_whitespace().nth(2).expect("a price");
+                    // Two columns beyond what a symbol and its price usually take.
+                    let has_room = symbol.len() + 1 + shown.len() <= PRICED_SYMBOL_WIDTH + 2;
+                    assert_eq!(line.contains("bid"), has_room, "{line}");
+                }
+            }
+        }
     }
 
     #[test]
     fn below_a_dollar_a_move_of_less_than_a_cent_is_one() {
         let cheap = PLAIN.line(&update("PENNY", 0.1234, 0.0012), &[]);
-        assert!(cheap.contains("  0.1234  ▲   +0.0012    +0.98%"), "{cheap}");
+        assert!(cheap.contains(" 0.1234 ▲ +0.0012  +0.98%"), "{cheap}");
         let fell = PLAIN.line(&update("PENNY", 0.1234, -0.0012), &[]);
-        assert!(fell.contains("▼   -0.0012"), "{fell}");
+        assert!(fell.contains("▼ -0.0012"), "{fell}");
         let width = |line: &str| line.chars().count();
         let dear = PLAIN.line(&update("AAPL", 225.54, 2.05), &[]);
         assert_eq!(width(&cheap), width(&dear));
@@ -289,8 +350,7 @@ mod tests {
     fn a_newer_servers_book_stands_behind() {
         assert_eq!(
             PLAIN.line(&extended_update(), &[]),
-            "22:13:20  AAPL             225.54  ▲     +2.00    +0.89%     12,300 shares  \
-             bid     225.53  ask       none"
+            "22:13:20 AAPL        225.54 ▲   +2.00  +0.89% 12,300 bid   225.53 ask     none"
         );
         let cheap = StockUpdate {
             current_price: 0.1234,
@@ -299,8 +359,8 @@ mod tests {
             ..extended_update()
         };
         let line = PLAIN.line(&cheap, &[]);
-        assert!(line.contains("     0.1234  ▲"), "{line}");
-        assert!(line.ends_with("bid     0.1233  ask     0.1235"), "{line}");
+        assert!(line.contains("     0.1234 ▲"), "{line}");
+        assert!(line.ends_with("bid   0.1233 ask   0.1235"), "{line}");
     }
 
     #[test]
@@ -315,6 +375,16 @@ mod tests {
             ),
             r#"{"ticker_symbol":"AAPL","current_price":225.54,"price_change":2.0,"change_percent":0.5,"timestamp":1700000000,"volume":12300,"sequence":7,"conflated":3,"snapshot":true,"bid_price":225.53,"ask_price":0.0,"day_open":223.0,"day_high":226.5,"day_low":222.25,"day_volume":5000000000,"trade_time_us":1700000000123456}"#
         );
+    }
+
+    #[test]
+    fn a_snapshot_says_the_name_as_json() {
+        let update = StockUpdate {
+            name: "Apple".to_owned(),
+            ..update("AAPL", 2.0, 1.0)
+        };
+        let line = Style::Json.line(&update, &[]);
+        assert!(line.ends_with(r#","name":"Apple"}"#), "{line}");
     }
 
     #[test]
@@ -341,7 +411,8 @@ mod tests {
         let fields: Vec<_> = message
             .lines()
             .filter_map(|line| line.split_once(" = ")?.0.split_whitespace().nth(1))
-            .filter(|field| *field != "subscriptions")
+            // Neither is part of a tape.
+            .filter(|field| !["subscriptions", "name"].contains(field))
             .collect();
         assert_eq!(Style::Csv.header().expect("a header"), fields.join(","));
         assert_eq!(
@@ -383,7 +454,7 @@ mod tests {
             assert!(proto::text::is_printable(&line), "{line:?}");
         }
         let line = PLAIN.line(&strange, &[]);
-        assert!(line.contains("-2,147,483,648"), "{line}");
+        assert!(line.contains("-2.15B"), "{line}");
     }
 
     #[test]

@@ -7,11 +7,14 @@ use std::{collections::HashMap, mem};
 use proto::{
     Symbol,
     fin::{StockUpdate, Subscriptions as Answer, TickerAction, TickerRequest},
-    text::words,
+    text::{excerpt, words},
 };
 use tonic::Code;
 
 use crate::feed::{Change, FeedEvent};
+
+/// More columns of a symbol's name are not shown.
+const NAME_COLUMNS: usize = 60;
 
 /// The current set, and what this connection's server is known to understand.
 #[derive(Debug)]
@@ -116,7 +119,7 @@ impl Subscriptions {
     /// Returns also what it can be asked for, now that it is known to understand.
     pub(crate) fn answered(&mut self, answer: Answer) -> (Vec<FeedEvent>, Vec<TickerRequest>) {
         self.answers = true;
-        let mut refused = Vec::new();
+        let mut events = Vec::new();
         for refusal in answer.refusals {
             // What is no symbol, or not ours, cannot have been asked for by us.
             let Ok(symbol) = refusal.ticker_symbol.parse() else {
@@ -134,17 +137,21 @@ impl Subscriptions {
                 self.set.remove(&symbol);
             }
             let why = words(&refusal.reason);
-            refused.push(FeedEvent::Refused { symbol, why, stays });
+            events.push(FeedEvent::Refused { symbol, why, stays });
+        }
+        if !answer.notice.is_empty() {
+            events.push(FeedEvent::Notice(words(&answer.notice)));
         }
         let requests = mem::take(&mut self.dropped_unsaid)
             .iter()
             .filter(|symbol| !self.set.contains_key(symbol))
             .map(|symbol| request(symbol, TickerAction::Unsubscribe))
             .collect();
-        (refused, requests)
+        (events, requests)
     }
 
-    /// Whether the update's symbol is in the set; it then stands in the update as it does here.
+    /// Whether the update's symbol is in the set; it then stands in the update as it does here, and the
+    /// name as a line.
     pub(crate) fn accept(&mut self, update: &mut StockUpdate) -> bool {
         let Ok(symbol) = update.ticker_symbol.parse::<Symbol>() else {
             return false;
@@ -157,6 +164,9 @@ impl Subscriptions {
         subscription.refused = false;
         if update.ticker_symbol != symbol.as_str() {
             update.ticker_symbol = symbol.to_string();
+        }
+        if !update.name.is_empty() {
+            update.name = excerpt(&update.name, NAME_COLUMNS);
         }
         true
     }
@@ -183,7 +193,7 @@ impl Subscriptions {
             .map(|(symbol, _)| symbol.clone())
             .collect();
         let named = |symbol: &Symbol| {
-            why.split(|c: char| !c.is_ascii_alphanumeric() && !".-".contains(c))
+            why.split(|c: char| !c.is_ascii_alphanumeric() && !".-=^".contains(c))
                 .any(|word| word.trim_end_matches('.') == symbol.as_str())
         };
         if blamed.iter().any(named) {
@@ -289,6 +299,7 @@ mod tests {
                 refusal("\u{1b}["),
                 refusal("F"),
             ],
+            notice: "the tape\nis over".to_owned(),
         };
         let (events, _) = subscriptions.answered(answer);
         let expected = FeedEvent::Refused {
@@ -296,7 +307,8 @@ mod tests {
             why: words(&refusal("BAD").reason),
             stays: false,
         };
-        assert_eq!(events, [expected]);
+        let notice = FeedEvent::Notice("the tape\\nis over".to_owned());
+        assert_eq!(events, [expected, notice]);
         let requests = subscriptions.requests_of_a_new_connection();
         assert_eq!(said(requests), ["+AAPL"]);
     }

@@ -5,6 +5,7 @@
 //! keys. What is shown is decided by [`Watchlist`], which knows no terminal.
 
 mod draw;
+mod help;
 mod keys;
 mod prompt;
 mod screen;
@@ -13,13 +14,19 @@ mod table;
 pub mod terminal;
 mod theme;
 
-use std::{collections::VecDeque, io, thread, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use crossterm::event::{self, Event};
-use proto::{ServerAddress, Symbol};
+use proto::{ServerAddress, Symbol, text::one_line};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
@@ -27,6 +34,7 @@ use crate::{
     clock::Clock,
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
+    keep::{self, Edits},
     lines::Limit,
     say::say,
     watchlist::{Moment, Sort, Watchlist},
@@ -44,6 +52,9 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// Keys that wait to be followed.
 const KEY_QUEUE: usize = 64;
+
+/// How long the configuration file may take to be written.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Events that are taken at once.
 const BATCH: usize = 64;
@@ -63,6 +74,10 @@ pub struct View {
     pub server: ServerAddress,
     /// When the end comes by itself.
     pub limit: Limit,
+    /// Where a changed list can be kept, if anywhere.
+    pub file: Option<PathBuf>,
+    /// Variables that decide something of the list before the file does.
+    pub variables: Vec<&'static str>,
 }
 
 /// Takes the terminal and shows the table, until the person quits, the limit is reached, the
@@ -75,8 +90,19 @@ pub async fn run(view: View) -> Result<(), Failure> {
     let theme = Theme::of_environment();
     let server = view.server.clone();
     let terminal = FullScreen::enter(theme.colour).map_err(Failure::Output)?;
-    let end = Viewer::new(view, theme, terminal)?.watch().await?;
-    if end == End::NoMore {
+    let mut viewer = Viewer::new(view, theme, terminal)?;
+    let end = viewer.watch().await;
+    let (unkept, words) = (viewer.screen.unkept(), viewer.words.take());
+    drop(viewer);
+    if let Some(words) = words {
+        say(format_args!("{words}"));
+    }
+    if let Some(arguments) = unkept {
+        say(format_args!(
+            "The list was changed and is not kept. To have it again: ticker-client {arguments}"
+        ));
+    }
+    if end? == End::NoMore {
         say(format_args!("{server} has no more quotes to send."));
     }
     Ok(())
@@ -99,6 +125,9 @@ struct Viewer {
     /// Changes that the feed has not taken yet.
     changes: VecDeque<Change>,
     server: ServerAddress,
+    variables: Vec<&'static str>,
+    /// To be said when the terminal is given back.
+    words: Option<String>,
     signals: Signals,
     keys_rx: mpsc::Receiver<io::Result<Event>>,
     started: Instant,
@@ -114,10 +143,16 @@ impl Viewer {
         Ok(Self {
             terminal,
             theme,
-            screen: Screen::new(Watchlist::new(view.symbols, view.sort), view.alerts),
+            screen: Screen::new(
+                Watchlist::new(view.symbols, view.sort),
+                view.alerts,
+                view.file,
+            ),
             feed: view.feed,
             changes: VecDeque::new(),
             server: view.server,
+            variables: view.variables,
+            words: None,
             signals: Signals::listen().map_err(Failure::Output)?,
             keys_rx: read_keys().map_err(Failure::Output)?,
             started,
@@ -130,7 +165,7 @@ impl Viewer {
         })
     }
 
-    async fn watch(mut self) -> Result<End, Failure> {
+    async fn watch(&mut self) -> Result<End, Failure> {
         let mut batch = Vec::with_capacity(BATCH);
         // Drawn at once, and then when something has changed or a second is over.
         let mut next_picture = self.started;
@@ -166,6 +201,11 @@ impl Viewer {
                             self.suspend().await.map_err(Failure::Output)?;
                         }
                         Wish::DrawAnew => self.terminal.forget(),
+                        Wish::Keep { edits, then_quit } => {
+                            if self.keep(edits).await && then_quit {
+                                return Ok(End::Wanted);
+                            }
+                        }
                         Wish::Changes(changes) => self.changes.extend(changes),
                     }
                 }
@@ -221,6 +261,37 @@ impl Viewer {
         self.terminal.give_back();
         self.signals.suspend().await;
         self.terminal.take_again()
+    }
+
+    /// Writes the edits into the configuration file, and says what came of it; whether they are there.
+    async fn keep(&mut self, edits: Edits) -> bool {
+        let Some(file) = self.screen.file.clone() else {
+            return false;
+        };
+        let what = edits.what();
+        let name = one_line(&file.display().to_string());
+        let written = tokio::task::spawn_blocking(move || keep::write(&file, &edits));
+        let why = match timeout(KEEP_TIMEOUT, written).await {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(error))) => Some(one_line(&error.to_string())),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the disk does not answer".to_owned()),
+        };
+        let words = match &why {
+            Some(why) => format!("{name} was not written: {why}"),
+            None if self.variables.is_empty() => format!("{what} kept in {name}"),
+            None => {
+                let variables = self.variables.join(", ");
+                format!("{what} kept in {name}, before which {variables} goes")
+            }
+        };
+        if why.is_none() {
+            self.screen.has_kept();
+            self.words = Some(words.clone());
+        }
+        let now = self.now();
+        self.screen.list.tell(words, now);
+        why.is_none()
     }
 
     fn draw(&mut self) -> io::Result<bool> {

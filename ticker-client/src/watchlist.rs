@@ -115,6 +115,7 @@ impl Watchlist {
                 self.link = Link::Connected;
             }
             FeedEvent::Update(update) => self.update(*update, now),
+            FeedEvent::Notice(text) => self.news(words(&text), now),
             FeedEvent::Refused { symbol, why, stays } => {
                 match stays {
                     true => self.out_of_date(|rows| rows.row_mut(symbol.as_str())),
@@ -264,6 +265,11 @@ impl Watchlist {
         std::mem::take(&mut self.bell)
     }
 
+    /// Something to be read, in our own words.
+    pub fn tell(&mut self, text: String, now: Moment) {
+        self.news(text, now);
+    }
+
     fn say(&mut self, notice: Notice, now: Moment) {
         self.notices.say(notice, now.since_start);
     }
@@ -322,6 +328,34 @@ impl Watchlist {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.live.as_slice().is_empty()
+    }
+
+    /// The symbols in the order in which they were given.
+    pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
+        self.live.as_slice().iter().map(Row::symbol)
+    }
+
+    /// The selected symbol.
+    pub fn selected(&self) -> Option<&Symbol> {
+        self.selected.as_ref()
+    }
+
+    /// Whether the symbol is on the list.
+    pub fn has(&self, symbol: &Symbol) -> bool {
+        self.live.place(symbol).is_some()
+    }
+
+    /// A symbol's newest price.
+    pub fn price_of(&self, symbol: &Symbol) -> Option<f64> {
+        let row = self.live.as_slice().get(self.live.place(symbol)?)?;
+        let price = row.quote()?.update().current_price;
+        price.is_finite().then_some(price)
+    }
+
+    /// The longest name's length, in characters.
+    pub fn longest_name(&self) -> usize {
+        let names = self.live.as_slice().iter().map(Row::name);
+        names.map(|name| name.chars().count()).max().unwrap_or(0)
     }
 
     /// The longest symbol's length, in characters.

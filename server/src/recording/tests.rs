@@ -29,6 +29,10 @@ fn symbol(text: &str) -> Symbol {
     text.parse().expect("a symbol")
 }
 
+fn cents(dollars: f64) -> Price {
+    Price::nearest(dollars, Grid::Share)
+}
+
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -52,7 +56,7 @@ fn a_tape_is_played_in_the_order_of_its_times() {
     assert!(
         trades
             .iter()
-            .all(|trade| trade.previous_close == Price::nearest(223.0))
+            .all(|trade| trade.previous_close == cents(223.0))
     );
     let last = trades[2].day;
     assert_eq!(
@@ -60,11 +64,8 @@ fn a_tape_is_played_in_the_order_of_its_times() {
         [225.5, 225.75, 225.25]
     );
     assert_eq!(last.volume, 310);
-    assert_eq!(trades[0].bid, Some(Price::nearest(225.49)));
-    assert_eq!(
-        (trades[1].bid, trades[1].ask),
-        (None, Some(Price::nearest(225.8)))
-    );
+    assert_eq!(trades[0].bid, Some(cents(225.49)));
+    assert_eq!((trades[1].bid, trades[1].ask), (None, Some(cents(225.8))));
     assert_eq!(apple.trade(0), None);
     assert_eq!(apple.trade(4), None);
     let google = tape

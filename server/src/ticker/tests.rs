@@ -10,6 +10,7 @@ use tonic::Code;
 
 use super::*;
 use crate::{
+    playback::Replay,
     recording::Recording,
     request_rate::{MAX_REQUESTS_A_SECOND, MAX_REQUESTS_AT_ONCE},
     subscriptions::MAX_SYMBOLS,
@@ -109,7 +110,32 @@ impl Client {
 }
 
 fn simulated(tick: Duration) -> Tape {
-    Tape::Simulated { seed: 1, tick }
+    Tape::Simulated {
+        seed: 1,
+        tick,
+        any_symbol: true,
+    }
+}
+
+/// A market that lists what it trades.
+fn listed() -> Tape {
+    Tape::Simulated {
+        seed: 1,
+        tick: TICK,
+        any_symbol: false,
+    }
+}
+
+fn replay(text: &str) -> Replay {
+    Replay {
+        recording: Arc::new(Recording::from_text(text)),
+        waits: false,
+        loops: false,
+    }
+}
+
+fn recorded(text: &str) -> Tape {
+    Tape::Recorded(replay(text))
 }
 
 type Opened = (
@@ -496,7 +522,7 @@ async fn with_nothing_left_a_half_closed_stream_ends() {
 async fn a_tape_is_played_at_its_times() {
     let text = "timestamp,ticker_symbol,current_price,volume\n\
                 100,AAPL,10,1\n102.5,KO,70,1\n103,AAPL,11,1\n103,AAPL,12,1\n";
-    let tape = Tape::Recorded(Arc::new(Recording::from_text(text)));
+    let tape = recorded(text);
     let mut client = Client::on(tape, false);
     let start = Instant::now();
     client.ask("AAPL");
@@ -519,16 +545,141 @@ async fn a_tape_is_played_at_its_times() {
         expected.map(|(at, symbol, price)| (at, symbol.to_owned(), price))
     );
     // It is over: nothing comes, and nothing ends.
+    client.ask("MSFT");
     let more = timeout(Duration::from_secs(600), client.updates_rx.next()).await;
     assert!(more.is_err(), "{more:?}");
-    client.ask("MSFT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_tape_is_told_once_to_those_who_read_answers() {
+    let text = "timestamp,ticker_symbol,current_price,volume\n100,AAPL,10,1\n103,AAPL,11,1\n";
+    let mut client = Client::on(recorded(text), false);
+    client.act(TickerAction::Subscribe, "AAPL");
+    let start = Instant::now();
+    let mut notices = Vec::new();
+    while let Ok(Some(Ok(update))) = timeout(TICK * 60, client.updates_rx.next()).await {
+        let price = update.current_price;
+        match update.subscriptions {
+            Some(answer) if !answer.notice.is_empty() => {
+                assert_eq!(answer.ticker_symbols, ["AAPL"]);
+                notices.push((start.elapsed().as_secs(), answer.notice));
+            }
+            Some(_) => {}
+            None => assert!(notices.is_empty(), "{price} after the end"),
+        }
+    }
+    assert_eq!(
+        notices,
+        [(3, "the tape is over; the last prices stay".to_owned())]
+    );
+    // Who comes later is told with the first answer.
+    let mut late = Client {
+        requests_tx: None,
+        ..client
+    };
+    let (requests_tx, updates_rx) = open(&late.service);
+    (late.requests_tx, late.updates_rx) = (Some(requests_tx), updates_rx);
+    late.act(TickerAction::Subscribe, "AAPL");
+    let answer = late.update().await.subscriptions.expect("an answer");
+    assert!(answer.notice.contains("is over"), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tape_that_waits_begins_with_its_first_reader_and_loops() {
+    let text = "timestamp,ticker_symbol,current_price,volume\n100,AAPL,10,1\n101,AAPL,11,1\n";
+    let replay = Replay {
+        waits: true,
+        loops: true,
+        ..replay(text)
+    };
+    let mut client = Client::on(Tape::Recorded(replay), false);
+    tokio::time::sleep(TICK * 50).await;
+    let start = Instant::now();
+    client.ask("AAPL");
+    for n in 0..6_u64 {
+        let update = client.update().await;
+        let at = start.elapsed().as_millis() as u64 / 10 * 10;
+        assert_eq!((at, update.sequence), (n * 1_000, n + 1));
+        assert_eq!(update.current_price, [10.0, 11.0][n as usize % 2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_typo_costs_an_original_client_none_of_its_other_symbols() {
+    for symbols in [["AAPL", "APPL", "KO"], ["APPL", "AAPL", "KO"]] {
+        let mut client = Client::on(listed(), false);
+        for symbol in symbols {
+            client.ask(symbol);
+        }
+        let symbols = client.symbols(20).await;
+        assert!(
+            symbols
+                .iter()
+                .all(|symbol| symbol == "AAPL" || symbol == "KO")
+        );
+        client.half_close();
+        client.symbols(20).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_original_client_of_nothing_but_typos_is_told_in_a_second_or_at_its_half_close() {
+    for half_closes in [false, true] {
+        let mut client = Client::on(listed(), false);
+        let start = Instant::now();
+        client.ask("APPL");
+        client.ask("MFST");
+        if half_closes {
+            client.half_close();
+        }
+        let status = client.refusal().await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(
+            status
+                .message()
+                .starts_with("APPL is not listed here; did you mean AAPL (Apple)"),
+            "{}",
+            status.message()
+        );
+        let waited = start.elapsed().as_millis() / 10 * 10;
+        assert_eq!(waited, if half_closes { 0 } else { 1_000 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_uses_actions_is_told_what_was_perhaps_meant() {
+    let mut client = Client::on(listed(), false);
+    // Also of what it asked for before its first action.
+    client.ask("MFST");
+    client.act(TickerAction::Subscribe, "APPL");
+    client.act(TickerAction::Subscribe, "AAPL");
+    let mut refused = Vec::new();
+    let symbols = loop {
+        let (symbols, refusals) = client.answer().await;
+        refused.extend(refusals);
+        if refused.len() == 2 {
+            break symbols;
+        }
+    };
+    assert!(symbols.is_empty() || symbols == ["AAPL"], "{symbols:?}");
+    let [(first, microsoft), (second, apple)] = &refused[..] else {
+        panic!("{refused:?}")
+    };
+    assert_eq!((first.as_str(), second.as_str()), ("MFST", "APPL"));
+    assert!(microsoft.contains("MSFT (Microsoft)"), "{microsoft}");
+    assert!(apple.contains("AAPL (Apple)"), "{apple}");
+    while client.update().await.ticker_symbol != "AAPL" {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_stream_that_reads_answers_is_told_why_it_has_nothing() {
+    let mut client = Client::on(listed(), false);
+    client.act(TickerAction::Subscribe, "APPL");
+    client.half_close();
+    let (symbols, refusals) = client.answer().await;
+    assert_eq!((symbols.len(), refusals.len()), (0, 1));
     let status = client.refusal().await;
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(
-        status.message().contains("there is AAPL, KO"),
-        "{}",
-        status.message()
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,6 +133,7 @@ fn measure_both(
         &format!("{}ms", tick.as_millis()),
         "--log",
         "error",
+        "--any-symbol",
     ]);
     let (bare, bare_uri) = bare_ticker(tick);
     let processes = [(server.uri(), server.id()), (bare_uri, bare.id())];

@@ -65,7 +65,7 @@ struct Resumed {
 
 pub(crate) fn run(quick: bool) {
     let seconds = if quick { [2, 6, 2] } else { [10, 30, 10] };
-    let server = Server::start(&["--tick", "100ms", "--log", "error"]);
+    let server = Server::start(&["--tick", "100ms", "--log", "error", "--any-symbol"]);
     let runtime = Runtime::new().expect("the system has threads");
     let crowd = runtime.block_on(Crowd::gather(&server.uri(), OTHERS));
     let (orders_tx, orders) = watch::channel(Order::Read);

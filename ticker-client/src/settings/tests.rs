@@ -11,19 +11,12 @@ const SCREEN: Terminals = Terminals {
     output: true,
     dumb: false,
 };
-const PIPES: Terminals = Terminals {
-    input: false,
-    output: false,
-    dumb: false,
-};
-
 const FILE: &str = "/home/me/config.toml";
 
 fn merged(
     args: &[&str],
     variables: &[(&str, &str)],
     file: &str,
-    terminals: Terminals,
 ) -> Result<Settings, SettingsError> {
     let args = Args::try_parse_from([&["ticker-client"], args].concat()).expect("arguments");
     let value = |name: &str| {
@@ -32,14 +25,12 @@ fn merged(
     };
     let flags = Layer::of_args(&args)?;
     let environment = Layer::of_environment(value, &flags)?;
-    Settings::merge(
-        [flags, environment, file::parse(Path::new(FILE), file)?],
-        terminals,
-    )
+    let file = file::parse(Path::new(FILE), file)?;
+    Ok(Settings::merge([flags, environment, file]))
 }
 
 fn error(args: &[&str], variables: &[(&str, &str)], file: &str) -> String {
-    let error = merged(args, variables, file, PIPES).expect_err("wrong settings");
+    let error = merged(args, variables, file).expect_err("wrong settings");
     error.to_string()
 }
 
@@ -76,7 +67,7 @@ const FLAGS: [&str; 9] = [
 
 #[test]
 fn the_file_goes_before_the_defaults() {
-    let settings = merged(&[], &[], ALL, PIPES).expect("settings");
+    let settings = merged(&[], &[], ALL).expect("settings");
     assert_eq!(
         settings.to_string(),
         "server = \"file.lan:50051\" # /home/me/config.toml\n\
@@ -89,7 +80,7 @@ fn the_file_goes_before_the_defaults() {
 
 #[test]
 fn the_environment_goes_before_the_file() {
-    let settings = merged(&[], &VARIABLES, ALL, PIPES).expect("settings");
+    let settings = merged(&[], &VARIABLES, ALL).expect("settings");
     assert_eq!(
         settings.to_string(),
         "server = \"env.lan:50051\" # TICKER_CLIENT_SERVER\n\
@@ -102,7 +93,7 @@ fn the_environment_goes_before_the_file() {
 
 #[test]
 fn the_command_line_goes_before_all() {
-    let settings = merged(&FLAGS, &VARIABLES, ALL, PIPES).expect("settings");
+    let settings = merged(&FLAGS, &VARIABLES, ALL).expect("settings");
     assert_eq!(
         settings.to_string(),
         "server = \"args.lan:50051\" # --server\n\
@@ -117,24 +108,55 @@ fn the_command_line_goes_before_all() {
 fn each_key_is_decided_for_itself_and_an_empty_variable_decides_nothing() {
     let variables = [("TICKER_CLIENT_MODE", ""), ("TICKER_CLIENT_SORT", "symbol")];
     let file = "symbols = [\"F\"]\nsort = \"last\"\n";
-    let settings = merged(&["--json"], &variables, file, PIPES).expect("settings");
+    let settings = merged(&["--json"], &variables, file).expect("settings");
     assert_eq!(
         settings.to_string(),
-        "server = \"127.0.0.1:50051\" # default\n\
+        "# server = \"127.0.0.1:50051\" # default\n\
          symbols = [\"F\"] # /home/me/config.toml\n\
          mode = \"json\" # --json\n\
-         alerts = [] # default\n\
+         # alerts = [] # default\n\
          sort = \"symbol\" # TICKER_CLIENT_SORT\n"
     );
 }
 
 #[test]
 fn what_is_printed_is_a_file_that_says_the_same() {
-    let settings = merged(&FLAGS, &[], "", PIPES).expect("settings");
-    let again = merged(&[], &[], &settings.to_string(), PIPES).expect("settings");
+    let settings = merged(&FLAGS, &[], "").expect("settings");
+    let again = merged(&[], &[], &settings.to_string()).expect("settings");
     assert_eq!(again.subscriptions(), settings.subscriptions());
     assert_eq!(again.alerts.value, settings.alerts.value);
-    assert_eq!(again.mode.value, settings.mode.value);
+    let mode = |settings: &Settings| settings.mode.as_ref().map(|mode| mode.value);
+    assert_eq!(mode(&again), mode(&settings));
+}
+
+#[test]
+fn what_nobody_decided_is_not_decided_by_what_is_printed() {
+    // As `ticker-client --print-config > config.toml` does, whose output is no terminal.
+    let settings = merged(&[], &[], "").expect("settings");
+    let printed = settings.to_string();
+    assert!(
+        printed.lines().all(|line| line.starts_with("# ")),
+        "{printed}"
+    );
+    let again = merged(&[], &[], &printed).expect("settings");
+    assert_eq!(again, settings);
+    assert_eq!(again.mode_on(SCREEN).expect("a mode"), Mode::Tui);
+    // Also a habit that this output does not allow, and a demand.
+    for (args, file) in [(&[][..], "mode = \"tui\""), (&["--mode", "tui"], "")] {
+        let printed = merged(args, &[], file).expect("settings").to_string();
+        assert!(printed.contains("\nmode = \"tui\" # "), "{printed}");
+    }
+}
+
+#[test]
+fn a_variable_holds_alerts_as_people_type_them() {
+    let variables = [("TICKER_CLIENT_ALERTS", "AAPL > $1,000, TSLA -2% F<1")];
+    let settings = merged(&[], &variables, "").expect("settings");
+    let alerts = settings.alerts.value.iter().map(ToString::to_string);
+    assert_eq!(
+        alerts.collect::<Vec<_>>(),
+        ["AAPL>1000", "TSLA%<=-2", "F<1"]
+    );
 }
 
 #[test]
@@ -145,7 +167,7 @@ fn the_screen_is_for_terminals() {
             output,
             dumb: false,
         };
-        merged(args, &[], file, terminals).map(|settings| settings.mode.value)
+        merged(args, &[], file)?.mode_on(terminals)
     };
     let tui = "mode = \"tui\"";
     for (file, input, output, expected) in [
@@ -168,8 +190,9 @@ fn the_screen_is_for_terminals() {
         (&["A"][..], Mode::Plain),
         (&["A", "--mode", "tui"], Mode::Tui),
     ] {
-        let settings = merged(args, &[], "", dumb).expect("settings");
-        assert_eq!(settings.mode.value, expected, "{args:?}");
+        let settings = merged(args, &[], "").expect("settings");
+        let mode = settings.mode_on(dumb).expect("a mode");
+        assert_eq!(mode, expected, "{args:?}");
     }
     let demanded = mode(&["A", "--mode", "tui"], "", true, false);
     assert!(matches!(demanded, Err(SettingsError::NoTerminal)));
@@ -177,10 +200,8 @@ fn the_screen_is_for_terminals() {
 
 #[test]
 fn symbols_need_not_be_named_at_first() {
-    for terminals in [PIPES, SCREEN] {
-        let settings = merged(&[], &[], "symbols = []", terminals).expect("settings");
-        assert!(settings.subscriptions().is_empty());
-    }
+    let settings = merged(&[], &[], "symbols = []").expect("settings");
+    assert!(settings.subscriptions().is_empty());
     let said = SettingsError::NoSymbols.to_string();
     for way in [
         "arguments",
@@ -202,11 +223,11 @@ fn a_symbol_that_only_an_alert_names_is_subscribed_to() {
         "TSLA%<2",
         "--alert=TSLA>3",
     ];
-    let settings = merged(&args, &[], "", PIPES).expect("settings");
+    let settings = merged(&args, &[], "").expect("settings");
     let subscribed = settings.subscriptions();
     let subscribed: Vec<_> = subscribed.iter().map(Symbol::as_str).collect();
     assert_eq!(subscribed, ["F", "TSLA"]);
-    assert!(merged(&["--alert", "F>1"], &[], "", PIPES).is_ok());
+    assert!(merged(&["--alert", "F>1"], &[], "").is_ok());
 }
 
 #[test]
@@ -244,12 +265,13 @@ fn whoever_said_something_wrong_is_named() {
 #[test]
 fn a_variable_that_an_argument_goes_before_is_not_even_read() {
     let wrong = VARIABLES.map(|(name, _)| (name, "$$$"));
-    let settings = merged(&FLAGS, &wrong, "", PIPES).expect("settings");
-    assert_eq!(settings.mode.origin, Origin::CommandLine("--mode"));
-    let settings = merged(&["--json"], &[("TICKER_CLIENT_MODE", "foo")], "", PIPES);
-    assert_eq!(settings.expect("settings").mode.value, Mode::Json);
+    let settings = merged(&FLAGS, &wrong, "").expect("settings");
+    let mode = |settings: Settings| settings.mode.expect("somebody said it");
+    assert_eq!(mode(settings).origin, Origin::CommandLine("--mode"));
+    let settings = merged(&["--json"], &[("TICKER_CLIENT_MODE", "foo")], "");
+    assert_eq!(mode(settings.expect("settings")).value, Mode::Json);
     // A file's mistakes are its own: it is read as a whole.
-    assert!(merged(&FLAGS, &[], "mode = \"foo\"", PIPES).is_err());
+    assert!(merged(&FLAGS, &[], "mode = \"foo\"").is_err());
 }
 
 #[test]

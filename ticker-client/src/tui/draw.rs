@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proto::ServerAddress;
+use proto::{ServerAddress, text::one_line};
 use ratatui::{
     Frame,
     buffer::Buffer,
@@ -14,7 +14,7 @@ use ratatui::{
 };
 
 use super::{
-    keys,
+    help::Help,
     prompt::Prompt,
     screen::{Open, Screen},
     table,
@@ -27,6 +27,9 @@ use crate::{
 
 /// The most lines that an error under the prompt takes, or what has to be said in the footer.
 const MAX_WRAPPED_LINES: u16 = 4;
+
+/// No help is wider.
+const HELP_WIDTH: u16 = 54;
 
 /// The height from which on a long notice gets more lines than one.
 const HIGH: u16 = 10;
@@ -42,11 +45,11 @@ pub(super) fn draw(
     let area = frame.area();
     let bottom_lines = match &screen.open {
         Open::Prompt(prompt) => 1 + error_lines(prompt, area.width),
-        Open::Table | Open::Help if area.height >= HIGH => {
-            let notice = screen.list.notice(now);
-            notice.map_or(1, |notice| wrapped_lines(&notice, area.width))
+        Open::Table | Open::Help | Open::Question(_) if area.height >= HIGH => {
+            footer_words(screen, now).map_or(1, |words| wrapped_lines(&words, area.width))
         }
-        // Of a very low screen, the rows are the last to go.
+        // Of a very low screen, the rows are the last to go, unless an answer is waited for.
+        Open::Question(_) => 1,
         Open::Table | Open::Help => u16::from(area.height >= 3),
     };
     let (area, bottom) = split_bottom(area, bottom_lines);
@@ -76,13 +79,24 @@ pub(super) fn draw(
     }
     match &screen.open {
         Open::Prompt(prompt) => draw_prompt(frame, bottom, prompt),
-        Open::Table | Open::Help => {
-            draw_footer(frame.buffer_mut(), bottom, &screen.list, visible, now);
+        Open::Table | Open::Help | Open::Question(_) => {
+            let words = footer_words(screen, now);
+            draw_footer(frame.buffer_mut(), bottom, &screen.list, words, visible);
         }
     }
     if matches!(screen.open, Open::Help) {
-        draw_help(frame, area);
+        draw_help(frame.buffer_mut(), area, &mut screen.help);
     }
+}
+
+/// What has to be said at the foot of the screen, or asked.
+fn footer_words(screen: &Screen, now: Moment) -> Option<String> {
+    let (Open::Question(edits), Some(file)) = (&screen.open, &screen.file) else {
+        return screen.list.notice(now);
+    };
+    let file = one_line(&file.display().to_string());
+    let what = edits.what();
+    Some(format!("Keep the {what}? y/n, Esc: stay  ({file})"))
 }
 
 /// All but the last `lines`, and these.
@@ -223,8 +237,8 @@ fn draw_footer(
     buffer: &mut Buffer,
     area: Rect,
     list: &Watchlist,
+    words: Option<String>,
     visible: std::ops::Range<usize>,
-    now: Moment,
 ) {
     if area.is_empty() {
         return;
@@ -237,7 +251,7 @@ fn draw_footer(
         width: area.width.saturating_sub(place.len() as u16 + 2),
         ..area
     };
-    if let Some(notice) = list.notice(now) {
+    if let Some(notice) = words {
         if area.height > 1 {
             let room = usize::from(area.width) * usize::from(area.height) * 4 / 5;
             let notice = Paragraph::new(cut(&notice, room)).wrap(Wrap { trim: true });
@@ -254,11 +268,12 @@ fn draw_footer(
         let parts = vec![
             key(2, "a", "add"),
             key(3, "d", "drop"),
-            key(6, "↑↓", "select"),
-            key(4, "s", "sort"),
-            key(7, "r", "reverse"),
+            key(7, "↑↓", "select"),
+            key(4, "e", "alerts"),
+            key(5, "s", "sort"),
+            key(8, "r", "reverse"),
             key(
-                5,
+                6,
                 "f",
                 if list.frozen().is_some() {
                     "go on"
@@ -273,8 +288,6 @@ fn draw_footer(
     }
     Line::raw(place).right_aligned().render(area, buffer);
 }
-
-const PROMPT: &str = "Add: ";
 
 fn error_lines(prompt: &Prompt, width: u16) -> u16 {
     prompt
@@ -302,17 +315,23 @@ fn draw_prompt(frame: &mut Frame, area: Rect, prompt: &Prompt) {
     }
     let line = Rect { height: 1, ..area };
     let (before, after) = prompt.halves();
+    // Half of the line is for what is typed.
+    let label = prompt.label();
+    let label = match label.len() * 2 <= line.width.into() {
+        true => &*label,
+        false => "> ",
+    };
     // The end of what stands before the cursor is what must be seen.
-    let room = usize::from(line.width).saturating_sub(PROMPT.len() + 1);
+    let room = usize::from(line.width).saturating_sub(label.len() + 1);
     let mut shown = before.as_str();
     while Span::raw(shown).width() > room {
         let mut chars = shown.chars();
         chars.next();
         shown = chars.as_str();
     }
-    let x = PROMPT.len() + Span::raw(shown).width();
-    let text = format!("{PROMPT}{shown}{after}");
-    let hint = "Enter: add, Esc: cancel";
+    let x = label.len() + Span::raw(shown).width();
+    let text = format!("{label}{shown}{after}");
+    let hint = prompt.hint();
     let buffer = frame.buffer_mut();
     Line::styled(text.clone(), Theme::notice()).render(line, buffer);
     if Span::raw(&text).width() + 2 + hint.len() <= line.width.into() {
@@ -331,35 +350,36 @@ fn draw_prompt(frame: &mut Frame, area: Rect, prompt: &Prompt) {
     frame.set_cursor_position(Position::new(line.x + x, line.y));
 }
 
-fn draw_help(frame: &mut Frame, area: Rect) {
-    let mut lines: Vec<Line> = keys::HELP
-        .iter()
-        .map(|(key, does)| Line::raw(format!(" {key:<11}{does}")))
-        .collect();
-    lines.extend(
-        [
-            "",
-            " ▲ ▼ =  against the previous close",
-            " !      an alert's condition holds",
-            " dim    from before the connection was lost",
-            " Age    since it came (>: or older)",
-            " On a narrow screen these go first: trend,",
-            " bid and ask, volume, change, age, %.",
-        ]
-        .map(Line::raw),
-    );
-    let width = 50.min(area.width);
-    let height = (lines.len() as u16 + 2).min(area.height);
+/// In a window, or where that would take half of the room, in all of it.
+fn draw_help(buffer: &mut Buffer, area: Rect, help: &mut Help) {
+    let is_framed = area.height >= 5 && area.width >= 20;
+    let frame = if is_framed { 2 } else { 0 };
+    let width = match is_framed {
+        true => HELP_WIDTH.min(area.width),
+        false => area.width,
+    };
+    let inner = usize::from(area.height.saturating_sub(frame));
+    let (shown, top, count) = help.visible(usize::from(width - frame), inner);
+    let height = shown.len() as u16 + frame;
     let window = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,
         width,
         height,
     };
-    Clear.render(window, frame.buffer_mut());
-    let block = Block::bordered().title(" Keys ").title_bottom(" any key ");
-    let help = Paragraph::new(lines).block(block);
-    help.render(window, frame.buffer_mut());
+    let end = top + shown.len();
+    Clear.render(window, buffer);
+    let lines: Vec<_> = shown.into_iter().map(Line::raw).collect();
+    let text = Paragraph::new(lines);
+    if !is_framed {
+        return text.render(window, buffer);
+    }
+    let keys = match end - top == count {
+        true => " Esc: close ".to_owned(),
+        false => format!(" {}-{end}/{count}  ↑↓ scroll, Esc: close ", top + 1),
+    };
+    let block = Block::bordered().title(" Keys ").title_bottom(keys);
+    text.block(block).render(window, buffer);
 }
 
 #[cfg(test)]

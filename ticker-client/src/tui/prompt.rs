@@ -1,13 +1,25 @@
-//! The line in which symbols are typed. Pure: keys in, symbols out; what is none stays to be mended.
+//! The line in which symbols or alerts are typed. Pure: keys in, symbols or text out; what is none stays
+//! to be mended.
 
 use proto::{Symbol, text::is_printable};
 
 /// More is not taken; no list that a person types is longer.
-const MAX_CHARS: usize = 500;
+const MAX_CHARS: usize = 2_000;
+
+/// What is typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Symbols to be added.
+    #[default]
+    Add,
+    /// All alerts of a symbol, or all there are.
+    Alerts(Option<Symbol>),
+}
 
 /// A line that is being edited.
 #[derive(Debug, Default)]
 pub(super) struct Prompt {
+    purpose: Purpose,
     text: Vec<char>,
     /// How many characters stand before the cursor.
     cursor: usize,
@@ -29,6 +41,48 @@ pub(super) enum Edit {
 }
 
 impl Prompt {
+    /// With the alerts that there are, to be edited. `None` if that is too much for a line.
+    pub(super) fn alerts(of: Option<Symbol>, text: &str) -> Option<Self> {
+        let mut prompt = Self {
+            purpose: Purpose::Alerts(of),
+            ..Self::default()
+        };
+        prompt.insert(text);
+        (prompt.text.len() == text.chars().count()).then_some(prompt)
+    }
+
+    pub(super) fn purpose(&self) -> &Purpose {
+        &self.purpose
+    }
+
+    /// What stands before the line.
+    pub(super) fn label(&self) -> String {
+        match &self.purpose {
+            Purpose::Add => "Add: ".to_owned(),
+            Purpose::Alerts(None) => "Alerts: ".to_owned(),
+            Purpose::Alerts(Some(symbol)) => format!("Alerts of {symbol}: "),
+        }
+    }
+
+    /// What stands behind it, if there is room.
+    pub(super) fn hint(&self) -> &'static str {
+        match &self.purpose {
+            Purpose::Add => "Enter: add, Esc: cancel",
+            Purpose::Alerts(Some(_)) if self.text.is_empty() => "such as >250, $250 or -2%",
+            Purpose::Alerts(_) => "Enter: set, Esc: cancel",
+        }
+    }
+
+    /// All of the line.
+    pub(super) fn text(&self) -> String {
+        self.text.iter().collect()
+    }
+
+    /// The line stays as it is, and this is what is wrong with it.
+    pub(super) fn fail(&mut self, error: String) {
+        self.error = Some(error);
+    }
+
     pub(super) fn edit(&mut self, edit: Edit) {
         match edit {
             Edit::Insert(text) => self.insert(&text),

@@ -23,6 +23,9 @@ const MARK_WIDTH: u16 = 2;
 /// The least that a trend is worth showing in, and the most that is known of it.
 const TREND_WIDTHS: Range<u16> = 4..HISTORY_POINTS as u16;
 
+/// The least that a name is worth showing in, and the most that it gets.
+const NAME_WIDTHS: Range<u16> = 10..26;
+
 /// The width of a price with its mark, and what is left of a symbol beside it on a narrow screen.
 const LAST_WIDTH: u16 = 10;
 const CUT_SYMBOL_WIDTH: u16 = 4;
@@ -30,6 +33,7 @@ const CUT_SYMBOL_WIDTH: u16 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
     Symbol,
+    Name,
     Last,
     Change,
     Percent,
@@ -41,8 +45,9 @@ enum Column {
 }
 
 /// From left to right.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column::Symbol,
+    Column::Name,
     Column::Last,
     Column::Change,
     Column::Percent,
@@ -54,7 +59,8 @@ const COLUMNS: [Column; 9] = [
 ];
 
 /// What is left out where there is no room, in this order. The symbol and its price always stay.
-const LEFT_OUT: [&[Column]; 6] = [
+const LEFT_OUT: [&[Column]; 7] = [
+    &[Column::Name],
     &[Column::Trend],
     &[Column::Bid, Column::Ask],
     &[Column::Volume],
@@ -67,6 +73,7 @@ impl Column {
     fn title(self) -> &'static str {
         match self {
             Self::Symbol => "Symbol",
+            Self::Name => "Name",
             Self::Last => "Last",
             Self::Change => "Change",
             Self::Percent => "%",
@@ -85,14 +92,15 @@ impl Column {
             Self::Change => Some(SortBy::Change),
             Self::Percent => Some(SortBy::Percent),
             Self::Volume => Some(SortBy::Volume),
-            Self::Bid | Self::Ask | Self::Trend | Self::Age => None,
+            Self::Name | Self::Bid | Self::Ask | Self::Trend | Self::Age => None,
         }
     }
 
-    /// The least width; the trend takes what is left of the line.
-    fn width(self, longest_symbol: usize) -> u16 {
+    /// The least width; the name and then the trend take what is left of the line.
+    fn width(self, longest: Longest) -> u16 {
         match self {
-            Self::Symbol => longest_symbol.clamp(7, 12) as u16,
+            Self::Symbol => longest.symbol.clamp(7, 12) as u16,
+            Self::Name => NAME_WIDTHS.start,
             Self::Last => LAST_WIDTH,
             Self::Change | Self::Percent => 8,
             Self::Bid | Self::Ask => 9,
@@ -103,8 +111,16 @@ impl Column {
     }
 
     fn is_left_aligned(self) -> bool {
-        matches!(self, Self::Symbol | Self::Trend)
+        matches!(self, Self::Symbol | Self::Name | Self::Trend)
     }
+}
+
+/// The lengths of the longest texts in columns whose width depends on them.
+#[derive(Debug, Clone, Copy)]
+struct Longest {
+    symbol: usize,
+    /// 0: nothing has a name.
+    name: usize,
 }
 
 /// A column that there is room for.
@@ -117,30 +133,35 @@ struct Place {
 }
 
 /// The columns that fit into `width`, and where they stand.
-fn places(width: u16, longest_symbol: usize) -> Vec<Place> {
+fn places(width: u16, longest: Longest) -> Vec<Place> {
     let mut columns = COLUMNS.to_vec();
     let needed = |columns: &[Column]| -> u16 {
-        let widths = columns
-            .iter()
-            .map(|column| column.width(longest_symbol) + 1);
+        let widths = columns.iter().map(|column| column.width(longest) + 1);
         MARK_WIDTH + widths.sum::<u16>() - 1
     };
     for left_out in LEFT_OUT {
-        if needed(&columns) <= width {
+        let is_empty = longest.name == 0 && left_out == [Column::Name];
+        if needed(&columns) <= width && !is_empty {
             break;
         }
         columns.retain(|column| !left_out.contains(column));
     }
-    let (spare, missing) = match needed(&columns) {
+    let (mut spare, missing) = match needed(&columns) {
         needed if needed > width => (0, needed - width),
         needed => (width - needed, 0),
     };
     let mut x = MARK_WIDTH;
     let place = |column: Column| {
-        let full = column.width(longest_symbol);
+        let full = column.width(longest);
         // A symbol can be guessed from its beginning, a price cannot.
-        let cut = missing.min(Column::Symbol.width(longest_symbol) - CUT_SYMBOL_WIDTH);
+        let cut = missing.min(Column::Symbol.width(longest) - CUT_SYMBOL_WIDTH);
         let width = match column {
+            Column::Name => {
+                let wanted = longest.name.clamp(full.into(), NAME_WIDTHS.end.into()) as u16;
+                let width = (full + spare).min(wanted);
+                spare -= width - full;
+                width
+            }
             Column::Trend => (full + spare).min(TREND_WIDTHS.end),
             Column::Symbol => full - cut,
             Column::Last => full.saturating_sub(missing - cut).max(2),
@@ -171,7 +192,13 @@ pub(super) fn draw(
     theme: Theme,
 ) -> Range<usize> {
     let context = Context {
-        places: &places(area.width, list.longest_symbol()),
+        places: &places(
+            area.width,
+            Longest {
+                symbol: list.longest_symbol(),
+                name: list.longest_name(),
+            },
+        ),
         alerts,
         now,
         theme,
@@ -263,27 +290,35 @@ fn draw_row(buffer: &mut Buffer, line: Rect, list: &Watchlist, row: &Row, contex
 }
 
 fn direction(quote: &Quote) -> Direction {
-    Direction::of(quote.update().price_change, quote.update().current_price)
+    let update = quote.update();
+    Direction::of(
+        &update.ticker_symbol,
+        update.price_change,
+        update.current_price,
+    )
 }
 
 fn text(place: &Place, row: &Row, now: Moment) -> String {
     let Some(quote) = row.quote() else {
         return match place.column {
             Column::Symbol => row.symbol().to_string(),
+            Column::Name => row.name().to_owned(),
             Column::Last => "…".to_owned(),
             _ => String::new(),
         };
     };
     let width = place.width.into();
     let update = quote.update();
-    let book = |price: Option<f64>| price.map(|price| format::price(price, width));
+    let symbol = row.symbol().as_str();
+    let book = |price: Option<f64>| price.map(|price| format::price(symbol, price, width));
     match place.column {
-        Column::Symbol => row.symbol().to_string(),
+        Column::Symbol => symbol.to_owned(),
+        Column::Name => row.name().to_owned(),
         Column::Last => {
-            let price = format::price(update.current_price, width - 1);
+            let price = format::price(symbol, update.current_price, width - 1);
             format!("{}{price:>1$}", direction(quote).mark(), width - 1)
         }
-        Column::Change => format::change(update.price_change, update.current_price, width),
+        Column::Change => format::change(symbol, update.price_change, update.current_price, width),
         Column::Percent => format::percent(update.change_percent, width),
         Column::Bid => book(quote.bid()).unwrap_or_default(),
         Column::Ask => book(quote.ask()).unwrap_or_default(),
@@ -297,7 +332,7 @@ fn text(place: &Place, row: &Row, now: Moment) -> String {
 }
 
 /// Text that is cut is marked, a number that does not fit is not shown at all: one that has lost its
-/// end would be another. All text here is of characters that are one column wide.
+/// end would be another. But for names, all text here is of characters that are one column wide.
 fn write(buffer: &mut Buffer, line: Rect, place: Place, text: &str, style: Style) {
     if place.x >= line.width {
         return;
@@ -320,37 +355,61 @@ fn write(buffer: &mut Buffer, line: Rect, place: Place, text: &str, style: Style
 mod tests {
     use super::*;
 
-    fn shown(width: u16, longest_symbol: usize) -> Vec<Column> {
-        let places = places(width, longest_symbol);
+    const NAMELESS: Longest = Longest { symbol: 5, name: 0 };
+
+    fn shown(width: u16, longest: Longest) -> Vec<Column> {
+        let places = places(width, longest);
         places.into_iter().map(|place| place.column).collect()
     }
 
     #[test]
-    fn all_columns_fit_into_eighty_characters_whatever_the_symbols() {
-        for longest in 0..=12 {
-            assert_eq!(shown(80, longest), COLUMNS);
+    fn all_columns_but_the_name_fit_into_eighty_characters_whatever_the_symbols() {
+        let nameless: Vec<_> = COLUMNS.into_iter().filter(|c| *c != Column::Name).collect();
+        for symbol in 0..=12 {
+            for name in [0, 30] {
+                assert_eq!(shown(80, Longest { symbol, name }), nameless);
+            }
         }
     }
 
     #[test]
+    fn a_name_has_the_room_that_is_left_and_the_trend_what_it_leaves() {
+        let width_of = |width: u16, name: usize, column: Column| {
+            let places = places(width, Longest { symbol: 5, name });
+            let place = places.into_iter().find(|place| place.column == column);
+            place.map(|place| place.width)
+        };
+        assert_eq!(width_of(85, 30, Column::Name), None);
+        assert_eq!(width_of(86, 30, Column::Name), Some(10));
+        assert_eq!(width_of(96, 30, Column::Name), Some(20));
+        assert_eq!(width_of(96, 15, Column::Name), Some(15));
+        assert_eq!(width_of(96, 15, Column::Trend), Some(9));
+        assert_eq!(width_of(200, 40, Column::Name), Some(26));
+        assert_eq!(width_of(200, 40, Column::Trend), Some(30));
+        assert_eq!(width_of(200, 0, Column::Name), None);
+    }
+
+    #[test]
     fn columns_go_in_their_order_and_the_price_never() {
-        let mut before = shown(80, 5);
+        let longest = Longest { symbol: 5, name: 9 };
+        let mut before = shown(100, longest);
         let mut gone: Vec<Column> = Vec::new();
-        for width in (0..80).rev() {
-            let columns = shown(width, 5);
+        for width in (0..100).rev() {
+            let columns = shown(width, longest);
             gone.extend(before.iter().filter(|column| !columns.contains(column)));
             before = columns;
         }
         let expected: Vec<Column> = LEFT_OUT.concat();
         assert_eq!(gone, expected);
         assert_eq!(before, [Column::Symbol, Column::Last]);
+        assert!(!shown(100, NAMELESS).contains(&Column::Name));
     }
 
     #[test]
     fn columns_neither_overlap_nor_go_over_the_edge() {
         for width in 9..300 {
-            for longest in [1, 12] {
-                let places = places(width, longest);
+            for (symbol, name) in [(1, 0), (12, 0), (1, 60), (12, 9)] {
+                let places = places(width, Longest { symbol, name });
                 let mut x = MARK_WIDTH;
                 for place in &places {
                     assert_eq!(place.x, x, "{place:?}");

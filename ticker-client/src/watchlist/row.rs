@@ -30,6 +30,7 @@ pub enum Age {
 #[derive(Debug, Clone)]
 pub struct Row {
     symbol: Symbol,
+    name: String,
     quote: Option<Quote>,
     history: History,
 }
@@ -38,6 +39,7 @@ impl Row {
     pub(super) fn new(symbol: Symbol) -> Self {
         Self {
             symbol,
+            name: String::new(),
             quote: None,
             history: History::default(),
         }
@@ -46,6 +48,11 @@ impl Row {
     /// Whose row it is.
     pub fn symbol(&self) -> &Symbol {
         &self.symbol
+    }
+
+    /// What the symbol stands for; empty while nobody has said it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The newest quote, once there is one.
@@ -58,7 +65,11 @@ impl Row {
         self.history.points.iter().copied()
     }
 
-    pub(super) fn take(&mut self, update: StockUpdate, now: Moment) {
+    pub(super) fn take(&mut self, mut update: StockUpdate, now: Moment) {
+        // It comes once for each connection.
+        if !update.name.is_empty() {
+            self.name = std::mem::take(&mut update.name);
+        }
         self.history.take(update.current_price, now.since_start);
         self.quote = Some(Quote::new(update, now));
     }

@@ -14,7 +14,12 @@ use super::*;
 use crate::{
     alert::Alerts,
     feed::FeedEvent,
-    tui::{prompt::Edit, screen::Screen},
+    keep::Edits,
+    tui::{
+        keys::{HELP, Select},
+        prompt::Edit,
+        screen::Screen,
+    },
     watchlist::{Move, Sort, Watchlist},
 };
 
@@ -58,7 +63,8 @@ fn screen_of(symbols: &[&str], alerts: &[&str]) -> Screen {
     let symbols = symbols.iter().map(|text| symbol(text));
     let alerts = alerts.iter().map(|text| text.parse().expect("an alert"));
     let list = Watchlist::new(symbols, Sort::default());
-    let mut screen = Screen::new(list, Alerts::new(alerts.collect()));
+    let file = Some("/home/me/.config/ticker-client/config.toml".into());
+    let mut screen = Screen::new(list, Alerts::new(alerts.collect()), file);
     screen.take(FeedEvent::Connected, at(0));
     screen
 }
@@ -199,6 +205,69 @@ fn help() {
 }
 
 #[test]
+fn help_on_a_small_screen_scrolls() {
+    let mut screen = market();
+    screen.open = Open::Help;
+    let first = drawn(&mut screen, (40, 10), 10_400, PLAIN);
+    matches_snapshot("help-40x10", &first);
+    let mut seen = String::new();
+    for _ in 0..20 {
+        seen += &text(&drawn(&mut screen, (40, 10), 10_400, PLAIN));
+        screen.help.scroll(Select::PageDown);
+    }
+    for (key, _) in HELP {
+        assert!(seen.contains(key), "{key}: {seen}");
+    }
+    assert!(seen.contains("change, age, %"), "{seen}");
+    let last = drawn(&mut screen, (40, 10), 10_400, PLAIN);
+    assert_ne!(text(&first), text(&last));
+}
+
+#[test]
+fn a_question_stands_at_the_foot_and_its_keys_are_seen_where_it_is_narrow() {
+    let mut screen = screen_of(&["AAPL", "F"], &[]);
+    screen.list.sort_by("last".parse().expect("an order"));
+    let key = crossterm::event::KeyCode::Char('q').into();
+    screen.key(&key, at(0));
+    let wide = text(&drawn(&mut screen, (80, 24), 0, PLAIN));
+    let question = "Keep the order? y/n, Esc: stay  (/home/me/.config/ticker-client/config.toml)";
+    assert!(wide.contains(question), "{wide}");
+    let low = text(&drawn(&mut screen, (30, 2), 0, PLAIN));
+    assert!(low.contains("Keep the order? y/n"), "{low}");
+}
+
+#[test]
+fn names_stand_where_there_is_room() {
+    let mut screen = market();
+    let named = StockUpdate {
+        name: "Apple".to_owned(),
+        ..update("AAPL", 226.54, 223.49, 10_300)
+    };
+    quote(&mut screen, named, 10_300);
+    let long = StockUpdate {
+        name: "Berkshire Hathaway, the first class of its shares".to_owned(),
+        ..update("BRK.A", 700_124.5, 7e5, 10_300)
+    };
+    quote(&mut screen, long, 10_300);
+    // It stays when a later quote does not say it.
+    quote(&mut screen, update("AAPL", 226.54, 223.49, 10_350), 10_350);
+    let usual = text(&drawn(&mut screen, (80, 24), 10_400, PLAIN));
+    assert!(!usual.contains("Apple"), "{usual}");
+    let buffer = drawn(&mut screen, (110, 12), 10_400, PLAIN);
+    matches_snapshot("110x12", &buffer);
+}
+
+#[test]
+fn a_currency_has_its_decimals() {
+    let mut screen = screen_of(&["EURUSD=X", "USDJPY=X"], &[]);
+    quote(&mut screen, update("EURUSD=X", 1.084, 1.083, 0), 0);
+    quote(&mut screen, update("USDJPY=X", 143.9542, 143.0, 0), 0);
+    let shown = text(&drawn(&mut screen, (80, 24), 0, PLAIN));
+    assert!(shown.contains("1.08400 +0.00100"), "{shown}");
+    assert!(shown.contains("143.9542  +0.9542"), "{shown}");
+}
+
+#[test]
 fn prompt_with_a_mistake() {
     let mut screen = market();
     let mut prompt = Prompt::default();
@@ -262,6 +331,8 @@ fn any_size_will_do_whatever_is_open() {
             screen.list.select(Move::Last);
             drawn(&mut screen, (width, height), 23_000, COLOURED);
             screen.open = Open::Help;
+            drawn(&mut screen, (width, height), 23_000, COLOURED);
+            screen.open = Open::Question(Edits::default());
             drawn(&mut screen, (width, height), 23_000, COLOURED);
             let mut prompt = Prompt::default();
             prompt.edit(Edit::Insert("$ 界界界界界 ".repeat(20)));
