@@ -28,7 +28,6 @@ pub mod near_end_switch;
 pub mod numbering;
 pub mod playout_path;
 pub mod priority;
-mod race;
 pub mod reachability;
 pub mod recent_log;
 pub mod recording;
