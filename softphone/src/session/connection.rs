@@ -43,10 +43,9 @@ pub(super) async fn connect(
         .map_err(|error| Unreachable::of(&error, patience))
 }
 
-/// Asks a server that sends nothing whether it is there: one that is answers a call of a method that
-/// it does not have at once, whatever else it is doing.
-pub(super) async fn ask_whether_it_lives(mut channel: Channel, lives: impl Fn()) -> Infallible {
-    sleep(ASK_AFTER).await;
+/// Asks the server whether it is there: one that is answers a call of a method that it does not have
+/// at once, whatever else it is doing. `false`: the connection broke.
+pub(super) async fn ask(mut channel: Channel) -> bool {
     let mut request = http::Request::new(tonic::body::Body::empty());
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = http::Uri::from_static("/callcenter.CallCenter/AreYouThere");
@@ -57,7 +56,13 @@ pub(super) async fn ask_whether_it_lives(mut channel: Channel, lives: impl Fn())
         http::HeaderValue::from_static("application/grpc"),
     );
     let ready = std::future::poll_fn(|cx| channel.poll_ready(cx)).await;
-    if ready.is_ok() && channel.call(request).await.is_ok() {
+    ready.is_ok() && channel.call(request).await.is_ok()
+}
+
+/// Asks a server that sends nothing.
+pub(super) async fn ask_when_silent(channel: Channel, lives: impl Fn()) -> Infallible {
+    sleep(ASK_AFTER).await;
+    if ask(channel).await {
         lives();
     }
     std::future::pending().await

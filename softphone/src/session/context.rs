@@ -37,10 +37,13 @@ impl Context {
         self.status.borrow().round_trip.unwrap_or_default()
     }
 
+    pub(super) fn acknowledges(&self) -> bool {
+        self.acknowledges.load(Ordering::Relaxed)
+    }
+
     /// The numbers of a stream that begins.
     pub(super) fn numbering(&self) -> Arc<Numbering> {
-        let acknowledges = self.acknowledges.load(Ordering::Relaxed);
-        let numbering = Numbering::new(self.clock, self.options.format, acknowledges);
-        Arc::new(numbering)
+        let format = self.options.format;
+        Arc::new(Numbering::new(self.clock, format, self.acknowledges()))
     }
 }

@@ -1,6 +1,6 @@
 //! What we send on one stream of the call.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use proto::callcenter::{AudioChunk, Join};
 use tokio::sync::watch;
@@ -25,11 +25,8 @@ impl Context {
     }
 
     pub(super) fn stop_sending(&self, sending: Sending) {
-        let Sending { numbering, flows } = sending;
-        drop(flows);
+        drop(sending);
         self.uplink.interrupt();
-        self.acknowledges
-            .store(numbering.acknowledges(), Ordering::Relaxed);
     }
 
     /// What we send on one stream, numbered and counted as the transport takes it: a session may be

@@ -1,6 +1,6 @@
 //! What comes from the far end on one stream of the call.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use proto::callcenter::AudioChunk;
 
@@ -30,6 +30,7 @@ impl Context {
         };
         let accepted = chunk.accepted.clone();
         if let Some(accepted) = &accepted {
+            self.acknowledges.store(true, Ordering::Relaxed);
             self.deliver(Downlink::FarEnd {
                 returns_own_voice: accepted.echo,
             });

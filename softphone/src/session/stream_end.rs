@@ -5,7 +5,11 @@ use std::{error::Error, time::Duration};
 use proto::text::one_line;
 use tonic::{Code, Status};
 
-use super::{connection::KEEPALIVE_TIMEOUT, context::Context, state::Line};
+use super::{
+    connection::KEEPALIVE_TIMEOUT,
+    context::Context,
+    state::{Line, SessionEnd},
+};
 
 /// Why one stream ended.
 pub(super) enum StreamEnd {
@@ -13,6 +17,18 @@ pub(super) enum StreamEnd {
     Rejected(String),
     Broken(String),
     WrongFormat(String),
+}
+
+impl StreamEnd {
+    /// What it is for the call, if no other stream follows.
+    pub(super) fn of_call(self) -> SessionEnd {
+        match self {
+            Self::Completed => SessionEnd::Completed,
+            Self::Rejected(why) => SessionEnd::Rejected(why),
+            Self::Broken(why) => SessionEnd::Lost(why),
+            Self::WrongFormat(why) => SessionEnd::WrongFormat(why),
+        }
+    }
 }
 
 /// What came from the far end on one stream, and when.
