@@ -207,8 +207,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_line_that_swallows_what_began_too_early_is_back_soon_after_it_flows() {
         for flows_ms in (10_000..10_600).step_by(50) {
-            let network =
-                Network::new(move |now| (now >= ms(flows_ms)).then_some(ms(10)));
+            let network = Network::new(move |now| (now >= ms(flows_ms)).then_some(ms(10)));
             let (back, [connections, legs]) = network.back().await;
             let after = back - ms(flows_ms);
             // The longest pause with its jitter, and the way to the first answer.
@@ -259,8 +258,22 @@ mod tests {
         }
         assert_eq!(attempts.next().await, Ok(()));
         assert_eq!(network.began.elapsed(), ms(3_010));
-        // And are dropped with the trouble.
-        attempts.line_is_well();
-        assert!(attempts.connections.is_empty() && attempts.legs.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_are_dropped_when_the_line_is_well_again() {
+        for leg_after in [ms(10), ms(8_000)] {
+            let network = Network {
+                leg_after,
+                ..Network::new(move |_| (leg_after > ms(10)).then_some(ms(10)))
+            };
+            let mut attempts = Attempts::new(&network);
+            let waited = tokio::time::timeout(ms(600), attempts.next()).await;
+            assert!(waited.is_err());
+            assert_eq!(attempts.connections.is_empty(), leg_after > ms(10));
+            assert_eq!(attempts.legs.is_empty(), leg_after == ms(10));
+            attempts.line_is_well();
+            assert!(attempts.connections.is_empty() && attempts.legs.is_empty());
+        }
     }
 }
