@@ -7,17 +7,16 @@ use std::{
 
 use proto::callcenter::{Accepted, AudioChunk};
 use serde_json::Value;
-use tests::{
-    Process, Server, bin,
-    scripted_far_end::ScriptedFarEnd,
-    stall_watch::{judged, watched},
-};
+use tests::{Process, Server, bin, scripted_far_end::ScriptedFarEnd, stall_watch::watched};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The program's own figures tell how long it took. A far end that went on used to take 8 s, one that
 /// stood still 4; a person should wait for one at most.
 const TOO_LONG_S: f64 = 2.0;
+
+/// A machine that stands still for so long at once may make it longer.
+const EXCUSE: Duration = Duration::from_millis(500);
 
 const GOOD: i64 = 0;
 const NO_CONNECTION: i64 = 3;
@@ -84,9 +83,12 @@ fn sound(sequence: u64) -> AudioChunk {
 }
 
 fn ends_soon(exit_code: i64, call: impl Fn() -> (i64, f64)) {
-    let result = judged(|| watched(&call), |(_, took_s)| *took_s < TOO_LONG_S);
-    let Some((code, took_s)) = result else { return };
+    let ((code, took_s), stall) = watched(call);
     assert_eq!(code, exit_code);
+    if took_s >= TOO_LONG_S && stall > EXCUSE {
+        println!("not judged: this machine stood still for {stall:?}");
+        return;
+    }
     assert!(took_s < TOO_LONG_S, "{took_s} s");
 }
 

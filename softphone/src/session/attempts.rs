@@ -60,9 +60,11 @@ pub(super) struct Attempts<'a, D: Dial> {
     dial: &'a D,
     pace: AttemptPace,
     epoch: Instant,
-    connections: FuturesUnordered<BoxFuture<'a, Result<D::Connection, NoConnection>>>,
-    legs: FuturesUnordered<BoxFuture<'a, Result<D::Leg, NoLeg<D::End>>>>,
+    connections: UnderWay<'a, D::Connection, NoConnection>,
+    legs: UnderWay<'a, D::Leg, NoLeg<D::End>>,
 }
+
+type UnderWay<'a, T, E> = FuturesUnordered<BoxFuture<'a, Result<T, E>>>;
 
 impl<'a, D: Dial> Attempts<'a, D> {
     /// None yet: the line is well.
