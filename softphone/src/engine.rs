@@ -472,8 +472,16 @@ fn run(
         let now = clock.now();
         let muted = control.is_muted();
         engine.set_volume_db(control.volume_db.load(Ordering::Relaxed));
-        while let Ok(received) = downlink.try_recv() {
-            engine.receive(received, now);
+        loop {
+            match downlink.try_recv() {
+                Ok(received) => engine.receive(received, now),
+                Err(TryRecvError::Empty) => break,
+                // The session was given up before it could say so.
+                Err(TryRecvError::Disconnected) => {
+                    engine.receive(Downlink::Ended, now);
+                    break;
+                }
+            }
         }
         let mut done = engine.tick(now, muted, |chunk| uplink.push(chunk));
         if now >= next_publish {

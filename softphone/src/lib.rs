@@ -29,7 +29,6 @@ pub mod numbering;
 pub mod playout_path;
 mod printable_json;
 pub mod priority;
-mod race;
 pub mod reachability;
 pub mod recent_log;
 pub mod recording;

@@ -53,7 +53,10 @@ fn make_call(args: &CallArgs) -> ExitCode {
             return ExitCode::NoConnection;
         }
     };
-    show(args, runtime.block_on(call(args)))
+    let result = runtime.block_on(call(args));
+    // Not a plain drop: that would wait for a name that is still being looked up, or a device.
+    runtime.shutdown_background();
+    show(args, result)
 }
 
 fn show(args: &CallArgs, result: Result<Report, Verdict>) -> ExitCode {

@@ -3,6 +3,7 @@
 
 use std::{
     net::Ipv4Addr,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -60,6 +61,21 @@ impl Network {
         start(&self.far(), program, args)
     }
 
+    /// On the near side this is all that the hosts file says from now on, in its own format.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn near_hosts(&self, lines: &str) {
+        // `ip netns exec` lays what is here over /etc: a file that is there when a program starts, and
+        // that is written to in place.
+        let folder = self.near_etc();
+        std::fs::create_dir_all(&folder).expect("a folder of the namespace can be made");
+        std::fs::write(folder.join("hosts"), lines).expect("its hosts file can be written");
+        // Nobody to ask beyond: what the file does not know is not known, and that at once.
+        std::fs::write(folder.join("nsswitch.conf"), "hosts: files\n").expect("written likewise");
+    }
+
     /// Nothing goes through from now on, and nobody is told.
     ///
     /// # Panics
@@ -115,6 +131,10 @@ impl Network {
         must(&["netns", "exec", &self.router(), "sh", "-c", &write]);
     }
 
+    fn near_etc(&self) -> PathBuf {
+        Path::new("/etc/netns").join(self.near())
+    }
+
     fn near(&self) -> String {
         format!("{}-near", self.name)
     }
@@ -133,6 +153,8 @@ impl Drop for Network {
         for namespace in [self.near(), self.router(), self.far()] {
             ip(&["netns", "del", &namespace]);
         }
+        // There only if names were set.
+        let _ = std::fs::remove_dir_all(self.near_etc());
     }
 }
 

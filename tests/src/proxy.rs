@@ -1,5 +1,6 @@
 //! A stretch of line between client and server that can be frozen: bytes stay where they are, as in
-//! a TCP connection whose packets are lost. It can also be long: each byte is on its way for a while.
+//! a TCP connection whose packets are lost. It can also be long: each byte is on its way for a while;
+//! half open: it takes connections, and what they send vanishes; or closed, so that it resets them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,11 +8,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpSocket, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// Large buffers would take seconds of speech, and a test would measure them.
@@ -21,10 +22,14 @@ const BUFFER_BYTES: u32 = 8 * 1_024;
 const PIECE_BYTES: usize = 1_024;
 const PIECES_ON_THEIR_WAY: usize = 1_024;
 
-/// What is frozen.
+/// What is frozen, or worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frozen {
     Nothing,
+    /// All that any connection sends vanishes, and it carries nothing ever after.
+    Swallowed,
+    /// Every connection is reset, new ones, too.
+    Reset,
     /// Both directions of the connections with a lower number.
     Before(usize),
     /// Both directions of all connections but the first.
@@ -38,6 +43,7 @@ pub struct Proxy {
     addr: SocketAddr,
     frozen: watch::Sender<Frozen>,
     connections: watch::Receiver<usize>,
+    handshake: watch::Sender<Duration>,
     runtime: Option<Runtime>,
 }
 
@@ -72,17 +78,24 @@ impl Proxy {
         let addr = listener.local_addr().expect("it has an address");
         let (frozen, is_frozen) = watch::channel(Frozen::Nothing);
         let (count, connections) = watch::channel(0);
+        let (handshake, handshake_takes) = watch::channel(Duration::ZERO);
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let number = *count.borrow();
                 count.send_replace(number + 1);
-                tokio::spawn(pass_on(client, server, number, delay, is_frozen.clone()));
+                let handshake = *handshake_takes.borrow();
+                let is_frozen = is_frozen.clone();
+                tokio::spawn(async move {
+                    sleep(handshake).await;
+                    pass_on(client, server, number, delay, is_frozen).await;
+                });
             }
         });
         Self {
             addr,
             frozen,
             connections,
+            handshake,
             runtime: Some(runtime),
         }
     }
@@ -105,6 +118,22 @@ impl Proxy {
     /// All connections stand still, new ones, too.
     pub fn freeze(&self) {
         self.frozen.send_replace(Frozen::Before(usize::MAX));
+    }
+
+    /// Half open: connections are taken, and what they send vanishes. None of them ever carries anything
+    /// again.
+    pub fn swallow(&self) {
+        self.frozen.send_replace(Frozen::Swallowed);
+    }
+
+    /// All connections are reset, new ones, too.
+    pub fn reset(&self) {
+        self.frozen.send_replace(Frozen::Reset);
+    }
+
+    /// New connections carry nothing before so much time has passed.
+    pub fn slow_handshakes(&self, time: Duration) {
+        self.handshake.send_replace(time);
     }
 
     /// What servers say stands still.
@@ -143,7 +172,36 @@ fn small_socket() -> TcpSocket {
 }
 
 async fn pass_on(
-    client: TcpStream,
+    mut client: TcpStream,
+    server: SocketAddr,
+    number: usize,
+    delay: Duration,
+    frozen: watch::Receiver<Frozen>,
+) {
+    let _ = client.set_nodelay(true);
+    let mut state = frozen.clone();
+    // Outlives what is carried: the server, too, hears nothing of a connection that is half open.
+    let mut upstream = None;
+    let fault = tokio::select! {
+        biased;
+        fault = state.wait_for(|state| state.is_fault()) => fault.map(|fault| *fault),
+        () = carry(&mut client, &mut upstream, server, number, delay, frozen) => return,
+    };
+    match fault {
+        Ok(Frozen::Swallowed) => {
+            let mut swallowed = [0; PIECE_BYTES];
+            while let Ok(1..) = client.read(&mut swallowed).await {}
+        }
+        Ok(_) => drop(client.set_zero_linger()),
+        // The proxy is gone.
+        Err(_) => {}
+    }
+}
+
+/// Until either side closes.
+async fn carry(
+    client: &mut TcpStream,
+    upstream: &mut Option<TcpStream>,
     server: SocketAddr,
     number: usize,
     delay: Duration,
@@ -153,9 +211,8 @@ async fn pass_on(
     let Ok(server) = small_socket().connect(server).await else {
         return;
     };
-    let _ = client.set_nodelay(true);
-    let (client_rx, client_tx) = client.into_split();
-    let (server_rx, server_tx) = server.into_split();
+    let (client_rx, client_tx) = client.split();
+    let (server_rx, server_tx) = upstream.insert(server).split();
     let forth = pump(client_rx, server_tx, delay, frozen.clone(), move |frozen| {
         frozen.lets_pass(number, false)
     });
@@ -169,9 +226,15 @@ async fn pass_on(
 }
 
 impl Frozen {
+    /// Whether connections are lost by it.
+    fn is_fault(self) -> bool {
+        matches!(self, Self::Swallowed | Self::Reset)
+    }
+
     fn lets_pass(self, number: usize, is_answer: bool) -> bool {
         match self {
             Self::Nothing => true,
+            Self::Swallowed | Self::Reset => false,
             Self::Before(first) => number >= first,
             Self::AllButFirst => number == 0,
             Self::Answers => !is_answer,
@@ -181,8 +244,8 @@ impl Frozen {
 
 /// Until either side closes.
 async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     delay: Duration,
     mut frozen: watch::Receiver<Frozen>,
     flows: impl Fn(Frozen) -> bool,
@@ -221,7 +284,7 @@ async fn pump(
 /// Waits until what was read may go on. Whether there was anybody to take it.
 async fn pass(
     piece: &[u8],
-    to: &mut OwnedWriteHalf,
+    to: &mut WriteHalf<'_>,
     frozen: &mut watch::Receiver<Frozen>,
     flows: &impl Fn(Frozen) -> bool,
 ) -> bool {

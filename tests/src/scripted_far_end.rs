@@ -1,15 +1,20 @@
-//! A server whose answer to each chunk is what a test says: for far ends that are at fault.
+//! A server whose answer to each chunk is what a test says: for far ends that are at fault. Or one that
+//! goes on when it should not, or reads nothing.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use proto::callcenter::{
     AudioChunk,
     call_center_server::{CallCenter, CallCenterServer},
 };
-use tokio_stream::{Stream, StreamExt};
+use tokio::time::MissedTickBehavior;
+use tokio_stream::{Stream, StreamExt, wrappers::IntervalStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 use crate::in_process::InProcess;
+
+/// What goes on by itself does so at this pace.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The server, in this process. Gone when dropped.
 pub struct ScriptedFarEnd {
@@ -19,8 +24,41 @@ pub struct ScriptedFarEnd {
 impl ScriptedFarEnd {
     /// Starts it on a free port; `answer` makes its answer of each chunk.
     pub fn start(answer: impl Fn(AudioChunk) -> AudioChunk + Send + Sync + 'static) -> Self {
+        let answer = Arc::new(answer);
+        Self::serve(move |requests| {
+            let answer = Arc::clone(&answer);
+            Box::pin(requests.map(move |chunk| chunk.map(|chunk| answer(chunk))))
+        })
+    }
+
+    /// The same, but where others end their stream it says the same chunk again and again.
+    pub fn without_end(
+        answer: impl Fn(AudioChunk) -> AudioChunk + Send + Sync + 'static,
+        and_then: AudioChunk,
+    ) -> Self {
+        let answer = Arc::new(answer);
+        Self::serve(move |requests| {
+            let answer = Arc::clone(&answer);
+            let answers = requests.map(move |chunk| chunk.map(|chunk| answer(chunk)));
+            Box::pin(answers.chain(again_and_again(and_then.clone())))
+        })
+    }
+
+    /// One that says the same chunk again and again, and reads nothing.
+    pub fn deaf(says: AudioChunk) -> Self {
+        Self::serve(move |requests| {
+            let says = again_and_again(says.clone());
+            // Held, so that it is not refused either.
+            Box::pin(says.map(move |said| {
+                let _unread = &requests;
+                said
+            }))
+        })
+    }
+
+    fn serve(call: impl Fn(Streaming<AudioChunk>) -> Answers + Send + Sync + 'static) -> Self {
         let service = Service {
-            answer: Arc::new(answer),
+            call: Arc::new(call),
         };
         let router = Server::builder().add_service(CallCenterServer::new(service));
         Self {
@@ -40,24 +78,29 @@ impl ScriptedFarEnd {
     }
 }
 
+type Answers = Pin<Box<dyn Stream<Item = Result<AudioChunk, Status>> + Send>>;
+
 struct Service {
-    answer: Arc<dyn Fn(AudioChunk) -> AudioChunk + Send + Sync>,
+    call: Arc<dyn Fn(Streaming<AudioChunk>) -> Answers + Send + Sync>,
 }
 
 #[tonic::async_trait]
 impl CallCenter for Service {
-    type LiveCallStream = Pin<Box<dyn Stream<Item = Result<AudioChunk, Status>> + Send>>;
+    type LiveCallStream = Answers;
 
     async fn live_call(
         &self,
         request: Request<Streaming<AudioChunk>>,
-    ) -> Result<Response<Self::LiveCallStream>, Status> {
-        let answer = Arc::clone(&self.answer);
-        let answers = request
-            .into_inner()
-            .map(move |chunk| chunk.map(|chunk| answer(chunk)));
-        Ok(Response::new(Box::pin(answers)))
+    ) -> Result<Response<Answers>, Status> {
+        Ok(Response::new((self.call)(request.into_inner())))
     }
+}
+
+fn again_and_again(chunk: AudioChunk) -> impl Stream<Item = Result<AudioChunk, Status>> {
+    let mut pace = tokio::time::interval(PACE);
+    // Never in bursts.
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    IntervalStream::new(pace).map(move |_| Ok(chunk.clone()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use proto::{
     fin::StockUpdate,
-    text::words,
+    text::{one_line, words},
 };
 use serde::Serialize;
 

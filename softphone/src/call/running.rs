@@ -33,9 +33,24 @@ use crate::{
 /// How often the screen is renewed, and the ends of a call are looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// After hanging up: the longest we wait for what is still due, and then for it to be played.
-const LAST_ANSWERS: Duration = Duration::from_secs(6);
-const LAST_SOUND: Duration = Duration::from_secs(2);
+/// The longest we wait for what is still due, and then for it to be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience {
+    last_answers: Duration,
+    last_sound: Duration,
+}
+
+/// Where the call is over by itself, as a file that was sent to its end: its answers are what it was for.
+const TO_THE_END: Patience = Patience {
+    last_answers: Duration::from_secs(6),
+    last_sound: Duration::from_secs(2),
+};
+
+/// Where a person hangs up, who is to be rid of the call within a second, whatever the far end does.
+const HUNG_UP: Patience = Patience {
+    last_answers: Duration::from_millis(500),
+    last_sound: Duration::from_millis(200),
+};
 
 /// What has been said on the screen, so that only changes are.
 #[derive(Default)]
@@ -101,43 +116,43 @@ impl RunningCall {
     /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
     pub(super) async fn run(&mut self) -> SessionEnd {
         let mut looks = tokio::time::interval(LOOK);
-        loop {
+        let patience = loop {
             tokio::select! {
-                end = &mut self.session => return self.play_out(ended(end)).await,
-                () = self.signals.recv() => break,
+                end = &mut self.session => return self.play_out(ended(end), TO_THE_END).await,
+                () = self.signals.recv() => break HUNG_UP,
                 key = self.ui.key() => {
                     if key == Key::HangUp {
-                        break;
+                        break HUNG_UP;
                     }
                     self.obey(key);
                 }
                 _ = looks.tick() => {
                     self.look();
                     if self.is_over() {
-                        break;
+                        break TO_THE_END;
                     }
                 }
             }
-        }
+        };
         self.uplink.close();
         let end = tokio::select! {
             end = &mut self.session => ended(end),
             // We hung up; that the server goes on is not our loss.
-            _ = timeout(LAST_ANSWERS, self.signals.asked_again(&mut self.ui)) => {
+            _ = timeout(patience.last_answers, self.signals.asked_again(&mut self.ui)) => {
                 self.session.abort();
                 unanswered(&self.session_status.borrow().line)
             }
         };
-        self.play_out(end).await
+        self.play_out(end, patience).await
     }
 
     /// Lets the engine play what it still has.
-    async fn play_out(&mut self, end: SessionEnd) -> SessionEnd {
+    async fn play_out(&mut self, end: SessionEnd, patience: Patience) -> SessionEnd {
         let mut status = self.engine.status();
         let played = async { while status.changed().await.is_ok() {} };
         tokio::select! {
             () = played => {}
-            _ = timeout(LAST_SOUND, self.signals.asked_again(&mut self.ui)) => {}
+            _ = timeout(patience.last_sound, self.signals.asked_again(&mut self.ui)) => {}
         }
         self.ui.close();
         end

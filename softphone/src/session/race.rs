@@ -4,86 +4,81 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
+
+use super::attempts::{Attempts, Dial};
 
 /// A second stream that has been heard.
-pub(crate) trait Contender {
+pub(super) trait Contender {
     /// Returns when it breaks.
     fn broken(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Which of two streams goes on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome<A, C> {
+pub(super) enum Outcome<A, C> {
     /// The first, or none: its answer.
     First(A),
     /// The second, and the first is let go.
     Second(C),
 }
 
-/// The rules of a race.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Race {
-    /// What lies at least between the beginnings of two second streams.
-    pub(crate) every: Duration,
-    /// How much longer the first is listened to when a second was heard.
-    pub(crate) grace: Duration,
-}
-
-impl Race {
-    /// Waits for the `answer` of the first stream. Once that has `stalled`, second streams are opened
-    /// one after the other (`open`; `None`: it was not heard), until one is heard and lasts through the
-    /// grace. An answer in time wins, and drops a second one; unless it says that the first `is_over`
-    /// while a second is there.
-    pub(crate) async fn run<A, C: Contender, F: Future<Output = Option<C>>>(
-        &self,
-        answer: impl Future<Output = A>,
-        is_over: impl Fn(&A) -> bool,
-        stalled: impl Future<Output = ()>,
-        mut open: impl FnMut() -> F,
-    ) -> Outcome<A, C> {
-        let mut second = None;
-        let overtake = async {
-            stalled.await;
-            loop {
-                let not_before = sleep(self.every);
-                second = open().await;
-                if let Some(contender) = &mut second {
-                    if timeout(self.grace, contender.broken()).await.is_err() {
-                        return;
-                    }
-                    second = None;
-                }
-                not_before.await;
+/// Waits for the `answer` of the first stream. Once that has `stalled`, `attempts` are made until a
+/// second stream is heard and lasts through the `grace`, for which the first is still listened to. An
+/// answer in time wins, and drops a second one; unless it says that the first `is_over` while a second
+/// is there.
+pub(super) async fn race<A, D>(
+    answer: impl Future<Output = A>,
+    is_over: impl Fn(&A) -> bool,
+    stalled: impl Future<Output = ()>,
+    attempts: &mut Attempts<'_, D>,
+    grace: Duration,
+) -> Outcome<A, D::Leg>
+where
+    D: Dial<Leg: Contender>,
+{
+    let mut second = None;
+    let overtake = async {
+        stalled.await;
+        loop {
+            second = attempts.next().await.ok();
+            // A refusal does not end what the first stream may still go on with.
+            let Some(contender) = &mut second else {
+                continue;
+            };
+            if timeout(grace, contender.broken()).await.is_err() {
+                return;
             }
-        };
-        let answer = tokio::select! {
-            // The first is preferred: nothing is lost on it.
-            biased;
-            answer = answer => Some(answer),
-            () = overtake => None,
-        };
-        match (answer, second) {
-            (Some(answer), Some(second)) if is_over(&answer) => Outcome::Second(second),
-            (Some(answer), _) => Outcome::First(answer),
-            (None, Some(second)) => Outcome::Second(second),
-            (None, None) => unreachable!("overtaken by nothing"),
+            second = None;
         }
+    };
+    let answer = tokio::select! {
+        // The first is preferred: nothing is lost on it.
+        biased;
+        answer = answer => Some(answer),
+        () = overtake => None,
+    };
+    match (answer, second) {
+        (Some(answer), Some(second)) if is_over(&answer) => Outcome::Second(second),
+        (Some(answer), _) => Outcome::First(answer),
+        (None, Some(second)) => Outcome::Second(second),
+        (None, None) => unreachable!("overtaken by nothing"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, future::pending};
+    use std::{
+        future::pending,
+        sync::atomic::{AtomicU32, Ordering},
+    };
 
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::session::attempts::{NoConnection, NoLeg};
 
-    const RACE: Race = Race {
-        every: Duration::from_millis(500),
-        grace: Duration::from_millis(40),
-    };
+    const GRACE: Duration = Duration::from_millis(40);
 
     /// A second stream by its number, which breaks so long after it was heard.
     #[derive(Debug, PartialEq, Eq)]
@@ -111,10 +106,40 @@ mod tests {
         Error,
     }
 
-    /// The first stream stalls at 0, and gives `answer` when told; each second one is heard 100 ms
-    /// after it was opened. `lasts` says of each how long, `None` for the rest.
+    /// Each second stream is heard 100 ms after its attempt began. `lasts` says of each how long, `None`
+    /// for the rest.
+    struct Seconds<'a> {
+        lasts: &'a [u64],
+        opened: AtomicU32,
+    }
+
+    impl Dial for Seconds<'_> {
+        type Connection = ();
+        type Leg = Second;
+        type End = ();
+
+        async fn connect(&self) -> Result<(), NoConnection> {
+            Ok(())
+        }
+
+        async fn open(&self, (): ()) -> Result<Second, NoLeg<()>> {
+            let number = self.opened.fetch_add(1, Ordering::Relaxed);
+            sleep(ms(100)).await;
+            let lasts = self.lasts.get(number as usize).map(|&lasts| ms(lasts));
+            Ok(Second { number, lasts })
+        }
+
+        fn failed(&self, why: String) {
+            panic!("{why}");
+        }
+    }
+
+    /// The first stream stalls at 0, and gives `answer` when told.
     async fn run(answer: Option<(u64, Answer)>, lasts: &[u64]) -> Outcome<Answer, u32> {
-        let opened = Cell::new(0);
+        let seconds = Seconds {
+            lasts,
+            opened: AtomicU32::new(0),
+        };
         let first = async {
             match answer {
                 Some((at_ms, answer)) => {
@@ -124,14 +149,9 @@ mod tests {
                 None => pending().await,
             }
         };
-        let open = || async {
-            let number = opened.replace(opened.get() + 1);
-            sleep(ms(100)).await;
-            let lasts = lasts.get(number as usize).map(|&lasts| ms(lasts));
-            Some(Second { number, lasts })
-        };
         let is_over = |answer: &Answer| *answer == Answer::Error;
-        match RACE.run(first, is_over, async {}, open).await {
+        let mut attempts = Attempts::new(&seconds);
+        match race(first, is_over, async {}, &mut attempts, GRACE).await {
             Outcome::First(answer) => Outcome::First(answer),
             Outcome::Second(second) => Outcome::Second(second.number),
         }
@@ -169,8 +189,6 @@ mod tests {
             assert_eq!(outcome, Outcome::First(answer));
         }
         // And the next one is tried in its time.
-        let began = Instant::now();
         assert_eq!(run(None, &[20, 20]).await, Outcome::Second(2));
-        assert_eq!(began.elapsed(), ms(2 * 500 + 140));
     }
 }
