@@ -17,6 +17,7 @@ pub mod listen;
 pub mod listen_address;
 pub mod market;
 mod numbering;
+mod pace;
 pub mod peer_log_limit;
 pub mod price;
 pub mod quote_plan;
