@@ -10,8 +10,15 @@ const DELAY_MS: std::ops::RangeInclusive<u32> = 1..=2_000;
 /// The echo's delay where none is given, in milliseconds.
 const DEFAULT_DELAY_MS: u32 = 300;
 
-/// The most effects in one list: each costs processing time on the server.
+/// The most effects in one list.
 const MAX_EFFECTS: usize = 8;
+
+/// What the effects of one list may cost together: two noise suppressors and one of each other kind.
+const MAX_COST: u32 = 120;
+
+/// How long the delays of one list may last together, in milliseconds: each remembers as much sound,
+/// 375 KiB a second and channel.
+const MAX_DELAYS_MS: u32 = 2_000;
 
 /// One block of the processing chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +39,22 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// What it costs: about as many microseconds of a processor for 10 ms of one channel.
+    fn cost(self) -> u32 {
+        match self {
+            Self::Denoise => 50,
+            Self::HighPass | Self::Agc | Self::Limiter | Self::Delay { .. } => 3,
+        }
+    }
+
+    /// How much sound it remembers, in milliseconds.
+    fn remembers_ms(self) -> u32 {
+        match self {
+            Self::Delay { ms } => ms,
+            Self::HighPass | Self::Denoise | Self::Agc | Self::Limiter => 0,
+        }
+    }
+
     /// Samples at 48 kHz by which it delays the sound.
     pub fn delay_samples(self) -> usize {
         match self {
@@ -62,7 +85,7 @@ impl Effects {
     ///
     /// # Errors
     /// A word that is not an effect (an empty one, too), a delay out of range, `none` among others,
-    /// or more than eight. What an absent list means is the caller's to say.
+    /// more than eight, or effects that together cost too much time or memory. What an absent list means is the caller's to say.
     pub fn parse(list: &str) -> Result<Self, EffectsError> {
         let mut effects = Vec::new();
         let mut none = false;
@@ -77,6 +100,14 @@ impl Effects {
             if none && index > 0 {
                 return Err(EffectsError::NoneAmongOthers);
             }
+        }
+        let cost = effects.iter().map(|effect: &Effect| effect.cost()).sum();
+        if cost > MAX_COST {
+            return Err(EffectsError::TooCostly(cost));
+        }
+        let delays_ms = effects.iter().map(|effect| effect.remembers_ms()).sum();
+        if delays_ms > MAX_DELAYS_MS {
+            return Err(EffectsError::DelaysTooLong(delays_ms));
         }
         Ok(Self(effects))
     }
@@ -152,6 +183,16 @@ pub enum EffectsError {
     /// More than eight.
     #[error("more than 8 effects; accepted are at most 8")]
     TooMany,
+    /// Together they take too much time.
+    #[error(
+        "these effects cost {0} together; accepted is at most {MAX_COST} (denoise costs 50, each other 3): leave some out"
+    )]
+    TooCostly(u32),
+    /// Together they take too much memory.
+    #[error(
+        "the delays of these effects last {0} ms together; accepted are at most {MAX_DELAYS_MS} ms: make them shorter, or leave some out"
+    )]
+    DelaysTooLong(u32),
 }
 
 /// `None` for the word `none`.
@@ -239,6 +280,21 @@ mod tests {
         }
         for list in ["none,agc", "agc,none", "none,none"] {
             assert!(message(list).contains("\"none\" stands alone"));
+        }
+        assert!(Effects::parse("denoise,denoise,highpass,agc,limiter,delay").is_ok());
+        let costly = message("denoise,denoise,denoise");
+        for words in [
+            "cost 150",
+            "at most 120",
+            "denoise costs 50",
+            "leave some out",
+        ] {
+            assert!(costly.contains(words), "{costly}");
+        }
+        assert!(Effects::parse("delay=1000,delay=999,delay=1").is_ok());
+        let long = message("delay=2000,delay=1");
+        for words in ["2001 ms together", "at most 2000 ms", "make them shorter"] {
+            assert!(long.contains(words), "{long}");
         }
         assert!(Effects::parse(&["agc"; 8].join(",")).is_ok());
         assert!(message(&["agc"; 9].join(",")).contains("at most 8"));

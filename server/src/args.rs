@@ -86,7 +86,8 @@ pub struct Args {
     pub drain: Duration,
 
     /// A leg that sends nothing for so long, or reads nothing, is ended; so is a ticker stream that has
-    /// asked for nothing.
+    /// asked for nothing, or reads nothing; and a connection without any stream is told goodbye, which
+    /// clients answer with another one when they need it.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
     pub idle_timeout: Duration,
 
@@ -94,8 +95,8 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_legs: u32,
 
-    /// The most legs that one connection carries at once, and the most ticker streams. More of them
-    /// need more connections, or a higher number here.
+    /// The most streams (legs, quotes, others) that one connection carries at once. Clients and proxies
+    /// are told: a proxy opens another connection for more, other clients wait until one is over.
     #[arg(long, value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_streams_per_connection: u32,
 

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     leg_log::LegLog,
     leg_stream::{Answers, begin},
-    transport::{Peer, Permits, Turn},
+    transport::{Permits, Turn},
 };
 
 /// How the service behaves.
@@ -61,12 +61,9 @@ impl CallCenter for CallCenterService {
         &self,
         request: Request<Streaming<AudioChunk>>,
     ) -> Result<Response<Answers>, Status> {
-        let permit = self
-            .permits
-            .take(request.extensions().get::<Peer>().copied())?;
-        let peer = request
-            .remote_addr()
-            .map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
+        let peer = request.remote_addr();
+        let permit = self.permits.take(peer.map(|addr| addr.ip()))?;
+        let peer = peer.map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
         let turn = request.extensions().get::<Turn>().cloned();
         let leg_id = format!("leg-{}", self.next_leg.fetch_add(1, Ordering::Relaxed));
         Ok(Response::new(begin(

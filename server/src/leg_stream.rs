@@ -20,7 +20,7 @@ use proto::{callcenter::AudioChunk, text::one_line};
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tonic::Status;
 
@@ -30,13 +30,10 @@ use crate::{
     lab::stamped,
     leg::{Answer, Leg, LegError, LegTotals},
     leg_log::LegLog,
-    transport::{Permit, Turn},
+    pace::Pace,
+    transport::{LegInTime, Permit, Turn},
     unreadable::AUDIO_CHUNK,
 };
-
-/// So much more sound than time has passed may come of a leg before it counts as one that pours. A
-/// line that comes back after a stall brings much at once, but never more than that time.
-const HEAD_START: Duration = Duration::from_secs(1);
 
 /// What one leg reads: the chunks of its peer.
 pub(crate) trait Requests: Send + 'static {
@@ -76,6 +73,8 @@ pub(crate) fn begin(
         config,
         shared: Arc::clone(&shared),
         leg: None,
+        pace: Pace::default(),
+        in_time: None,
         turn,
     };
     let task = tokio::spawn(task.run(shutdown)).abort_handle();
@@ -180,6 +179,9 @@ struct LegTask<R> {
     config: Arc<CallCenterConfig>,
     shared: Arc<Shared>,
     leg: Option<Lines>,
+    pace: Pace,
+    /// While it does not pour.
+    in_time: Option<LegInTime>,
     /// Shared with the other legs of the connection.
     turn: Turn,
 }
@@ -197,6 +199,7 @@ impl<R: Requests> LegTask<R> {
             reason = ended(&mut shutdown) => Err(Status::unavailable(reason)),
             end = self.answer_all() => end,
         };
+        self.in_time = None;
         let was_ended = end.is_err();
         self.end(end);
         let gives_up = self.shared.give_up_unread(self.config.idle_timeout);
@@ -215,6 +218,7 @@ impl<R: Requests> LegTask<R> {
     async fn answer_all(&mut self) -> Result<(), Status> {
         loop {
             self.room_for_an_answer().await?;
+            self.keep_pace().await;
             let Some(chunk) = self.next_request().await? else {
                 return match self.leg {
                     Some(_) => Ok(()),
@@ -225,8 +229,16 @@ impl<R: Requests> LegTask<R> {
             };
             let turn = self.turn.clone();
             let arrived = self.shared.lock().log.elapsed();
-            let pours = self.media() > arrived + HEAD_START;
+            let pours = self.pace.pours(arrived);
+            match pours {
+                true => self.in_time = None,
+                false => {
+                    self.in_time.get_or_insert_with(|| turn.in_time());
+                }
+            }
+            let media = self.media();
             turn.take(pours, || self.answer(chunk, arrived)).await?;
+            self.pace.came(self.media() - media, arrived);
         }
     }
 
@@ -235,6 +247,19 @@ impl<R: Requests> LegTask<R> {
         match &self.leg {
             Some(Lines::Sound(leg)) => leg.totals().media,
             Some(Lines::Lab(_)) | None => Duration::ZERO,
+        }
+    }
+
+    /// Beside others, what is poured is read no faster than it may be.
+    async fn keep_pace(&mut self) {
+        let now = self.shared.lock().log.elapsed();
+        if let Some(wait) = self.pace.wait(now)
+            && self.in_time.is_none()
+            && self.turn.is_beside_others()
+        {
+            // What comes meanwhile is not read.
+            self.shared.lock().all_is_read = false;
+            sleep(wait).await;
         }
     }
 

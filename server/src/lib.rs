@@ -20,6 +20,7 @@ pub mod market;
 pub mod nearest;
 pub mod not_traded;
 mod numbering;
+mod pace;
 pub mod peer_log_limit;
 pub mod playback;
 pub mod price;

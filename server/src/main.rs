@@ -79,6 +79,7 @@ async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
         drain: args.drain,
         max_streams_per_connection: args.max_streams_per_connection,
         max_connections_per_address: args.max_connections_per_address,
+        idle_timeout: args.idle_timeout,
     };
     run(listeners, config, stop).await
 }

@@ -42,7 +42,7 @@ pub struct Label {
 pub(crate) struct Terms {
     /// As the lab's server sends.
     pub(crate) lab: bool,
-    /// For the first request.
+    /// For the first request, and for reading an update.
     pub(crate) idle_timeout: Duration,
     /// Becomes the reason when streams in flight must end.
     pub(crate) shutdown: watch::Receiver<Option<String>>,
@@ -65,6 +65,10 @@ struct State {
     end: Option<End>,
     /// Whoever waits for an answer.
     waker: Option<Waker>,
+    /// When the transport is to ask for the next message, if there will be one: it does, unless its
+    /// peer does not read.
+    ask_at: Option<Instant>,
+    permit: Permit,
     updates: u64,
     conflated: u64,
 }
@@ -104,6 +108,8 @@ where
             half_closed: false,
             end: None,
             waker: None,
+            ask_at: None,
+            permit,
             updates: 0,
             conflated: 0,
         }),
@@ -122,7 +128,6 @@ where
         rests: false,
         is_over: false,
         _reader: reader_tx,
-        _permit: permit,
     }
 }
 
@@ -135,10 +140,24 @@ impl Shared {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state);
+        let now = Instant::now();
+        state.ask_at = Some(state.ask_at.map_or(now, |at| at.min(now)));
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
         result
+    }
+
+    /// Returns when the peer has read nothing for so long although there was something.
+    async fn unread_for(&self, limit: Duration) {
+        loop {
+            let ask_at = self.lock().ask_at;
+            let at = ask_at.unwrap_or_else(Instant::now) + limit;
+            if at <= Instant::now() {
+                return;
+            }
+            sleep_until(at).await;
+        }
     }
 }
 
@@ -169,6 +188,9 @@ impl Follower {
                 _ = &mut self.reader_gone => break shared.lock().end.clone().unwrap_or(End::Left),
                 () = sleep_until(started + self.idle_timeout), if !has_asked => {
                     break End::Refused(nothing_asked_for(self.idle_timeout));
+                }
+                () = shared.unread_for(self.idle_timeout) => {
+                    break End::Refused(not_read(self.idle_timeout));
                 }
                 request = requests.next(), if !half_closed => match request {
                     None => {
@@ -210,7 +232,24 @@ impl Follower {
             seconds,
             "ticker stream {number} ended: {end}"
         );
+        drop(requests);
+        if !self.reader_gone.is_terminated() {
+            // Its last word may never be read.
+            tokio::select! {
+                _ = &mut self.reader_gone => {}
+                () = shared.unread_for(self.idle_timeout) => {
+                    shared.lock().permit.give_up_unread();
+                }
+            }
+        }
     }
+}
+
+fn not_read(idle_timeout: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "no update was read for {}; a client that wants no more of them cancels the stream",
+        humantime::format_duration(idle_timeout)
+    ))
 }
 
 fn nothing_asked_for(idle_timeout: Duration) -> Status {
@@ -249,7 +288,6 @@ pub struct QuoteStream {
     /// Whether the last word was said.
     is_over: bool,
     _reader: oneshot::Sender<()>,
-    _permit: Permit,
 }
 
 impl Stream for QuoteStream {
@@ -266,11 +304,13 @@ impl Stream for QuoteStream {
         if *is_over {
             return Poll::Ready(None);
         }
+        let mut state = shared.lock();
+        state.ask_at = None;
         if std::mem::take(rests) {
+            state.ask_at = Some(Instant::now());
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut state = shared.lock();
         loop {
             if let Some(end) = &state.end {
                 *is_over = true;
@@ -283,6 +323,7 @@ impl Stream for QuoteStream {
                 // A symbol's first price may have cost a day of ticks, and there may be more such
                 // symbols; the calls that this thread carries go first.
                 *rests = update.snapshot;
+                state.ask_at = Some(Instant::now());
                 return Poll::Ready(Some(Ok(update)));
             }
             if let Some(end) = state.plan.end(state.half_closed, now) {
@@ -300,6 +341,7 @@ impl Stream for QuoteStream {
             let Some(next) = next.and_then(|next| shared.exchange.instant(next)) else {
                 return Poll::Pending;
             };
+            state.ask_at = Some(next);
             timer.as_mut().reset(next);
             match timer.as_mut().poll(cx) {
                 Poll::Ready(()) => {}

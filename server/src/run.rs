@@ -66,10 +66,12 @@ pub struct Config {
     pub ticker: TickerConfig,
     /// How long streams in flight may go on after the shutdown.
     pub drain: Duration,
-    /// Legs that one connection may have at once, and as many ticker streams.
+    /// Streams that one connection may have at once, of any kind.
     pub max_streams_per_connection: u32,
     /// Connections that one address may have at once.
     pub max_connections_per_address: u32,
+    /// How long a connection may be without a stream.
+    pub idle_timeout: Duration,
 }
 
 /// Serves on `listeners` until `shutdown` comes, then stops: no new streams and health NOT_SERVING
@@ -122,6 +124,7 @@ pub async fn run(
         .prepare();
     let limits = Limits {
         max_streams: config.max_streams_per_connection,
+        idle_timeout: config.idle_timeout,
     };
     let mut workers = Workers::start(&routes, limits)?;
     let admission = Admission::new(config.max_connections_per_address as usize);

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     exchange::{Exchange, Tape},
     quote_stream::{self, QuoteStream},
-    transport::{Peer, Permits},
+    transport::Permits,
 };
 
 /// The most ticker streams at once.
@@ -65,19 +65,14 @@ impl StockTickerService {
         Arc::clone(&self.exchange)
     }
 
-    fn open<R>(
-        &self,
-        addr: Option<SocketAddr>,
-        peer: Option<Peer>,
-        requests: R,
-    ) -> Result<QuoteStream, Status>
+    fn open<R>(&self, peer: Option<SocketAddr>, requests: R) -> Result<QuoteStream, Status>
     where
         R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
     {
-        let permit = self.permits.take(peer)?;
+        let permit = self.permits.take(peer.map(|addr| addr.ip()))?;
         let label = quote_stream::Label {
             number: self.streams.fetch_add(1, Ordering::Relaxed) + 1,
-            peer: addr,
+            peer,
         };
         let terms = quote_stream::Terms {
             lab: self.lab,
@@ -98,9 +93,7 @@ impl StockTicker for StockTickerService {
         &self,
         request: Request<Streaming<TickerRequest>>,
     ) -> Result<Response<QuoteStream>, Status> {
-        let addr = request.remote_addr();
-        let peer = request.extensions().get::<Peer>().copied();
-        let quotes = self.open(addr, peer, request.into_inner())?;
+        let quotes = self.open(request.remote_addr(), request.into_inner())?;
         Ok(Response::new(quotes))
     }
 }

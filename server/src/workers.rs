@@ -21,7 +21,7 @@ use tokio::{
 use tonic::service::Routes;
 use tracing::{error, warn};
 
-use crate::transport::{Admitted, Connection, DRAINING, Limits, Pouring};
+use crate::transport::{Admitted, Connection, DRAINING, InTime, Limits, Pouring};
 
 /// Connections that were accepted and not yet taken up by their thread.
 const WAITING: usize = 1_024;
@@ -34,7 +34,6 @@ const TASKS_BETWEEN_LOOKS: u32 = 16;
 struct Dealt {
     tcp: StdTcpStream,
     addr: SocketAddr,
-    number: u64,
     admitted: Admitted,
 }
 
@@ -57,6 +56,7 @@ impl Workers {
     pub(crate) fn start(routes: &Routes, limits: Limits) -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let (alive, running) = mpsc::channel(1);
+        let in_time = InTime::default();
         let mut workers = Self {
             connections: Vec::new(),
             dealt: 0,
@@ -73,7 +73,7 @@ impl Workers {
             let worker = Worker {
                 routes: routes.clone(),
                 limits,
-                pouring: Pouring::default(),
+                pouring: Pouring::beside(in_time.clone()),
                 draining: workers.draining.subscribe(),
             };
             let mut ending = workers.ending.subscribe();
@@ -111,7 +111,6 @@ impl Workers {
         let dealt = Dealt {
             tcp,
             addr,
-            number: self.dealt,
             admitted,
         };
         let next = self.dealt as usize % self.connections.len();
@@ -173,7 +172,6 @@ impl Worker {
         let Dealt {
             tcp,
             addr,
-            number,
             admitted,
         } = dealt;
         match TcpStream::from_std(tcp) {
@@ -181,7 +179,6 @@ impl Worker {
                 let connection = Connection {
                     tcp,
                     addr,
-                    number,
                     admitted,
                 };
                 let draining = self.draining.clone();

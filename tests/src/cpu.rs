@@ -6,25 +6,43 @@ use std::{fs, path::Path};
 /// nanosecond, unlike the accounts in ticks, which are samples taken when timers fire, and so when
 /// paced programs wake.
 pub fn process_seconds(pid: u32) -> f64 {
+    of_threads(pid, RUN)
+}
+
+/// Time that the threads of process `pid` have waited for a processor, in seconds; of those that live.
+pub fn process_wait_seconds(pid: u32) -> f64 {
+    of_threads(pid, WAIT)
+}
+
+/// Time that the calling thread has run, in seconds.
+pub fn thread_seconds() -> f64 {
+    seconds(Path::new("/proc/thread-self/schedstat"), RUN)
+}
+
+/// Time that the calling thread has waited for a processor, in seconds.
+pub fn thread_wait_seconds() -> f64 {
+    seconds(Path::new("/proc/thread-self/schedstat"), WAIT)
+}
+
+/// Fields of a schedstat.
+const RUN: usize = 0;
+const WAIT: usize = 1;
+
+fn of_threads(pid: u32, field: usize) -> f64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     threads
         .into_iter()
         .flatten()
         .flatten()
-        .map(|thread| run_seconds(&thread.path().join("schedstat")))
+        .map(|thread| seconds(&thread.path().join("schedstat"), field))
         .sum()
 }
 
-/// Time that the calling thread has run, in seconds.
-pub fn thread_seconds() -> f64 {
-    run_seconds(Path::new("/proc/thread-self/schedstat"))
-}
-
-fn run_seconds(schedstat: &Path) -> f64 {
+fn seconds(schedstat: &Path, field: usize) -> f64 {
     let stat = fs::read_to_string(schedstat).unwrap_or_default();
     let nanoseconds = stat
         .split_whitespace()
-        .next()
+        .nth(field)
         .and_then(|ns| ns.parse::<f64>().ok());
     nanoseconds.unwrap_or(0.0) / 1e9
 }

@@ -5,6 +5,7 @@
 //! Nothing waits without a limit: a hang becomes a failure that says what was waited for.
 
 pub mod analysis;
+pub mod attacks;
 pub mod bad_sink;
 pub mod bare_ticker;
 pub mod cpu;

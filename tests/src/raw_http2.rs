@@ -73,6 +73,16 @@ pub fn message(stream: u32, message: &[u8], is_last: bool) -> Vec<u8> {
     )
 }
 
+/// One that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
 /// A connection that has greeted.
 pub struct RawConnection {
     socket: TcpStream,
@@ -125,30 +135,43 @@ impl RawConnection {
     ///
     /// Nothing came for `patience`.
     pub fn goodbye(&mut self, patience: Duration) -> io::Result<Option<String>> {
-        self.socket.set_read_timeout(Some(patience))?;
         loop {
-            let mut header = [0; 9];
-            match self.socket.read_exact(&mut header) {
-                Ok(()) => {}
+            match self.next_frame(patience) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 // An end, or a reset because it did not read all that we said.
                 Err(_) => return Ok(None),
-            }
-            let [high, mid, low, kind, flags, ..] = header;
-            let mut payload = vec![0; u32::from_be_bytes([0, high, mid, low]) as usize];
-            if self.socket.read_exact(&mut payload).is_err() {
-                return Ok(None);
-            }
-            let _ = match (kind, flags & ACK) {
-                (kind::SETTINGS, 0) => self.write(&frame(kind::SETTINGS, ACK, 0, &[])),
-                (kind::PING, 0) => self.write(&frame(kind::PING, ACK, 0, &payload)),
-                (kind::GOAWAY, _) => {
-                    let words = String::from_utf8_lossy(&payload[8..]).into_owned();
+                Ok(frame) if frame.kind == kind::GOAWAY => {
+                    let words = String::from_utf8_lossy(&frame.payload[8..]).into_owned();
                     return Ok(Some(words));
                 }
-                _ => Ok(()),
-            };
+                Ok(_) => {}
+            }
         }
+    }
+
+    /// The next frame; settings and pings are answered.
+    ///
+    /// # Errors
+    ///
+    /// Nothing came for `patience`, or nothing will.
+    pub fn next_frame(&mut self, patience: Duration) -> io::Result<Frame> {
+        self.socket.set_read_timeout(Some(patience))?;
+        let mut header = [0; 9];
+        self.socket.read_exact(&mut header)?;
+        let [high, mid, low, kind, flags, stream @ ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, high, mid, low]) as usize];
+        self.socket.read_exact(&mut payload)?;
+        let _ = match (kind, flags & ACK) {
+            (kind::SETTINGS, 0) => self.write(&frame(kind::SETTINGS, ACK, 0, &[])),
+            (kind::PING, 0) => self.write(&frame(kind::PING, ACK, 0, &payload)),
+            _ => Ok(()),
+        };
+        Ok(Frame {
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream),
+            payload,
+        })
     }
 
     /// The socket itself.

@@ -353,6 +353,16 @@ async fn unknown_effects() {
             &["\"soon\"", "milliseconds"],
         ),
         ("a hundred", wish(&["agc"; 100].join(",")), &["at most 8"]),
+        (
+            "all of them denoise",
+            wish(&["denoise"; 8].join(",")),
+            &["cost 400", "at most 120", "leave some out"],
+        ),
+        (
+            "all of them remember",
+            wish(&["delay=2000"; 8].join(",")),
+            &["16000 ms together", "at most 2000 ms", "make them shorter"],
+        ),
     ])
     .await;
 }

@@ -4,8 +4,9 @@
 mod caller;
 
 use std::{
-    io::{self, Write},
+    io::Write,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,21 +19,22 @@ use caller::{Caller, GoodCall, LIMIT, chunk, connect, later};
 use prost::Message;
 use proto::fin::{TickerRequest, stock_ticker_client::StockTickerClient};
 use tests::{
-    Process, Server, bin,
+    Process, Server,
+    attacks::{
+        Attack, LIVE_CALL, NO_WINDOW, UNREAD, WIDE_OPEN, flood, health, pouring_leg, reflection,
+        silent_leg, silent_ticker, small_frames, ticker, unknown_path,
+    },
+    bin,
     memory::resident_bytes,
-    raw_http2::{PREFACE, RawConnection, frame, kind, message, request, rest_of},
+    raw_http2::{Frame, PREFACE, RawConnection, frame, kind, message, request, rest_of},
 };
+use tokio_stream::StreamExt;
 use tonic::{
     Code,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-const LIVE_CALL: &str = "/callcenter.CallCenter/LiveCall";
-const TICKER: &str = "/StockTicker/SubscribeToStockUpdates";
-const HEALTH: &str = "/grpc.health.v1.Health/Check";
-const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-
-const WIDE_OPEN: u32 = 0x7fff_ffff;
 const MIB: u64 = 1 << 20;
 
 /// Another address of this machine.
@@ -48,96 +50,11 @@ async fn connect_from(from: IpAddr, addr: SocketAddr) -> Channel {
         .expect("the server is there")
 }
 
-/// What one stream of a flood says.
-type Attack = fn(stream: u32) -> Vec<u8>;
-
-fn health(stream: u32) -> Vec<u8> {
-    let mut bytes = request(stream, HEALTH, false);
-    bytes.extend(message(stream, &[], true));
-    bytes
-}
-
-fn unknown_path(stream: u32) -> Vec<u8> {
-    request(stream, "/nobody/is/here", true)
-}
-
-fn reflection(stream: u32) -> Vec<u8> {
-    let mut bytes = request(stream, REFLECTION, false);
-    let mut which = vec![4 << 3 | 2, 21];
-    which.extend(b"callcenter.CallCenter");
-    for _ in 0..20 {
-        bytes.extend(message(stream, &which, false));
-    }
-    bytes
-}
-
-fn empty_leg(stream: u32) -> Vec<u8> {
-    request(stream, LIVE_CALL, true)
-}
-
-fn silent_leg(stream: u32) -> Vec<u8> {
-    request(stream, LIVE_CALL, false)
-}
-
-fn pouring_leg(stream: u32) -> Vec<u8> {
-    let mut bytes = request(stream, LIVE_CALL, false);
-    let loud = chunk("pcm", 48_000, 2, vec![1; 3_840]).encode_to_vec();
-    for _ in 0..16 {
-        bytes.extend(message(stream, &loud, false));
-    }
-    bytes
-}
-
-fn silent_ticker(stream: u32) -> Vec<u8> {
-    request(stream, TICKER, false)
-}
-
-fn ticker(stream: u32) -> Vec<u8> {
-    let mut bytes = request(stream, TICKER, false);
-    for n in 0..20 {
-        let symbol = TickerRequest {
-            ticker_symbol: format!("SYM{n}"),
-            ..TickerRequest::default()
-        };
-        bytes.extend(message(stream, &symbol.encode_to_vec(), false));
-    }
-    bytes
-}
-
-fn rapid_reset(stream: u32) -> Vec<u8> {
-    let mut bytes = health(stream);
-    bytes.extend(frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-    bytes
-}
-
-/// Opens streams of this kind and reads nothing, until nothing more goes through, or the server
-/// closes, or there were `most`. The connection stays open.
-fn flood(addr: SocketAddr, attack: Attack, most: u32) -> io::Result<RawConnection> {
-    let mut raw = RawConnection::try_open(addr, WIDE_OPEN)?;
-    for first in (0..most).step_by(50) {
-        let streams = first..first + 50;
-        let bytes: Vec<_> = streams.flat_map(|n| attack(2 * n + 1)).collect();
-        if raw.write(&bytes).is_err() {
-            break;
-        }
-    }
-    Ok(raw)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_are_never_read_take_little_memory_and_give_it_back() {
-    let attacks: [(&str, Attack); 9] = [
-        ("health", health),
-        ("an unknown path", unknown_path),
-        ("reflection", reflection),
-        ("empty legs", empty_leg),
-        ("silent legs", silent_leg),
-        ("legs that pour", pouring_leg),
-        ("silent ticker streams", silent_ticker),
-        ("ticker streams", ticker),
-        ("rapid reset", rapid_reset),
-    ];
-    for (what, attack) in attacks {
+    let small = ("small-frames", small_frames as Attack, NO_WINDOW);
+    let unread = UNREAD.map(|(what, attack)| (what, attack, WIDE_OPEN));
+    for (what, attack, window) in unread.into_iter().chain([small]) {
         let server = Server::start(&["--log", "error", "--tick", "20ms", "--any-symbol"]);
         let (pid, addr) = (server.id(), server.addr());
         let channel = connect(&server).await;
@@ -156,7 +73,7 @@ async fn answers_that_are_never_read_take_little_memory_and_give_it_back() {
                 most
             }
         });
-        let flooding = tokio::task::spawn_blocking(move || flood(addr, attack, 60_000));
+        let flooding = tokio::task::spawn_blocking(move || flood(addr, window, attack, 60_000));
         while !flooding.is_finished() {
             good.goes_on().await;
         }
@@ -288,7 +205,7 @@ async fn a_connection_that_takes_nothing_is_closed() {
     let mut good = GoodCall::on(&channel).await;
     let before = open_files(pid);
     for attack in [health as Attack, reflection, pouring_leg] {
-        let flooding = tokio::task::spawn_blocking(move || flood(addr, attack, 60_000));
+        let flooding = tokio::task::spawn_blocking(move || flood(addr, WIDE_OPEN, attack, 60_000));
         let unread = flooding.await.expect("no panic").expect("connected");
         // Longer than any deadline of the server.
         let closed = async {
@@ -374,47 +291,65 @@ async fn one_address_has_so_many_connections_and_is_told() {
 #[tokio::test]
 async fn one_connection_does_not_take_all_places() {
     let server = Server::start(&[]);
+    // Whoever keeps to what the server says waits for a place on the connection.
     let channel = connect(&server).await;
     let mut legs = Vec::new();
-    let status = loop {
-        match Caller::try_on(&channel).await {
-            Ok(leg) => legs.push(leg),
-            Err(status) => break status,
-        }
-        assert!(legs.len() <= 128, "it has {} legs", legs.len());
-    };
-    assert_eq!((legs.len(), status.code()), (128, Code::ResourceExhausted));
-    for words in ["at most 128 legs", "--max-streams-per-connection"] {
-        assert!(status.message().contains(words), "{status:?}");
+    for _ in 0..128 {
+        legs.push(Caller::on(&channel).await);
     }
-    // Its quotes are counted apart, and so is somebody else's connection.
-    let mut quotes = Vec::new();
-    let status = loop {
-        let mut client = StockTickerClient::new(channel.clone());
-        match client
-            .subscribe_to_stock_updates(tokio_stream::pending())
-            .await
-        {
-            Ok(stream) => quotes.push(stream),
-            Err(status) => break status,
-        }
-        assert!(quotes.len() <= 128, "it has {} streams", quotes.len());
-    };
-    assert_eq!(
-        (quotes.len(), status.code()),
-        (128, Code::ResourceExhausted)
-    );
-    assert!(
-        status.message().contains("at most 128 ticker streams"),
-        "{status:?}"
-    );
-    let other = connect(&server).await;
-    GoodCall::on(&other).await.ends_well().await;
+    let mut waiting = pin!(Caller::try_on(&channel));
+    let mut good = GoodCall::on(&connect(&server).await).await;
+    tokio::select! {
+        _ = &mut waiting => panic!("it is carried, as the 129th"),
+        () = async { for _ in 0..50 { good.goes_on().await } } => {}
+    }
     // What it hangs up, it may have again.
     let mut leg = legs.pop().expect("128");
     leg.ask(chunk("pcm", 8_000, 1, [0; 160])).await;
     assert_eq!(leg.rest().await, []);
-    a_place_becomes_free(&channel).await;
+    let next = tokio::time::timeout(LIMIT, waiting).await;
+    next.expect("a leg that has ended keeps its place")
+        .expect("carried");
+    good.ends_well().await;
+}
+
+#[test]
+fn a_connection_is_told_how_many_streams_it_may_have_and_has_them_all() {
+    const MAX: u32 = 5;
+    const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
+    let server = Server::start(&["--max-streams-per-connection", "5"]);
+    let mut raw = RawConnection::open(server.addr(), WIDE_OPEN);
+    // Of each kind some: what it was told holds for all of them together.
+    let kinds = [silent_leg, silent_ticker, silent_leg];
+    for (n, kind) in (0..MAX).zip(kinds.iter().cycle()) {
+        raw.write(&kind(2 * n + 1)).expect("taken");
+    }
+    raw.write(&unknown_path(2 * MAX + 1)).expect("taken");
+    raw.write(&frame(kind::PING, 0, 0, b"the end!"))
+        .expect("taken");
+    let mut told = None;
+    let mut refused = Vec::new();
+    loop {
+        let Frame {
+            kind,
+            stream,
+            payload,
+            ..
+        } = raw.next_frame(LIMIT).expect("it goes on");
+        match kind {
+            kind::SETTINGS => {
+                let mut settings = payload.chunks(6);
+                let it = settings.find(|setting| setting.starts_with(&MAX_CONCURRENT_STREAMS));
+                told = it.and_then(|setting| setting.last().copied()).or(told);
+            }
+            kind::RST_STREAM => refused.push(stream),
+            kind::HEADERS => panic!("stream {stream} is answered"),
+            kind::PING if payload == b"the end!" => break,
+            _ => {}
+        }
+    }
+    assert_eq!(told.map(u32::from), Some(MAX));
+    assert_eq!(refused, [2 * MAX + 1]);
 }
 
 async fn a_place_becomes_free(channel: &Channel) {
@@ -430,7 +365,7 @@ async fn a_place_becomes_free(channel: &Channel) {
 
 #[tokio::test]
 async fn one_address_leaves_places_for_others() {
-    let server = Server::start(&["--max-legs", "16", "--max-streams-per-connection", "10"]);
+    let server = Server::start(&["--max-legs", "16"]);
     let channels = [connect(&server).await, connect(&server).await];
     let mut legs = Vec::new();
     let mut refusals = Vec::new();
@@ -483,13 +418,85 @@ async fn a_ticker_stream_that_asks_for_nothing_is_ended() {
     assert!(status.message().contains("within 300ms"), "{status:?}");
 }
 
+#[tokio::test]
+async fn a_ticker_stream_that_is_not_read_keeps_no_place_past_the_idle_timeout() {
+    let mut server = Server::start(&["--idle-timeout", "300ms", "--tick", "20ms"]);
+    let mut raw = RawConnection::open(server.addr(), NO_WINDOW);
+    raw.write(&ticker(1)).expect("taken");
+    // It lives: it answers pings and settings.
+    let alive = thread::spawn(move || raw.goodbye(LIMIT));
+    let line = "no update was read for 300ms";
+    server.process().wait_for_stderr(line, LIMIT);
+    // One that reads, however slowly the trades come, stays.
+    let slow = Server::start(&["--idle-timeout", "100ms", "--tick", "1s"]);
+    let mut client = StockTickerClient::new(connect(&slow).await);
+    let symbol = TickerRequest {
+        ticker_symbol: "AAPL".to_owned(),
+        ..TickerRequest::default()
+    };
+    let requests = tokio_stream::once(symbol).chain(tokio_stream::pending());
+    let stream = client.subscribe_to_stock_updates(requests).await;
+    let mut stream = stream.expect("taken").into_inner();
+    for _ in 0..3 {
+        let update = tokio::time::timeout(LIMIT, stream.message()).await;
+        assert!(update.expect("it comes").expect("no error").is_some());
+    }
+    drop(server);
+    let _ = alive.join().expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_without_a_stream_is_told_goodbye_and_its_client_comes_back() {
+    let server = Server::start(&["--idle-timeout", "300ms"]);
+    let before = open_files(server.id());
+    // One that says nothing but answers to pings, and one that does not.
+    let mut answers = RawConnection::open(server.addr(), WIDE_OPEN);
+    let silent = RawConnection::open(server.addr(), WIDE_OPEN);
+    let words = tokio::task::spawn_blocking(move || answers.goodbye(LIMIT));
+    let words = words.await.expect("no panic").expect("it is told");
+    assert_eq!(words.as_deref(), Some(""), "no error");
+    let channel = connect(&server).await;
+    let closed = async {
+        while open_files(server.id()) > before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let closed = tokio::time::timeout(LIMIT, closed).await;
+    closed.expect("a connection that does nothing is kept");
+    drop(silent);
+    // The same channel, as a program uses it that has had nothing to ask for hours.
+    let mut good = GoodCall::on(&channel).await;
+    good.goes_on().await;
+    // A call keeps its connection; so does a stream that says little.
+    let quiet = connect(&server).await;
+    let mut health = HealthClient::new(quiet);
+    let mut watch = health
+        .watch(HealthCheckRequest::default())
+        .await
+        .expect("taken")
+        .into_inner();
+    let first = watch.message().await.expect("no error");
+    assert!(first.is_some());
+    let until = Instant::now() + Duration::from_secs(1);
+    tokio::select! {
+        more = watch.message() => panic!("{more:?}"),
+        () = async {
+            while Instant::now() < until {
+                good.goes_on_once().await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        } => {}
+    }
+    good.ends_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_stops_in_order_beside_an_unread_flood() {
     let server = Server::start(&["--drain", "300ms", "--log", "error", "--any-symbol"]);
     let addr = server.addr();
     // What was not read: where there is no limit, a million streams that the end must clear away.
     let unread = tokio::task::spawn_blocking(move || {
-        let floods = (0..16).map(|_| thread::spawn(move || flood(addr, health, 60_000)));
+        let floods = (0..16).map(|_| thread::spawn(move || flood(addr, WIDE_OPEN, health, 60_000)));
         let floods: Vec<_> = floods.collect();
         let unread = floods.into_iter().map(|flood| flood.join());
         unread.collect::<Vec<_>>()
@@ -504,7 +511,7 @@ async fn a_server_stops_in_order_beside_an_unread_flood() {
             thread::spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     // The server has gone, or turns us away.
-                    let _ = flood(addr, attack, 20_000);
+                    let _ = flood(addr, WIDE_OPEN, attack, 20_000);
                 }
             })
         })

@@ -146,7 +146,7 @@ type Opened = (
 fn open(service: &StockTickerService) -> Opened {
     let (requests_tx, requests_rx) = mpsc::unbounded_channel();
     let requests = tokio_stream::wrappers::UnboundedReceiverStream::new(requests_rx);
-    let quotes = service.open(None, None, requests).expect("a place");
+    let quotes = service.open(None, requests).expect("a place");
     (requests_tx, quotes)
 }
 
@@ -274,10 +274,10 @@ async fn a_slow_reader_gets_the_newest_and_delays_nobody() {
     slow_tx.send(request("AAPL")).expect("the stream runs");
     client.ask("AAPL");
     let mut newest = client.update().await;
-    for _ in 0..1_000 {
+    for _ in 0..50 {
         newest = client.update().await;
     }
-    assert_eq!((newest.sequence, newest.conflated), (1_001, 0));
+    assert_eq!((newest.sequence, newest.conflated), (51, 0));
     // Nothing waited for the slow one: it is told how things stand, and what it missed.
     let first = slow_rx.next().await.expect("an update").expect("no error");
     assert!(first.snapshot);
@@ -286,7 +286,7 @@ async fn a_slow_reader_gets_the_newest_and_delays_nobody() {
         client.update().await;
     }
     let second = slow_rx.next().await.expect("an update").expect("no error");
-    assert_eq!((second.sequence, second.conflated), (1_011, 9));
+    assert_eq!((second.sequence, second.conflated), (61, 9));
     assert!(!second.snapshot);
 }
 
@@ -685,13 +685,56 @@ async fn a_half_closed_stream_that_reads_answers_is_told_why_it_has_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_asks_for_nothing_is_ended_and_one_that_has_asked_is_not() {
     let mut silent = Client::start(false);
-    let asked = Client::start(false);
+    let mut asked = Client::start(false);
     asked.ask("AAPL");
-    let status = silent.updates_rx.next().await.expect("a word");
-    let status = status.expect_err("an end");
+    let status = loop {
+        tokio::select! {
+            end = silent.updates_rx.next() => break end.expect("a word").expect_err("an end"),
+            update = asked.updates_rx.next() => {
+                update.expect("an update").expect("no error");
+            }
+        }
+    };
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("within 1m"), "{status:?}");
-    tokio::time::sleep(IDLE * 10).await;
-    let mut asked = asked;
-    asked.symbols(5).await;
+    // One update for each tick of ten times as long.
+    asked.symbols(10 * IDLE.as_secs() as usize).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_is_ended_and_its_place_is_free() {
+    let service = Client::start(false).service;
+    tokio::time::sleep(TICK).await;
+    let places = || {
+        let taken = (0..MAX_STREAMS).map_while(|_| service.permits.take(None).ok());
+        taken.collect::<Vec<_>>().len()
+    };
+    let (requests_tx, mut updates_rx) = open(&service);
+    let free = places();
+    requests_tx.send(request("AAPL")).expect("the stream runs");
+    updates_rx
+        .next()
+        .await
+        .expect("an update")
+        .expect("no error");
+    tokio::time::sleep(IDLE - TICK).await;
+    assert_eq!(places(), free, "it may still read");
+    tokio::time::sleep(IDLE).await;
+    assert_eq!(places(), free + 1, "it keeps its place");
+    let status = updates_rx
+        .next()
+        .await
+        .expect("a word")
+        .expect_err("an end");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(
+        status.message().contains("no update was read for 1m"),
+        "{status:?}"
+    );
+    // And where it is its end that is not read.
+    let (requests_tx, updates_rx) = open(&service);
+    requests_tx.send(request("N@T")).expect("the stream runs");
+    tokio::time::sleep(IDLE * 2 + TICK).await;
+    assert_eq!(places(), free + 1, "it keeps its place");
+    drop(updates_rx);
 }

@@ -1,6 +1,7 @@
 //! One connection: HTTP/2 on a socket, within limits of memory.
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -22,6 +23,7 @@ use tonic::{
 
 use super::{
     admission::Admitted,
+    open_streams::{Counted, OpenStreams},
     socket::Socket,
     turn::{Pouring, Turn},
 };
@@ -29,40 +31,32 @@ use super::{
 /// What one stream may have in flight unread: a second of anything we carry.
 const STREAM_WINDOW: u32 = 64 * 1_024;
 
-/// A permission, not memory: what waits unread is bounded by the streams' windows. HTTP/2 allows a
-/// connection half of this in small unread frames, each charged as 256 bytes less its own, and ends
-/// it beyond that. Legs that number their chunks are always read; of those that are held because
-/// they do not read, each can leave a window of the smallest frames there are (13,107 of 5 bytes,
-/// charged 3.3 MB). So a connection bears eighty of these, or five hundred that send 20 bytes a
-/// chunk.
-const CONNECTION_WINDOW: u32 = 512 * 1_024 * 1_024;
+/// A permission: what waits unread is bounded by the streams' windows. But HTTP/2 allows a
+/// connection half of this in small unread frames, each charged as 256 bytes less its own, which is
+/// what it costs, and ends the connection beyond that. Legs that number their chunks are always
+/// read; a leg that is held because its peer does not read can leave a window full: in frames of 60
+/// bytes (usual Opus) charged 190 KiB, of 20 bytes 560 KiB.
+const CONNECTION_WINDOW: u32 = 64 * 1_024 * 1_024;
 
 /// What is kept for a stream whose peer takes nothing, beside the one piece that is handed over at
 /// a time. It bounds memory, not pace: the kernel's own buffer comes after it.
 const SEND_BUFFER_BYTES: usize = 16 * 1_024;
 
-/// Streams that are neither legs nor quotes: health, reflection.
-const OTHER_STREAMS: u32 = 64;
-
 /// A peer that is gone without a word is noticed after the interval and the timeout.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a peer may take to hear a goodbye, while it has no stream. It need not answer it.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What one connection may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Legs at once, and as many ticker streams.
+    /// Streams at once, of any kind.
     pub(crate) max_streams: u32,
-}
-
-/// Whose request it is. With each request, among its extensions.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer {
-    pub(crate) addr: SocketAddr,
-    /// Connections count from 1.
-    pub(crate) connection: u64,
-    /// Streams of one kind that this connection may have at once.
-    pub(crate) max_streams: usize,
+    /// How long it may be without one. Whoever comes back to a connection that was told goodbye then
+    /// opens another, which clients of gRPC do by themselves; pings keep none, or they would keep any.
+    pub(crate) idle_timeout: Duration,
 }
 
 /// An accepted connection.
@@ -70,7 +64,6 @@ pub(crate) struct Peer {
 pub(crate) struct Connection {
     pub(crate) tcp: TcpStream,
     pub(crate) addr: SocketAddr,
-    pub(crate) number: u64,
     pub(crate) admitted: Admitted,
 }
 
@@ -90,24 +83,24 @@ impl Connection {
         let Self {
             tcp,
             addr,
-            number,
             admitted,
         } = self;
         let info = TcpConnectInfo {
             local_addr: tcp.local_addr().ok(),
             remote_addr: Some(addr),
         };
-        let peer = Peer {
-            addr,
-            connection: number,
-            max_streams: limits.max_streams as usize,
-        };
         let turn = Turn::on(pouring);
+        let streams = OpenStreams::new();
+        let counting = streams.clone();
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(info.clone());
-            request.extensions_mut().insert(peer);
             request.extensions_mut().insert(turn.clone());
-            routes.clone().call(request)
+            let open = counting.open();
+            let answering = routes.clone().call(request);
+            async move {
+                let response = answering.await?;
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, open)))
+            }
         });
         let polls = Arc::<AtomicU64>::default();
         let socket = TokioIo::new(Socket::new(tcp, Arc::clone(&polls)));
@@ -117,10 +110,18 @@ impl Connection {
             let _ = stage.wait_for(|stage| *stage == DRAINING).await;
         };
         let served = tokio::select! {
-            served = counted(&polls, serving.as_mut()) => served,
-            () = drained => {
+            served = counted(&polls, serving.as_mut()) => Some(served),
+            () = drained => None,
+            () = streams.idle_for(limits.idle_timeout) => None,
+        };
+        let served = match served {
+            Some(served) => served,
+            None => {
                 serving.as_mut().graceful_shutdown();
-                counted(&polls, serving).await
+                tokio::select! {
+                    served = counted(&polls, serving) => served,
+                    () = streams.idle_for(GOODBYE_TIMEOUT) => Ok(()),
+                }
             }
         };
         if let Err(error) = served {
@@ -147,13 +148,9 @@ fn builder(limits: Limits) -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         // A stream counts until its last frame is with the kernel: this bounds answers that are
-        // never read. It leaves room for a status that says that there are too many.
-        .max_concurrent_streams(
-            limits
-                .max_streams
-                .saturating_mul(2)
-                .saturating_add(OTHER_STREAMS),
-        )
+        // never read. Peers are told the number, and open another connection for more: a proxy that
+        // fills its connections meets no refusal.
+        .max_concurrent_streams(limits.max_streams)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);

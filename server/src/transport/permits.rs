@@ -1,19 +1,15 @@
-//! How many streams of one kind (legs, ticker streams) there are, and who has them: by connection,
-//! by address, in all.
+//! How many streams of one kind (legs, ticker streams) there are, and who has them: by address, in
+//! all.
 
 use std::{
     collections::HashMap,
-    hash::Hash,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tonic::Status;
 
-use super::{
-    address::{party, share_of_one},
-    connection::Peer,
-};
+use super::address::{party, share_of_one};
 
 /// However few streams there may be: so many may be unread beside them.
 const MIN_UNREAD: usize = 64;
@@ -32,10 +28,9 @@ pub(crate) struct Permits {
 struct Counts {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-    by_connection: HashMap<u64, usize>,
     /// Streams that were ended, and whose peers have not read that: the transport still keeps their
-    /// last words. They take nobody's place, but are not to be without number; their connection and
-    /// their address go on paying for them.
+    /// last words. They take nobody's place, but are not to be without number; their address goes on
+    /// paying for them.
     unread: usize,
 }
 
@@ -43,7 +38,7 @@ struct Counts {
 #[derive(Debug)]
 pub(crate) struct Permit {
     permits: Arc<Permits>,
-    peer: Option<Peer>,
+    address: Option<IpAddr>,
     is_unread: bool,
 }
 
@@ -61,27 +56,19 @@ impl Permits {
     /// One more stream for this peer.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED: its connection, its address or the server has as many as it may.
-    pub(crate) fn take(self: &Arc<Self>, peer: Option<Peer>) -> Result<Permit, Status> {
+    /// RESOURCE_EXHAUSTED: its address or the server has as many as it may.
+    pub(crate) fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, Status> {
         let Self {
             kind, flag, max, ..
         } = &**self;
+        let address = peer.map(party);
         let mut counts = self.lock();
-        if let Some(peer) = peer {
-            let of_connection = counts.by_connection.get(&peer.connection).copied();
-            if of_connection.unwrap_or(0) >= peer.max_streams {
-                return Err(Status::resource_exhausted(format!(
-                    "a connection carries at most {} {kind} at once (--max-streams-per-connection); use another connection",
-                    peer.max_streams
-                )));
-            }
-            let of_address = counts.by_address.get(&party(peer.addr.ip())).copied();
-            let share = share_of_one(*max);
-            if share < *max && of_address.unwrap_or(0) >= share {
-                return Err(Status::resource_exhausted(format!(
-                    "one address may have {share} of the {max} {kind} that the server carries at once{flag}; try again later"
-                )));
-            }
+        let of_address = address.and_then(|address| counts.by_address.get(&address).copied());
+        let share = share_of_one(*max);
+        if share < *max && of_address.unwrap_or(0) >= share {
+            return Err(Status::resource_exhausted(format!(
+                "one address may have {share} of the {max} {kind} that the server carries at once{flag}; try again later"
+            )));
         }
         if counts.all >= *max {
             return Err(Status::resource_exhausted(format!(
@@ -95,13 +82,12 @@ impl Permits {
             )));
         }
         counts.all += 1;
-        if let Some(peer) = peer {
-            *counts.by_connection.entry(peer.connection).or_default() += 1;
-            *counts.by_address.entry(party(peer.addr.ip())).or_default() += 1;
+        if let Some(address) = address {
+            *counts.by_address.entry(address).or_default() += 1;
         }
         Ok(Permit {
             permits: Arc::clone(self),
-            peer,
+            address,
             is_unread: false,
         })
     }
@@ -129,18 +115,13 @@ impl Drop for Permit {
             true => counts.unread -= 1,
             false => counts.all -= 1,
         }
-        if let Some(peer) = self.peer {
-            one_less(&mut counts.by_address, &party(peer.addr.ip()));
-            one_less(&mut counts.by_connection, &peer.connection);
-        }
-    }
-}
-
-fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
+        if let Some(address) = &self.address
+            && let Some(count) = counts.by_address.get_mut(address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                counts.by_address.remove(address);
+            }
         }
     }
 }
@@ -149,12 +130,8 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 mod tests {
     use super::*;
 
-    fn peer(address: &str, connection: u64) -> Option<Peer> {
-        Some(Peer {
-            addr: format!("{address}:1").parse().unwrap(),
-            connection,
-            max_streams: 4,
-        })
+    fn peer(address: &str) -> Option<IpAddr> {
+        Some(address.parse().unwrap())
     }
 
     #[test]
@@ -184,27 +161,19 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_and_an_address_have_their_share_and_no_more() {
+    fn an_address_has_its_share_and_no_more() {
         let permits = Permits::new("legs", " (--max-legs)", 8);
-        let mut taken: Vec<_> = (0..4)
-            .map(|_| permits.take(peer("192.0.2.1", 1)).unwrap())
+        let mut taken: Vec<_> = (0..7)
+            .map(|_| permits.take(peer("192.0.2.1")).unwrap())
             .collect();
-        let error = permits.take(peer("192.0.2.1", 1)).unwrap_err();
-        for words in ["at most 4 legs", "--max-streams-per-connection"] {
-            assert!(error.message().contains(words), "{error}");
-        }
-        taken.extend((0..3).map(|_| permits.take(peer("192.0.2.1", 2)).unwrap()));
-        let error = permits.take(peer("192.0.2.1", 3)).unwrap_err();
+        let error = permits.take(peer("192.0.2.1")).unwrap_err();
         assert!(error.message().contains("7 of the 8 legs"), "{error}");
-        let other = permits.take(peer("192.0.2.2", 4)).unwrap();
-        // Given up unread, it is still its connection's and its address's, and nobody else's.
+        let other = permits.take(peer("192.0.2.2")).unwrap();
+        // Given up unread, it is still its address's, and nobody else's.
         taken[0].give_up_unread();
-        for connection in [1, 3] {
-            assert!(permits.take(peer("192.0.2.1", connection)).is_err());
-        }
-        taken.push(permits.take(peer("192.0.2.2", 4)).unwrap());
+        assert!(permits.take(peer("192.0.2.1")).is_err());
+        taken.push(permits.take(peer("192.0.2.2")).unwrap());
         drop((taken, other));
-        let counts = permits.lock();
-        assert!(counts.by_address.is_empty() && counts.by_connection.is_empty());
+        assert!(permits.lock().by_address.is_empty());
     }
 }

@@ -1,0 +1,107 @@
+//! Whether a leg pours: whether more sound comes of it than time passes. Pure: time comes in as a
+//! number.
+
+use std::time::Duration;
+
+/// So much more sound than time has passed may come of a leg before it counts as one that pours: the
+/// longest chunk.
+const HEAD_START: Duration = Duration::from_millis(120);
+
+/// Of sound that comes so many percent too fast nothing adds up: no clock is so wrong.
+const MAX_DRIFT_PERCENT: u32 = 5;
+
+/// A line that comes back after a stall brings much at once, which is not poured; for so long at
+/// most, so that nobody saves up for an hour.
+const MAX_STALL: Duration = Duration::from_secs(10);
+
+/// So many times as fast as it lasts is a stream worked on that pours while others do not.
+pub(crate) const MAX_SPEED: u32 = 20;
+
+/// What is waited for at once: short waits cost more than they are worth.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// The sound of one leg against time.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// When all that came would have been heard.
+    heard_at: Duration,
+    /// When what was poured would have been heard at the greatest speed.
+    poured_at: Duration,
+}
+
+impl Pace {
+    /// Takes note of so much sound.
+    pub(crate) fn came(&mut self, media: Duration, now: Duration) {
+        if self.pours(now) {
+            self.poured_at = self.poured_at.max(now) + media / MAX_SPEED;
+        }
+        let media = media * 100 / (100 + MAX_DRIFT_PERCENT);
+        self.heard_at = self.heard_at.max(now.saturating_sub(MAX_STALL)) + media;
+    }
+
+    /// Whether the leg is ahead of time.
+    pub(crate) fn pours(&self, now: Duration) -> bool {
+        self.heard_at > now + HEAD_START
+    }
+
+    /// How long the next chunk is left unread, beside legs that do not pour.
+    pub(crate) fn wait(&self, now: Duration) -> Option<Duration> {
+        let wait = self.poured_at.saturating_sub(now);
+        (wait >= SHORTEST_WAIT).then_some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn what_comes_ahead_of_time_is_poured_and_what_a_stall_held_up_is_not() {
+        let (mut pace, mut now) = (Pace::default(), Duration::ZERO);
+        for _ in 0..6 {
+            assert!(!pace.pours(now));
+            pace.came(CHUNK, now);
+        }
+        pace.came(CHUNK, now);
+        assert!(pace.pours(now));
+        // In time again, then a stall of five seconds, all of which comes at its end.
+        now = Duration::from_secs(5);
+        assert!(!pace.pours(now));
+        for _ in 0..250 {
+            pace.came(CHUNK, now);
+            assert!(!pace.pours(now));
+        }
+        // Whoever was silent for an hour has saved up ten seconds of it.
+        now += Duration::from_secs(3_600);
+        let mut came = Duration::ZERO;
+        while !pace.pours(now) {
+            pace.came(CHUNK, now);
+            came += CHUNK;
+        }
+        assert!((10..=12).contains(&came.as_secs()), "{came:?}");
+    }
+
+    #[test]
+    fn a_fast_clock_pours_nothing_in_a_day() {
+        let (mut pace, mut now) = (Pace::default(), Duration::ZERO);
+        while now < Duration::from_secs(86_400) {
+            now += CHUNK * 99 / 100;
+            pace.came(CHUNK, now);
+            assert!(!pace.pours(now), "after {now:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_poured_goes_so_many_times_as_fast_and_no_faster() {
+        let (mut pace, mut now, mut came) = (Pace::default(), Duration::ZERO, Duration::ZERO);
+        while now < Duration::from_secs(10) {
+            now += pace.wait(now).unwrap_or_default();
+            pace.came(CHUNK, now);
+            came += CHUNK;
+        }
+        let times = came.as_secs_f64() / now.as_secs_f64();
+        assert!((times - f64::from(MAX_SPEED)).abs() < 0.5, "{times}");
+    }
+}
