@@ -24,10 +24,17 @@ pub struct ScriptedFarEnd {
 impl ScriptedFarEnd {
     /// Starts it on a free port; `answer` makes its answer of each chunk.
     pub fn start(answer: impl Fn(AudioChunk) -> AudioChunk + Send + Sync + 'static) -> Self {
+        Self::refusing(move |chunk| Ok(answer(chunk)))
+    }
+
+    /// The same, whose answer may be the status that ends the stream.
+    pub fn refusing(
+        answer: impl Fn(AudioChunk) -> Result<AudioChunk, Status> + Send + Sync + 'static,
+    ) -> Self {
         let answer = Arc::new(answer);
         Self::serve(move |requests| {
             let answer = Arc::clone(&answer);
-            Box::pin(requests.map(move |chunk| chunk.map(|chunk| answer(chunk))))
+            Box::pin(requests.map(move |chunk| chunk.and_then(|chunk| answer(chunk))))
         })
     }
 

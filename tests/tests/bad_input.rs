@@ -4,7 +4,8 @@ mod caller;
 
 use bytes::Bytes;
 use caller::{
-    Caller, GoodCall, LIMIT, chunk, connect, later, numbered, raw_call, raw_stream, wishing,
+    Caller, GoodCall, LIMIT, chunk, connect, later, numbered, raw_body, raw_call, raw_stream,
+    wishing,
 };
 use proto::callcenter::AudioChunk;
 use tests::Server;
@@ -462,6 +463,124 @@ async fn bytes_that_are_no_protobuf() {
         status.map(|status| status.code()),
         Some(Code::Unimplemented)
     );
+    good.ends_well().await;
+    log_is_clean(&server.stop().stderr);
+}
+
+/// A message as gRPC frames it.
+fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a short message");
+    [&[flag][..], &length.to_be_bytes(), message].concat()
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_read_on_either_service() {
+    let server = Server::start(&[]);
+    let channel = connect(&server).await;
+    let mut good = GoodCall::on(&channel).await;
+    let gzip = [("grpc-encoding", "gzip".to_owned())];
+    for (method, message, file) in [
+        (
+            "/callcenter.CallCenter/LiveCall",
+            "an AudioChunk",
+            "callcenter.proto",
+        ),
+        (
+            "/StockTicker/SubscribeToStockUpdates",
+            "a TickerRequest",
+            "fin.proto",
+        ),
+    ] {
+        let too_large = framed(0, &vec![0; 200_000]);
+        let mut torn = framed(0, b"\x0a\x04AAPL");
+        torn.pop();
+        let plain = framed(0, &[]);
+        for (what, headers, body, code, words) in [
+            (
+                "no protobuf",
+                &[][..],
+                framed(0, b"\xff\xff\xff"),
+                Code::InvalidArgument,
+                message,
+            ),
+            (
+                "a wrong wire type",
+                &[],
+                framed(0, b"\x09AAPL"),
+                Code::InvalidArgument,
+                file,
+            ),
+            (
+                "a length too long",
+                &[],
+                framed(0, b"\x0a\x7f"),
+                Code::InvalidArgument,
+                file,
+            ),
+            (
+                "no UTF-8",
+                &[],
+                framed(0, b"\x12\x01\xff\x0a\x01\xff"),
+                Code::InvalidArgument,
+                file,
+            ),
+            (
+                "too large",
+                &[],
+                too_large,
+                Code::InvalidArgument,
+                "131072 bytes",
+            ),
+            (
+                "torn",
+                &[],
+                torn,
+                Code::InvalidArgument,
+                "ended within a message",
+            ),
+            (
+                "an unknown flag",
+                &[],
+                framed(7, &[]),
+                Code::InvalidArgument,
+                "0 or 1",
+            ),
+            // As the gRPC specification wants it.
+            (
+                "compressed by nothing",
+                &[],
+                framed(1, &[]),
+                Code::Internal,
+                "names no grpc-encoding",
+            ),
+            (
+                "compressed",
+                &gzip,
+                framed(1, &[]),
+                Code::Unimplemented,
+                "compressed with \"gzip\"",
+            ),
+            (
+                "said to be compressed",
+                &gzip,
+                plain,
+                Code::Unimplemented,
+                "send them uncompressed",
+            ),
+        ] {
+            let status = raw_body(&channel, method, headers, body).await;
+            assert_eq!(status.code(), code, "{method}, {what}: {status:?}");
+            assert!(
+                status.message().contains(words),
+                "{method}, {what}: {status:?}"
+            );
+            if code == Code::Unimplemented {
+                let accepted = status.metadata().get("grpc-accept-encoding");
+                assert_eq!(accepted.expect("said"), "identity");
+            }
+        }
+        good.goes_on().await;
+    }
     good.ends_well().await;
     log_is_clean(&server.stop().stderr);
 }

@@ -1,6 +1,5 @@
-//! The ticker's contract as it first was, both ways: programs that know only that are served by our
-//! server, and serve our client. Those here are Python's own gRPC, with types made from the contract
-//! of those days.
+//! The contract as it first was: programs that know only that are served by our server, and serve our
+//! clients. Those here are Python's own gRPC, with types made from the contract of those days.
 
 use std::{
     collections::HashMap,
@@ -20,7 +19,7 @@ use tests::{
 /// Far more than anything here needs; a hang becomes a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The directory of `original_fin.proto`.
+/// The directory of the contract of those days.
 fn contract() -> String {
     let path = repository().join("tests/contract");
     path.to_str().expect("a path in UTF-8").to_owned()
@@ -187,8 +186,8 @@ threading.Event().wait()
 "#;
 
 /// The server, and where it listens.
-fn python_server(python: &Path) -> (Process, String) {
-    let server = Process::start(python, &["-c", SERVER, &contract()], &[]);
+fn python_server(python: &Path, script: &str) -> (Process, String) {
+    let server = Process::start(python, &["-c", script, &contract()], &[]);
     let port = server.wait_for_stdout("port ", LIMIT).replace("port ", "");
     (server, format!("127.0.0.1:{port}"))
 }
@@ -196,7 +195,7 @@ fn python_server(python: &Path) -> (Process, String) {
 #[test]
 fn a_server_of_those_days_serves_our_client() {
     let Some(python) = python() else { return };
-    let (server, address) = python_server(&python);
+    let (server, address) = python_server(&python, SERVER);
     let args = ["--server", &address, "AAPL", "--json"];
     let mut client = Process::start(bin("ticker-client"), &args, &[]);
     client.wait_for_stdout("\"AAPL\"", LIMIT);
@@ -232,6 +231,70 @@ fn a_server_of_those_days_serves_our_client() {
         asked,
         ["AAPL", "TSLA", "MSFT", "F"].map(|symbol| format!("asked for {symbol}"))
     );
+}
+
+/// A call centre of those days: it turns every sample of what it gets upside down, and has never seen a
+/// chunk without any. Its answer begins with the first of them.
+const CALL_CENTER: &str = r#"
+import struct, sys, threading
+from concurrent import futures
+import grpc
+sys.path.insert(0, sys.argv[1])
+messages, services = grpc.protos_and_services("original_callcenter.proto")
+
+class CallCenter(services.CallCenterServicer):
+    def LiveCall(self, requests, context):
+        for number, request in enumerate(requests, 1):
+            count = len(request.audio_data) // 2
+            if count == 0:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"chunk {number} holds no samples")
+            samples = struct.unpack(f"<{count}h", request.audio_data)
+            turned = struct.pack(f"<{count}h", *(max(-sample, -32767) for sample in samples))
+            yield messages.AudioChunk(
+                audio_data=turned, call_id=request.call_id, sample_rate=request.sample_rate,
+                channels=request.channels, codec=request.codec)
+
+server = grpc.server(futures.ThreadPoolExecutor(4))
+services.add_CallCenterServicer_to_server(CallCenter(), server)
+print("port", server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+threading.Event().wait()
+"#;
+
+#[test]
+fn a_call_centre_of_those_days_gets_a_file_without_a_chunk_that_it_cannot_read() {
+    let Some(python) = python() else { return };
+    let (_server, address) = python_server(&python, CALL_CENTER);
+    let dir = tempfile::tempdir().expect("a directory");
+    let [said, heard] = ["said.wav", "heard.wav"].map(|name| {
+        let path = dir.path().join(name);
+        path.to_str().expect("a path in UTF-8").to_owned()
+    });
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(&said, spec).expect("it can be written");
+    for n in 0..48_000 {
+        let sample = (f64::from(n) * 440.0 * std::f64::consts::TAU / 48_000.0).sin();
+        file.write_sample((sample * 8_000.0) as i16)
+            .expect("it can be written");
+    }
+    file.finalize().expect("it can be written");
+    let args = [
+        "--server", &address, "--codec", "pcm", "--json", "--source", &said, "--sink", &heard,
+    ];
+    let output = run(bin("softphone"), &args, None, LIMIT);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let mut file = hound::WavReader::open(&heard).expect("a WAV file");
+    let loud = file
+        .samples::<i16>()
+        .filter(|sample| sample.as_ref().is_ok_and(|sample| sample.abs() > 4_000));
+    // Two thirds of a sine are above half its peak.
+    let loud = loud.count();
+    assert!((28_000..36_000).contains(&loud), "{loud}: {output:?}");
 }
 
 /// The message as the contract first had it.

@@ -1,7 +1,10 @@
 //! The full-screen view of `ticker-client` in a real terminal: what it shows, what keys do, and that
 //! the terminal is as before when it has ended, however it ended.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use proto::fin::StockUpdate;
 use tests::{
@@ -114,7 +117,61 @@ fn the_table_shows_each_quote_in_its_row() {
     let tsla = "TSLA ▼ 240.00 -8.50 -3.42% 239.99 240.01 4.20M ▄";
     assert!(row("TSLA").starts_with(tsla), "{text}");
     assert!(row("F ").starts_with("F = 11.20 0.00 0.00%"), "{text}");
+    // The server's clock is years behind: that makes no quote old.
+    for symbol in ["AAPL", "TSLA", "F "] {
+        let row = row(symbol);
+        let age = row.split(' ').next_back().expect("a word");
+        assert!(age.ends_with('s') && !age.starts_with('>'), "{row}");
+    }
     assert!(!terminal.is_usable(), "it has the terminal for itself");
+    terminal.send("q");
+    ends_well(terminal, 0);
+}
+
+#[test]
+fn a_servers_clock_that_is_hours_off_makes_no_quote_older_or_younger() {
+    const HOUR_US: i64 = 3_600_000_000;
+    let (_server, stream, mut terminal) = client(&["AHEAD", "BEHIND", "STOOD"]);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_us = since.expect("it is after 1970").as_micros() as i64;
+    for (symbol, off_us, snapshot) in [
+        ("AHEAD", 5 * HOUR_US, false),
+        ("BEHIND", -5 * HOUR_US, false),
+        ("STOOD", -5 * HOUR_US, true),
+    ] {
+        let time_us = now_us + off_us;
+        stream.send(StockUpdate {
+            timestamp: time_us / 1_000_000,
+            trade_time_us: time_us,
+            snapshot,
+            ..quote(symbol, 100.0, 99.0)
+        });
+    }
+    terminal.wait_for_text("3 updates", LIMIT);
+    let age = |text: &str, symbol: &str| {
+        let row = text
+            .lines()
+            .find(|line| line.contains(symbol))
+            .expect(symbol);
+        row.split_whitespace()
+            .next_back()
+            .expect("a word")
+            .to_owned()
+    };
+    // At least a second of it.
+    let text = terminal.wait_for("an age of a second", LIMIT, |screen| {
+        ["AHEAD", "BEHIND"]
+            .iter()
+            .all(|symbol| !age(&text(screen), symbol).starts_with("0."))
+    });
+    for (symbol, begins) in [("AHEAD", ""), ("BEHIND", ""), ("STOOD", ">")] {
+        let age = age(&text, symbol);
+        let seconds = age
+            .strip_prefix(begins)
+            .and_then(|age| age.strip_suffix('s'));
+        let seconds: f64 = seconds.expect(&age).parse().expect(&age);
+        assert!(seconds < LIMIT.as_secs_f64(), "{text}");
+    }
     terminal.send("q");
     ends_well(terminal, 0);
 }

@@ -7,6 +7,7 @@
 use std::{io::Read, net::TcpStream, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
+use http_body_util::{BodyExt, Full};
 use proto::callcenter::{AudioChunk, Join, call_center_client::CallCenterClient};
 use tests::Server;
 use tokio::{sync::mpsc, time::timeout};
@@ -14,6 +15,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{
     Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::{Service, http},
     transport::{Channel, Endpoint},
 };
 
@@ -268,6 +270,41 @@ pub async fn raw_stream(
 /// `LiveCall` with bytes.
 pub async fn raw_call(channel: &Channel, requests: Vec<Bytes>) -> (Vec<Bytes>, Option<Status>) {
     raw_stream(channel, "/callcenter.CallCenter/LiveCall", requests).await
+}
+
+/// Sends these bytes as the whole body of a request, with these headers more, and returns the status
+/// that it ends with.
+pub async fn raw_body(
+    channel: &Channel,
+    method: &'static str,
+    headers: &[(&'static str, String)],
+    body: Vec<u8>,
+) -> Status {
+    let body = tonic::body::Body::new(Full::new(Bytes::from(body)));
+    let mut request = http::Request::new(body);
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = http::Uri::from_static(method);
+    let usual = [("te", "trailers"), ("content-type", "application/grpc")];
+    let usual = usual.map(|(name, value)| (name, value.to_owned()));
+    for (name, value) in usual.iter().chain(headers) {
+        let value = http::HeaderValue::from_bytes(value.as_bytes());
+        let value = value.expect("a header holds it");
+        request.headers_mut().insert(*name, value);
+    }
+    let mut channel = channel.clone();
+    let ready = std::future::poll_fn(|cx| channel.poll_ready(cx)).await;
+    ready.expect("the connection is up");
+    let answered = async {
+        let response = channel.call(request).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        if let Some(status) = Status::from_header_map(&head.headers) {
+            return status;
+        }
+        let body = body.collect().await.expect("an end");
+        let trailers = body.trailers().expect("a status");
+        Status::from_header_map(trailers).expect("a status")
+    };
+    timeout(LIMIT, answered).await.expect("the stream hangs")
 }
 
 /// The value of a field on the wire: a number, or bytes.
