@@ -420,7 +420,7 @@ async fn a_ticker_stream_that_asks_for_nothing_is_ended() {
 
 #[tokio::test]
 async fn a_ticker_stream_that_is_not_read_keeps_no_place_past_the_idle_timeout() {
-    let mut server = Server::start(&["--idle-timeout", "300ms", "--tick", "20ms"]);
+    let mut server = Server::start(&["--idle-timeout", "300ms", "--tick", "20ms", "--any-symbol"]);
     let mut raw = RawConnection::open(server.addr(), NO_WINDOW);
     raw.write(&ticker(1)).expect("taken");
     // It lives: it answers pings and settings.

@@ -90,7 +90,7 @@ fn attack(name: &str) {
 
 fn row(attack: &Attack, seconds: u64) {
     let drain = format!("{}ms", DRAIN.as_millis());
-    let mut args = vec!["--drain", &*drain];
+    let mut args = vec!["--drain", &*drain, "--any-symbol"];
     args.extend(attack.server);
     let server = Server::start(&args);
     let pid = server.id();
