@@ -10,7 +10,7 @@ use std::{
 
 use clap::Parser;
 
-use crate::stderr;
+use crate::{charset, stderr};
 
 /// How long a reader of the last words may stand still.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub fn print(text: &[u8]) -> io::Result<()> {
 /// `not_written` where help could not be written.
 pub fn parse<Args: Parser>(not_written: u8) -> Args {
     Args::try_parse().unwrap_or_else(|answer| {
-        let printed = unless_closed(answer.print().and_then(|()| io::stdout().flush()));
+        let printed = unless_closed(print_answer(&answer));
         // A mistake keeps its exit code, whether anybody reads of it or not.
         if let Err(error) = printed
             && !answer.use_stderr()
@@ -39,6 +39,23 @@ pub fn parse<Args: Parser>(not_written: u8) -> Args {
         }
         process::exit(answer.exit_code())
     })
+}
+
+/// With the library's colours, or as plain text where the locale needs another.
+fn print_answer(answer: &clap::Error) -> io::Result<()> {
+    let text = answer.render().to_string();
+    if charset::is_utf8() || text.is_ascii() {
+        answer.print()?;
+        return io::stdout().flush();
+    }
+    let text = charset::ascii(&text);
+    match answer.use_stderr() {
+        true => io::stderr().write_all(text.as_bytes()),
+        false => {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        }
+    }
 }
 
 fn unless_closed(written: io::Result<()>) -> io::Result<()> {

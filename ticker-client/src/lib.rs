@@ -21,10 +21,7 @@ pub mod tui;
 mod typed;
 pub mod watchlist;
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-};
+use std::io::{self, IsTerminal};
 
 use tokio::io::BufReader;
 
@@ -62,7 +59,9 @@ pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
             };
             return tui::run(view).await;
         }
-        Mode::Plain => Style::Columns { colour: colour() },
+        Mode::Plain => Style::Columns {
+            colour: output::colour(io::stdout().is_terminal()),
+        },
         Mode::Json => Style::Json,
         Mode::Csv => Style::Csv,
     };
@@ -76,13 +75,6 @@ pub async fn run(settings: Settings, limit: Limit) -> Result<(), Failure> {
         bell: io::stderr().is_terminal(),
         limit,
     };
-    let input = BufReader::new(tokio::io::stdin());
+    let input = BufReader::new(tty::stdin());
     lines.run(input, tokio::io::stdout()).await
-}
-
-/// Whether the standard output wants colour, and shows it.
-fn colour() -> bool {
-    let wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let able = io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb");
-    wanted && able
 }

@@ -2,7 +2,6 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
-    env,
     io::{self, IsTerminal},
     process::ExitCode,
     time::Duration,
@@ -16,6 +15,7 @@ use ticker_client::{
     settings::{Settings, Terminals},
 };
 use tokio::runtime::Runtime;
+use tty::{EndSignal, SignalListener};
 
 /// What the program ends with when what it was asked for could not be written.
 const NOT_WRITTEN: u8 = 1;
@@ -24,6 +24,8 @@ const NOT_WRITTEN: u8 = 1;
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
+    // Before there is another thread.
+    tty::handle_stops();
     let _flush = output::flush_at_exit(LAST_WORDS);
     output::report_panics();
     let args: Args = output::parse(NOT_WRITTEN);
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
     let terminals = Terminals {
         input: io::stdin().is_terminal(),
         output: io::stdout().is_terminal(),
-        dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
+        dumb: !output::understands_escapes(),
     };
     let settings = Settings::load(&args, terminals).unwrap_or_else(|error| {
         let kind = ErrorKind::ValueValidation;
@@ -58,8 +60,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(settings, limit) => result,
-            // Without a handler there is nothing to wait for: Ctrl-C then ends us the hard way.
-            Ok(()) = tokio::signal::ctrl_c() => Ok(()),
+            () = interrupt() => Ok(()),
         }
     });
     // Not a plain drop: that would wait for a read of stdin which may never come back.
@@ -67,6 +68,15 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(failure.exit_code(), &failure.to_string()),
+    }
+}
+
+/// Returns at Ctrl-C.
+async fn interrupt() {
+    match SignalListener::new(EndSignal::Interrupt) {
+        Ok(mut interrupt) => interrupt.recv().await,
+        // Without a handler there is nothing to wait for: it then ends us the hard way.
+        Err(_) => std::future::pending().await,
     }
 }
 

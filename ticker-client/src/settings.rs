@@ -67,7 +67,8 @@ pub enum SettingsError {
     NoSymbols,
     /// The full-screen view was asked for where there is no screen.
     #[error(
-        "--mode tui needs a terminal for its input and its output; use --mode plain, json or csv"
+        "--mode tui needs a terminal for its input and its output, and one that TERM does not call \
+         dumb or leave unnamed; use --mode plain, json or csv"
     )]
     NoTerminal,
 }
@@ -79,13 +80,13 @@ pub struct Terminals {
     pub input: bool,
     /// Whether a screen can be drawn on.
     pub output: bool,
-    /// Whether the terminal can do no more than write line after line (`TERM=dumb`).
+    /// Whether the terminal can do no more than write line after line (`TERM=dumb`, or not set).
     pub dumb: bool,
 }
 
 impl Terminals {
     fn screen(self) -> bool {
-        self.input && self.output
+        self.input && self.output && !self.dumb
     }
 }
 
@@ -137,7 +138,7 @@ impl Settings {
         let layer = layers.into_iter().fold(Layer::default(), Layer::or);
         let mode = match layer.mode {
             Some(mode) => on_a_screen(mode, terminals)?,
-            None if terminals.screen() && !terminals.dumb => default(Mode::Tui),
+            None if terminals.screen() => default(Mode::Tui),
             None => default(Mode::Plain),
         };
         Ok(Self {

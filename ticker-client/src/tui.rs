@@ -5,6 +5,7 @@
 //! keys. What is shown is decided by [`Watchlist`], which knows no terminal.
 
 mod draw;
+mod key_reader;
 mod keys;
 mod prompt;
 mod screen;
@@ -15,11 +16,11 @@ mod theme;
 
 use std::{
     collections::VecDeque,
-    io, thread,
+    io,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crossterm::event::{self, Event};
+use crossterm::event::Event;
 use proto::{ServerAddress, Symbol};
 use tokio::{
     sync::mpsc,
@@ -34,19 +35,18 @@ use crate::{
     say::say,
     watchlist::{Moment, Sort, Watchlist},
 };
+use key_reader::read_keys;
 use screen::{Screen, Wish};
 use signals::{Signals, Told};
 use terminal::FullScreen;
 use theme::Theme;
+use tty::JobEvent;
 
 /// The least time between two pictures.
 const FRAME: Duration = Duration::from_millis(66);
 
 /// The most time between two pictures, because ages grow.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// Keys that wait to be followed.
-const KEY_QUEUE: usize = 64;
 
 /// Events that are taken at once.
 const BATCH: usize = 64;
@@ -163,9 +163,7 @@ impl Viewer {
                     let wish = self.follow(key.map_err(Failure::Output)?);
                     match wish {
                         Wish::Quit => return Ok(End::Wanted),
-                        Wish::Suspend => {
-                            self.suspend().await.map_err(Failure::Output)?;
-                        }
+                        Wish::Suspend => tty::request_stop(),
                         Wish::DrawAnew => self.terminal.forget(),
                         Wish::Changes(changes) => self.changes.extend(changes),
                     }
@@ -180,9 +178,12 @@ impl Viewer {
                 }
                 told = self.signals.next() => match told {
                     Told::End => return Ok(End::Wanted),
-                    // Whoever had the terminal meanwhile may have left it in any state.
-                    Told::Continued => {
+                    Told::Job(JobEvent::Stop(stopping)) => {
                         self.terminal.give_back();
+                        stopping.over().await;
+                        self.terminal.take_again().map_err(Failure::Output)?;
+                    }
+                    Told::Job(JobEvent::Continued) => {
                         self.terminal.take_again().map_err(Failure::Output)?;
                     }
                 },
@@ -218,12 +219,6 @@ impl Viewer {
         Wish::Changes(Vec::new())
     }
 
-    async fn suspend(&mut self) -> io::Result<()> {
-        self.terminal.give_back();
-        self.signals.suspend().await;
-        self.terminal.take_again()
-    }
-
     fn draw(&mut self) -> io::Result<bool> {
         let now = self.now();
         let Self {
@@ -243,22 +238,4 @@ impl Viewer {
             unix_us: i64::try_from(unix.unwrap_or_default().as_micros()).unwrap_or(i64::MAX),
         }
     }
-}
-
-/// Starts the thread that reads the keys. It ends with the terminal or with the program: nothing can
-/// wake it from waiting for a key.
-fn read_keys() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
-    let (keys_tx, keys_rx) = mpsc::channel(KEY_QUEUE);
-    thread::Builder::new()
-        .name("keys".to_owned())
-        .spawn(move || {
-            loop {
-                let event = event::read();
-                let is_over = event.is_err();
-                if keys_tx.blocking_send(event).is_err() || is_over {
-                    return;
-                }
-            }
-        })?;
-    Ok(keys_rx)
 }

@@ -164,13 +164,10 @@ fn the_screen_is_for_terminals() {
         dumb: true,
         ..SCREEN
     };
-    for (args, expected) in [
-        (&["A"][..], Mode::Plain),
-        (&["A", "--mode", "tui"], Mode::Tui),
-    ] {
-        let settings = merged(args, &[], "", dumb).expect("settings");
-        assert_eq!(settings.mode.value, expected, "{args:?}");
-    }
+    let settings = merged(&["A"], &[], tui, dumb).expect("settings");
+    assert_eq!(settings.mode.value, Mode::Plain);
+    let demanded = merged(&["A", "--mode", "tui"], &[], "", dumb);
+    assert!(matches!(demanded, Err(SettingsError::NoTerminal)));
     let demanded = mode(&["A", "--mode", "tui"], "", true, false);
     assert!(matches!(demanded, Err(SettingsError::NoTerminal)));
 }
