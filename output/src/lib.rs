@@ -5,8 +5,13 @@
 //!   one thread each. Leaving text there never waits and never fails.
 //! - As the work itself (a list, completions, help): [`print()`] and [`parse`], which wait for the
 //!   reader and report what could not be written.
+//!
+//! What people read passes [`charset`]; whether a terminal understands escapes and colours is asked
+//! of [`understands_escapes`] and [`colour`].
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod charset;
+mod escapes;
 mod log;
 mod panics;
 mod product;
@@ -18,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use escapes::{colour, understands_escapes};
 pub use log::{LogLines, log};
 pub use panics::report_panics;
 pub use product::{parse, print};
@@ -29,10 +35,14 @@ pub fn stdout() -> &'static Output {
     &STDOUT
 }
 
-/// The program's stderr, on which lines that were lost are counted and reported.
+/// The program's stderr, which is for people: what their locale cannot show is written in ASCII, and
+/// lines that were lost are counted and reported.
 pub fn stderr() -> &'static Output {
-    static STDERR: LazyLock<Output> =
-        LazyLock::new(|| Output::to(queue::unbuffered(io::stderr())).reporting_losses());
+    static STDERR: LazyLock<Output> = LazyLock::new(|| {
+        Output::to(queue::unbuffered(io::stderr()))
+            .reporting_losses()
+            .for_people()
+    });
     &STDERR
 }
 

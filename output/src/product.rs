@@ -11,7 +11,7 @@ use std::{
 use clap::Parser;
 use proto::text::lines;
 
-use crate::stderr;
+use crate::{charset, stderr};
 
 /// How long a reader of the last words may stand still.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub fn print(text: &[u8]) -> io::Result<()> {
 /// `not_written` where help could not be written.
 pub fn parse<Args: Parser>(not_written: u8) -> Args {
     Args::try_parse().unwrap_or_else(|answer| {
-        let printed = unless_closed(print_answer(&answer).and_then(|()| io::stdout().flush()));
+        let printed = unless_closed(print_answer(&answer));
         // A mistake keeps its exit code, whether anybody reads of it or not.
         if let Err(error) = printed
             && !answer.use_stderr()
@@ -42,13 +42,25 @@ pub fn parse<Args: Parser>(not_written: u8) -> Args {
     })
 }
 
-/// A mistake repeats what was typed or what stands in the environment; that is shown, not obeyed.
+/// With the library's colours, or as plain text where something has to be shown in another form. A
+/// mistake repeats what was typed or what stands in the environment; that is shown, not obeyed.
 fn print_answer(answer: &clap::Error) -> io::Result<()> {
-    let plain = answer.render().to_string();
-    let shown = lines(&plain);
-    match shown == plain || !answer.use_stderr() {
-        true => answer.print(),
-        false => io::stderr().lock().write_all(shown.as_bytes()),
+    let text = answer.render().to_string();
+    let text_shown = match answer.use_stderr() {
+        true => lines(&text),
+        false => text.clone(),
+    };
+    let shown = charset::text(&text_shown);
+    if shown == text {
+        answer.print()?;
+        return io::stdout().flush();
+    }
+    match answer.use_stderr() {
+        true => io::stderr().lock().write_all(shown.as_bytes()),
+        false => {
+            let mut out = io::stdout().lock();
+            out.write_all(shown.as_bytes()).and_then(|()| out.flush())
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use crate::charset;
+
 /// Bytes of lines that wait at most: some thousands of lines of a log.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
@@ -25,6 +27,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Output {
     shared: Arc<Shared>,
+    /// All that is written is for people.
+    is_for_people: bool,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +74,17 @@ impl Output {
             state.failure = Some(error);
             state.is_closed = true;
         }
-        Self { shared }
+        Self {
+            shared,
+            is_for_people: false,
+        }
+    }
+
+    /// Only people read it: what their locale cannot show is written in ASCII.
+    #[must_use]
+    pub fn for_people(mut self) -> Self {
+        self.is_for_people = true;
+        self
     }
 
     /// Where lines were lost, a line says how many.
@@ -82,7 +96,12 @@ impl Output {
 
     /// Text that is to be written in any case that allows it.
     pub fn line(&self, text: impl Into<Vec<u8>>) {
-        let text = text.into();
+        let mut text = text.into();
+        if self.is_for_people && !charset::is_utf8() {
+            text = charset::ascii(&String::from_utf8_lossy(&text))
+                .into_owned()
+                .into_bytes();
+        }
         let mut state = self.shared.lock();
         if state.is_closed {
             state.lose(1);

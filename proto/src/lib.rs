@@ -6,6 +6,7 @@
 mod server_address;
 mod symbol;
 pub mod text;
+pub mod text_file;
 
 pub use server_address::{BadAddress, ServerAddress};
 pub use symbol::{MAX_SYMBOL_CHARS, Symbol, SymbolError, SymbolKind, price_decimals};

@@ -19,6 +19,7 @@ use server::{
 };
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tty::{EndSignal, SignalListener};
 
 /// What the program ends with when it was started wrongly, or failed.
 const USAGE: u8 = 2;
@@ -120,7 +121,7 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
 fn set_up_logging(filter: &str, peer_limit: PeerLogLimit) {
     let lines = fmt::layer()
         .with_writer(output::log)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(output::colour(std::io::stderr().is_terminal()))
         // It would write them to stderr itself, and panic where that fails.
         .log_internal_errors(false);
     tracing_subscriber::registry()
@@ -158,48 +159,31 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-#[cfg(unix)]
 struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
+    terminate: SignalListener,
+    interrupt: SignalListener,
+    hang_up: SignalListener,
 }
 
-#[cfg(unix)]
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            terminate: SignalListener::new(EndSignal::Terminate)?,
+            interrupt: SignalListener::new(EndSignal::Interrupt)?,
+            hang_up: SignalListener::new(EndSignal::HangUp)?,
         })
     }
 
     async fn next(&mut self) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                () = self.terminate.recv() => return,
+                () = self.interrupt.recv() => return,
                 // To most servers it means: read your settings anew.
-                _ = self.hang_up.recv() => {
+                () = self.hang_up.recv() => {
                     tracing::info!("SIGHUP is ignored: there are no settings to be read anew");
                 }
             }
         }
-    }
-}
-
-#[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn next(&mut self) {
-        self.0.recv().await;
     }
 }

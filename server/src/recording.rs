@@ -16,6 +16,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use proto::{
     Symbol,
     text::{one_line, quoted},
+    text_file::{self, TextError},
 };
 
 use crate::{
@@ -227,13 +228,20 @@ fn is_blank(line: &[u8]) -> bool {
 
 /// What one line holds; nothing if it is blank or begins with `#`.
 fn fields(line: &[u8]) -> Result<Option<StringRecord>, String> {
-    // Some editors begin a text with this.
-    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
-    if is_blank(line) {
+    let text = text_file::decode(line).map_err(|error| match error {
+        TextError::Utf16 => error.to_string(),
+        TextError::NotUtf8 { .. } => "it is not UTF-8 text".to_owned(),
+    })?;
+    if is_blank(text.as_bytes()) {
         return Ok(None);
     }
-    let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8 text".to_owned())?;
     let text = text.trim();
+    if text.contains('\r') {
+        return Err(
+            "lines end with CR alone, as old Macintoshes wrote them; save the file with line feeds"
+                .to_owned(),
+        );
+    }
     let mut csv = ReaderBuilder::new()
         .has_headers(false)
         .trim(Trim::All)

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use output::charset;
 use proto::text::one_line;
 use serde_json::Value;
 use softphone::{
@@ -27,6 +28,8 @@ const READER_TIMEOUT: Duration = Duration::from_secs(3);
 const LAST_LINES: Duration = Duration::from_millis(300);
 
 fn main() {
+    // Before there is another thread.
+    tty::handle_stops();
     let flush = output::flush_at_exit(LAST_LINES);
     output::report_panics();
     let args: Args = output::parse(ExitCode::NotWritten.code());
@@ -101,8 +104,12 @@ fn print_figures(args: &CallArgs, figures: &Value) -> Result<(), String> {
         true => stdout.line(format!("{figures:#}\n")),
         false => stdout.line(format!("{figures}\n")),
     }
-    let written = stdout.finish(READER_TIMEOUT);
-    written.map_err(|error| error.to_string())?;
+    match stdout.finish(READER_TIMEOUT) {
+        Ok(()) => {}
+        // Whoever read them has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    }
     match stdout.lost() {
         0 => Ok(()),
         lost => Err(format!("{lost} lines are missing")),
@@ -111,7 +118,7 @@ fn print_figures(args: &CallArgs, figures: &Value) -> Result<(), String> {
 
 /// A reader that is gone or stands still changes nothing about how the call went.
 fn print(text: &str) {
-    output::stdout().line(format!("{text}\n"));
+    output::stdout().line(format!("{}\n", charset::columns(text)));
     let _ = output::stdout().finish(READER_TIMEOUT);
 }
 
@@ -138,7 +145,8 @@ fn devices(json: bool) -> ExitCode {
         false => devices.print(&mut text),
     };
     match made {
-        Ok(()) => print_list(&text),
+        Ok(()) if json => print_list(&text),
+        Ok(()) => print_list(charset::columns(&String::from_utf8_lossy(&text)).as_bytes()),
         Err(error) => {
             print_error(&format!("softphone: cannot list the devices: {error}"));
             ExitCode::NoAudio
@@ -161,7 +169,7 @@ fn set_up_logging(filter: &str) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(output::log)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(output::colour(io::stderr().is_terminal()))
         // It would write them to stderr itself, and panic where that fails.
         .log_internal_errors(false)
         .init();

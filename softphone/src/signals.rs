@@ -2,62 +2,42 @@
 //!
 //! Taken from the moment of [`Signals::new`] on, so that none is missed between two waits.
 
+use std::{future::poll_fn, task::Poll};
+
+use tty::{EndSignal, SignalListener};
+
 use crate::ui::{Key, Ui};
 
 /// The signals that ask a program to end.
 pub struct Signals {
-    #[cfg(unix)]
-    signals: Vec<tokio::signal::unix::Signal>,
+    signals: Vec<SignalListener>,
 }
 
 impl Signals {
     /// Takes them from now on. One that the system does not let us take ends the program as it
     /// would any other.
-    #[cfg(unix)]
     pub fn new() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
         let kinds = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
+            EndSignal::Interrupt,
+            EndSignal::Terminate,
+            EndSignal::HangUp,
         ];
+        let listeners = kinds.into_iter().map(SignalListener::new);
         Self {
-            signals: kinds
-                .into_iter()
-                .filter_map(|kind| signal(kind).ok())
-                .collect(),
+            signals: listeners.filter_map(Result::ok).collect(),
         }
     }
 
     /// Returns when the next one comes.
-    #[cfg(unix)]
     pub async fn recv(&mut self) {
-        std::future::poll_fn(|context| {
-            let came = self
-                .signals
-                .iter_mut()
-                .any(|signal| signal.poll_recv(context).is_ready());
-            if came {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
+        poll_fn(|context| {
+            let mut signals = self.signals.iter_mut();
+            match signals.any(|signal| signal.poll_recv(context).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
         })
         .await;
-    }
-
-    /// Takes Ctrl-C from now on.
-    #[cfg(not(unix))]
-    pub fn new() -> Self {
-        Self {}
-    }
-
-    /// Returns when it comes.
-    #[cfg(not(unix))]
-    pub async fn recv(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 
     /// Returns when somebody who has already hung up does not want to wait any longer: another

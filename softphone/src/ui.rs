@@ -2,7 +2,8 @@
 //! is no terminal.
 //!
 //! Runs on tokio's side and never waits: a thread writes ([`Output`]), another reads keys. The
-//! terminal is put back as it was, however the call ends.
+//! terminal is put back as it was, however the call ends, and before it is stopped (Ctrl-Z). In the
+//! background a call goes on with plain lines; brought to the front, it draws again.
 
 #[cfg(unix)]
 mod input;
@@ -12,12 +13,14 @@ mod push_to_talk;
 mod terminal;
 
 use std::{
+    future::pending,
     io::{self, IsTerminal},
     time::Duration,
 };
 
-use output::Output;
+use output::{Output, charset};
 use proto::text::one_line;
+use tty::{EndSignal, JobEvent, JobEvents, Stopping};
 
 use crate::{
     call_status::CallStatus,
@@ -38,6 +41,9 @@ const JSON_LINE_EVERY: Duration = Duration::from_secs(1);
 /// How long a reader that stands still is waited for when the call is over.
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// And when the terminal is given back.
+const GIVE_BACK_LIMIT: Duration = Duration::from_millis(300);
+
 /// Columns that there are for text on `stream`: where it is no terminal, any number.
 pub fn columns(stream: &impl IsTerminal) -> usize {
     match stream.is_terminal() {
@@ -49,7 +55,13 @@ pub fn columns(stream: &impl IsTerminal) -> usize {
 /// Where a call shows itself.
 pub struct Ui {
     screen: Screen,
+    /// Stdin and stdout are a terminal that can be drawn on.
+    can_be_live: bool,
+    /// While it can, and it is our turn.
     live: Option<LiveTerminal>,
+    job: Option<JobEvents>,
+    /// The process is about to stop: nothing is drawn until it goes on.
+    stopping: Option<Stopping>,
     /// For people; `None`: nothing is written.
     output: Option<&'static Output>,
     /// A line of JSON each second.
@@ -59,31 +71,34 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Live if stdin and stdout are a terminal, else plain lines; on stderr if stdout belongs to
-    /// JSON.
+    /// Live if stdin and stdout are a terminal that understands escapes, and as long as it is our
+    /// turn there; else plain lines, on stderr if stdout belongs to JSON.
     pub fn new(stdout_is_json: bool, json_lines: bool) -> Self {
         let output = match stdout_is_json {
             true => output::stderr(),
             false => output::stdout(),
         };
-        let live = !stdout_is_json && io::stdout().is_terminal() && io::stdin().is_terminal();
-        let live = live.then(LiveTerminal::take).flatten();
-        if live.is_some() {
-            output.line(terminal::TAKE);
-        }
-        Self {
-            live,
+        let are_terminals = io::stdout().is_terminal() && io::stdin().is_terminal();
+        let can_be_live = !stdout_is_json && are_terminals && output::understands_escapes();
+        let mut ui = Self {
+            can_be_live,
+            job: can_be_live.then(|| JobEvents::listen().ok()).flatten(),
             output: Some(output),
             json_lines: json_lines.then(output::stdout),
             ..Self::unseen()
-        }
+        };
+        ui.follow_turn();
+        ui
     }
 
     /// None: nothing is shown, no key is taken.
     pub fn unseen() -> Self {
         Self {
             screen: Screen::default(),
+            can_be_live: false,
             live: None,
+            job: None,
+            stopping: None,
             output: None,
             json_lines: None,
             next_plain: PLAIN_EVERY,
@@ -96,11 +111,34 @@ impl Ui {
         self.live.is_some()
     }
 
-    /// The next key; waits for ever without a terminal.
+    /// The next key; waits for ever without a terminal. A terminal that goes without a signal hangs
+    /// up, unless the program was started to outlive it (`nohup`). May be dropped while it waits.
     pub async fn key(&mut self) -> Key {
-        match &mut self.live {
-            Some(live) => live.key().await,
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                key = next_key(&mut self.live) => match key {
+                    Some(Key::Suspend) => tty::request_stop(),
+                    Some(key) => return key,
+                    None => {
+                        self.can_be_live = false;
+                        self.live.take().map(LiveTerminal::abandon);
+                        if !tty::is_ignored(EndSignal::HangUp) {
+                            return Key::HangUp;
+                        }
+                    }
+                },
+                event = next_event(&mut self.job) => match event {
+                    JobEvent::Stop(mut stopping) => {
+                        self.give_back();
+                        stopping.allow();
+                        self.stopping = Some(stopping);
+                    }
+                    JobEvent::Continued => {
+                        self.take_again();
+                        self.draw();
+                    }
+                },
+            }
         }
     }
 
@@ -112,11 +150,11 @@ impl Ui {
         };
         if self.live.is_some() {
             let (width, _) = terminal::size();
-            let lines = wrap(&words, width, 2);
+            let lines = wrap(&charset::text(&words), width, 2);
             output.line(terminal::above(&lines));
             self.draw();
         } else {
-            output.line(format!("{words}\n"));
+            output.line(format!("{}\n", charset::text(&words)));
         }
     }
 
@@ -142,11 +180,10 @@ impl Ui {
 
     /// Gives the terminal back. What could not be written is found at the end of the program.
     pub fn close(&mut self) {
-        let live = self.live.take();
+        self.can_be_live = false;
+        self.job = None;
+        self.give_back();
         if let Some(output) = &self.output {
-            if live.is_some() {
-                output.line_instead_of_picture(terminal::GIVE_BACK);
-            }
             let _ = output.finish(READER_TIMEOUT);
         }
         if let Some(json_lines) = self.json_lines.take() {
@@ -155,15 +192,84 @@ impl Ui {
     }
 
     fn draw(&mut self) {
+        self.follow_turn();
         let Some(output) = &self.output else {
             return;
         };
+        let elapsed = self.screen.elapsed();
+        let is_due = elapsed >= self.next_plain;
+        while self.next_plain <= elapsed {
+            self.next_plain += PLAIN_EVERY;
+        }
         if self.live.is_some() {
             let (width, height) = terminal::size();
-            output.picture(terminal::picture(&self.screen.lines(width, height)));
-        } else if self.screen.elapsed() >= self.next_plain {
-            self.next_plain += PLAIN_EVERY;
-            output.line(format!("{}\n", self.screen.plain_line()));
+            let picture = terminal::picture(&self.screen.lines(width, height));
+            output.picture(charset::columns(&picture).into_owned());
+        } else if is_due {
+            let line = self.screen.plain_line();
+            output.line(format!("{}\n", charset::text(&line)));
         }
+    }
+
+    /// Takes the terminal when it is our turn, and lets it go when it is another's.
+    fn follow_turn(&mut self) {
+        if let Some(stopping) = &mut self.stopping {
+            if !stopping.is_over() {
+                return;
+            }
+            self.stopping = None;
+        }
+        match (&self.live, self.can_be_live && tty::is_foreground()) {
+            (None, true) => {
+                self.live = LiveTerminal::take();
+                self.can_be_live = self.live.is_some();
+                if self.live.is_some() {
+                    self.write(terminal::TAKE);
+                }
+            }
+            (Some(_), false) => {
+                self.live.take().map(LiveTerminal::abandon);
+                self.write(terminal::PUT_RIGHT);
+            }
+            _ => {}
+        }
+    }
+
+    /// After a stop of which nothing was known before (SIGSTOP): another has set the terminal.
+    fn take_again(&mut self) {
+        if let Some(live) = &mut self.live
+            && tty::is_foreground()
+        {
+            live.take_again();
+            self.write(&[terminal::PUT_RIGHT, terminal::TAKE].concat());
+        }
+    }
+
+    fn give_back(&mut self) {
+        let live = self.live.take();
+        if let Some(output) = self.output.filter(|_| live.is_some()) {
+            output.line_instead_of_picture(terminal::GIVE_BACK);
+            let _ = output.finish(GIVE_BACK_LIMIT);
+        }
+    }
+
+    fn write(&self, codes: &str) {
+        if let Some(output) = &self.output {
+            output.line(codes);
+        }
+    }
+}
+
+async fn next_key(live: &mut Option<LiveTerminal>) -> Option<Key> {
+    match live {
+        Some(live) => live.key().await,
+        None => pending().await,
+    }
+}
+
+async fn next_event(job: &mut Option<JobEvents>) -> JobEvent {
+    match job {
+        Some(job) => job.next().await,
+        None => pending().await,
     }
 }

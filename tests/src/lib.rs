@@ -10,6 +10,7 @@ pub mod bad_sink;
 pub mod bare_ticker;
 pub mod cpu;
 pub mod desk;
+pub mod dying_terminal;
 pub mod heard_call;
 pub mod json_schema;
 pub mod lab;
@@ -38,7 +39,7 @@ mod tape;
 
 pub use binaries::{bin, unit_tests};
 pub use pesq::pesq;
-pub use process::{Output, Process, run};
+pub use process::{Output, Process, run, send_signal as signal};
 pub use server::Server;
 pub use tape::Tape;
 

@@ -46,7 +46,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `bin` with `args` and, on top of this process's own environment, `env`.
+    /// Starts `bin` with `args` and, on top of this process's own environment and a locale that knows
+    /// UTF-8, `env`. Signals do what they do to a program that a person starts, also where the tests
+    /// themselves run under `nohup` or in a script's background.
     ///
     /// # Panics
     ///
@@ -68,8 +70,9 @@ impl Process {
         stderr: Stdio,
     ) -> Self {
         let bin = bin.as_ref();
-        let mut child = Command::new(bin)
+        let mut child = with_default_signals(bin)
             .args(args)
+            .env("LC_ALL", "C.UTF-8")
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(stdout)
@@ -193,12 +196,28 @@ impl Process {
     }
 }
 
+/// A program inherits which signals are ignored, and only `env` of GNU can undo that for it.
+fn with_default_signals(bin: &Path) -> Command {
+    const INTERRUPT_AND_HANG_UP: u64 = 0b11;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if mask.unwrap_or(0) & INTERRUPT_AND_HANG_UP == 0 {
+        return Command::new(bin);
+    }
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,HUP").arg(bin);
+    command
+}
+
 /// Sends a signal by its name without SIG to a process.
 ///
 /// # Panics
 ///
 /// When it cannot be sent.
-pub(crate) fn send_signal(id: u32, signal: &str) {
+pub fn send_signal(id: u32, signal: &str) {
     // The shell's own `kill`: a small image may have no program of that name.
     let status = Command::new("sh")
         .args(["-c", "kill -\"$0\" \"$1\"", signal, &id.to_string()])

@@ -77,7 +77,8 @@ fn size(cols: u16, rows: u16) -> PtySize {
 
 impl Terminal {
     /// Starts `bin` in a terminal of `cols` x `rows` characters. On top of this process's own
-    /// environment, from which `NO_COLOR` is taken, it gets `env`; `TERM` is `xterm-256color`.
+    /// environment, from which `NO_COLOR` is taken, it gets `env`; `TERM` is `xterm-256color`, and the
+    /// locale knows UTF-8.
     ///
     /// # Panics
     ///
@@ -95,6 +96,7 @@ impl Terminal {
         command.args(args);
         command.env_remove("NO_COLOR");
         command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
         for (name, value) in env {
             command.env(name, value);
         }

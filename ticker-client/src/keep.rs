@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::Symbol;
+use proto::{Symbol, text_file};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
 use crate::{alert::Alert, watchlist::Sort};
@@ -123,8 +123,11 @@ pub(crate) fn write(path: &Path, edits: &Edits) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         Err(error) => return Err(error),
     };
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => Some(text),
+    let before = match fs::read(&path) {
+        Ok(bytes) => {
+            let text = text_file::decode(&bytes).map_err(io::Error::other)?;
+            Some(text_file::with_line_feeds(text))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
@@ -246,6 +249,12 @@ mod tests {
             let text = fs::read_to_string(&path).expect("it is there");
             assert_eq!(text, "symbols = [\"F\"]\nsort = \"last\"\n");
         }
+        // As some editors write it.
+        let edits = watched(&[], &[], "given").edits_to(&watched(&["GM"], &[], "given"));
+        fs::write(&path, "\u{feff}symbols = []\rsort = \"last\"\r").expect("it is written");
+        write(&path, &edits).expect("it is replaced");
+        let text = fs::read_to_string(&path).expect("it is there");
+        assert_eq!(text, "symbols = [\"GM\"]\nsort = \"last\"\n");
         fs::write(&path, "sort = [").expect("it is written");
         assert!(write(&path, &edits).is_err());
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "sort = [");

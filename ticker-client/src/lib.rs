@@ -23,10 +23,7 @@ pub mod tui;
 mod typed;
 pub mod watchlist;
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-};
+use std::io::{self, IsTerminal};
 
 use tokio::io::BufReader;
 
@@ -67,7 +64,9 @@ pub async fn run(settings: Settings, mode: Mode, limit: Limit) -> Result<(), Fai
             };
             return tui::run(view).await;
         }
-        Mode::Plain => Style::Columns { colour: colour() },
+        Mode::Plain => Style::Columns {
+            colour: output::colour(io::stdout().is_terminal()),
+        },
         Mode::Json => Style::Json,
         Mode::Csv => Style::Csv,
     };
@@ -81,7 +80,7 @@ pub async fn run(settings: Settings, mode: Mode, limit: Limit) -> Result<(), Fai
         bell: io::stderr().is_terminal(),
         limit,
     };
-    let input = BufReader::new(tokio::io::stdin());
+    let input = BufReader::new(tty::stdin());
     lines.run(input, tokio::io::stdout()).await
 }
 
@@ -97,11 +96,4 @@ fn variables(settings: &Settings) -> Vec<&'static str> {
         _ => None,
     });
     names.collect()
-}
-
-/// Whether the standard output wants colour, and shows it.
-fn colour() -> bool {
-    let wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let able = io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb");
-    wanted && able
 }

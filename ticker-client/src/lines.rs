@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, future::pending, io, pin::pin, time::Duration};
 
+use output::charset;
 use proto::{ServerAddress, Symbol};
 use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
@@ -209,7 +210,12 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 for alarm in &alarms {
                     say(format_args!("alert: {alarm}{bell}"));
                 }
-                self.text += &self.style.line(&update, &alarms);
+                let line = self.style.line(&update, &alarms);
+                self.text += &match self.style {
+                    Style::Columns { .. } => charset::columns(&line),
+                    // For programs, which read UTF-8.
+                    Style::Json | Style::Csv => line.into(),
+                };
                 self.text.push('\n');
                 self.left = self.left.map(|left| left.saturating_sub(1));
             }

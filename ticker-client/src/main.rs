@@ -2,7 +2,6 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
-    env,
     io::{self, IsTerminal},
     process::ExitCode,
     time::Duration,
@@ -17,6 +16,7 @@ use ticker_client::{
     settings::{Settings, SettingsError, Terminals},
 };
 use tokio::runtime::Runtime;
+use tty::{EndSignal, SignalListener};
 
 /// What the program ends with when what it was asked for could not be written.
 const NOT_WRITTEN: u8 = 1;
@@ -25,6 +25,8 @@ const NOT_WRITTEN: u8 = 1;
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
+    // Before there is another thread.
+    tty::handle_stops();
     let _flush = output::flush_at_exit(LAST_WORDS);
     output::report_panics();
     let args: Args = output::parse(NOT_WRITTEN);
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     let terminals = Terminals {
         input: io::stdin().is_terminal(),
         output: io::stdout().is_terminal(),
-        dumb: env::var_os("TERM").is_some_and(|term| term == "dumb"),
+        dumb: !output::understands_escapes(),
     };
     let settings = Settings::load(&args).unwrap_or_else(wrong_usage);
     if args.print_config {
@@ -57,8 +59,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(settings, mode, limit) => result,
-            // Without a handler there is nothing to wait for: Ctrl-C then ends us the hard way.
-            Ok(()) = tokio::signal::ctrl_c() => Ok(()),
+            () = interrupt() => Ok(()),
         }
     });
     // Not a plain drop: that would wait for a read of stdin which may never come back.
@@ -72,6 +73,15 @@ fn main() -> ExitCode {
 fn wrong_usage<T>(error: SettingsError) -> T {
     let kind = ErrorKind::ValueValidation;
     Args::command().error(kind, error).exit()
+}
+
+/// Returns at Ctrl-C.
+async fn interrupt() {
+    match SignalListener::new(EndSignal::Interrupt) {
+        Ok(mut interrupt) => interrupt.recv().await,
+        // Without a handler there is nothing to wait for: it then ends us the hard way.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 fn end(code: u8, why: &str) -> ExitCode {

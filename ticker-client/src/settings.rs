@@ -73,7 +73,8 @@ pub enum SettingsError {
     NoSymbols,
     /// The full-screen view was asked for where there is no screen.
     #[error(
-        "--mode tui needs a terminal for its input and its output; use --mode plain, json or csv"
+        "--mode tui needs a terminal for its input and its output, and one that TERM does not call \
+         dumb or leave unnamed; use --mode plain, json or csv"
     )]
     NoTerminal,
 }
@@ -85,13 +86,13 @@ pub struct Terminals {
     pub input: bool,
     /// Whether a screen can be drawn on.
     pub output: bool,
-    /// Whether the terminal can do no more than write line after line (`TERM=dumb`).
+    /// Whether the terminal can do no more than write line after line (`TERM=dumb`, or not set).
     pub dumb: bool,
 }
 
 impl Terminals {
     fn screen(self) -> bool {
-        self.input && self.output
+        self.input && self.output && !self.dumb
     }
 }
 
@@ -171,7 +172,7 @@ impl Settings {
     /// [`SettingsError::NoTerminal`] when the command line demands a screen and there is none.
     pub fn mode_on(&self, terminals: Terminals) -> Result<Mode, SettingsError> {
         match &self.mode {
-            None if terminals.screen() && !terminals.dumb => Ok(Mode::Tui),
+            None if terminals.screen() => Ok(Mode::Tui),
             None => Ok(Mode::Plain),
             Some(mode) if mode.value != Mode::Tui || terminals.screen() => Ok(mode.value),
             Some(Setting {

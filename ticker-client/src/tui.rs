@@ -6,6 +6,7 @@
 
 mod draw;
 mod help;
+mod key_reader;
 mod keys;
 mod prompt;
 mod screen;
@@ -14,15 +15,9 @@ mod table;
 pub mod terminal;
 mod theme;
 
-use std::{
-    collections::VecDeque,
-    io,
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, path::PathBuf, time::Duration};
 
-use crossterm::event::{self, Event};
+use crossterm::event::Event;
 use proto::{ServerAddress, Symbol, text::one_line};
 use tokio::{
     sync::mpsc,
@@ -39,19 +34,18 @@ use crate::{
     say::say,
     watchlist::{Moment, Sort, Watchlist},
 };
+use key_reader::read_keys;
 use screen::{Screen, Wish};
 use signals::{Signals, Told};
 use terminal::FullScreen;
 use theme::Theme;
+use tty::JobEvent;
 
 /// The least time between two pictures.
 const FRAME: Duration = Duration::from_millis(66);
 
 /// The most time between two pictures, because ages grow.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// Keys that wait to be followed.
-const KEY_QUEUE: usize = 64;
 
 /// How long the configuration file may take to be written.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -197,9 +191,7 @@ impl Viewer {
                     let wish = self.follow(key.map_err(Failure::Output)?);
                     match wish {
                         Wish::Quit => return Ok(End::Wanted),
-                        Wish::Suspend => {
-                            self.suspend().await.map_err(Failure::Output)?;
-                        }
+                        Wish::Suspend => tty::request_stop(),
                         Wish::DrawAnew => self.terminal.forget(),
                         Wish::Keep { edits, then_quit } => {
                             if self.keep(edits).await && then_quit {
@@ -219,9 +211,12 @@ impl Viewer {
                 }
                 told = self.signals.next() => match told {
                     Told::End => return Ok(End::Wanted),
-                    // Whoever had the terminal meanwhile may have left it in any state.
-                    Told::Continued => {
+                    Told::Job(JobEvent::Stop(stopping)) => {
                         self.terminal.give_back();
+                        stopping.over().await;
+                        self.terminal.take_again().map_err(Failure::Output)?;
+                    }
+                    Told::Job(JobEvent::Continued) => {
                         self.terminal.take_again().map_err(Failure::Output)?;
                     }
                 },
@@ -255,12 +250,6 @@ impl Viewer {
             Event::Mouse(_) | Event::FocusGained | Event::FocusLost => {}
         }
         Wish::Changes(Vec::new())
-    }
-
-    async fn suspend(&mut self) -> io::Result<()> {
-        self.terminal.give_back();
-        self.signals.suspend().await;
-        self.terminal.take_again()
     }
 
     /// Writes the edits into the configuration file, and says what came of it; whether they are there.
@@ -311,22 +300,4 @@ impl Viewer {
             since_start: self.clock.now(),
         }
     }
-}
-
-/// Starts the thread that reads the keys. It ends with the terminal or with the program: nothing can
-/// wake it from waiting for a key.
-fn read_keys() -> io::Result<mpsc::Receiver<io::Result<Event>>> {
-    let (keys_tx, keys_rx) = mpsc::channel(KEY_QUEUE);
-    thread::Builder::new()
-        .name("keys".to_owned())
-        .spawn(move || {
-            loop {
-                let event = event::read();
-                let is_over = event.is_err();
-                if keys_tx.blocking_send(event).is_err() || is_over {
-                    return;
-                }
-            }
-        })?;
-    Ok(keys_rx)
 }

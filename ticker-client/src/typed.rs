@@ -6,12 +6,17 @@
 //! A mistake on the command line ends the program before it connects; one on the standard input is
 //! said and forgotten, because quotes that run must not stop for a typo.
 
+use std::mem;
+
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt},
     sync::mpsc,
 };
 
-use proto::{Symbol, SymbolError};
+use proto::{
+    Symbol, SymbolError,
+    text_file::{self, TextError},
+};
 
 use crate::{feed::Change, say::say};
 
@@ -44,6 +49,7 @@ where
 {
     let mut line = Vec::new();
     let mut is_comment = false;
+    let mut is_first = true;
     loop {
         let is_new_line = line.last().is_none_or(|&byte| byte == b'\n');
         line.clear();
@@ -51,6 +57,17 @@ where
         // An input that cannot be read has no more symbols than one that has ended.
         if piece.read_until(b'\n', &mut line).await.unwrap_or(0) == 0 {
             return;
+        }
+        if mem::take(&mut is_first) {
+            match text_file::decode(&line) {
+                Ok(text) => line = text.as_bytes().to_vec(),
+                Err(error @ TextError::Utf16) => {
+                    say(format_args!("the input cannot be read: {error}"));
+                    return;
+                }
+                // Only the words that it is in are none.
+                Err(TextError::NotUtf8 { .. }) => {}
+            }
         }
         if is_new_line {
             is_comment = line.trim_ascii_start().starts_with(b"#");

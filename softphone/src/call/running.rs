@@ -161,8 +161,8 @@ impl RunningCall {
     fn obey(&mut self, key: Key) {
         let control = self.engine.control();
         match key {
-            // Whoever calls this knows better what to do.
-            Key::HangUp => {}
+            // Whoever calls this knows better what to do, and the screen itself stands back.
+            Key::HangUp | Key::Suspend => {}
             Key::Mute | Key::Talk | Key::TalkOrMute | Key::TalkEnd => {
                 let is_muted = self.push_to_talk.muted_after(key, control.is_muted());
                 control.set_muted(is_muted);

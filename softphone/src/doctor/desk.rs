@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use output::Output;
+use output::{Output, charset};
 
 use super::{
     finding::Check,
@@ -20,6 +20,8 @@ pub(super) struct Desk {
     json: bool,
     /// Columns, if it is a terminal.
     terminal: Option<usize>,
+    /// What is being done can be erased again.
+    shows_progress: bool,
     colour: bool,
 }
 
@@ -30,28 +32,27 @@ impl Desk {
         } else {
             io::stdout().is_terminal()
         };
-        let columns =
-            || crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns).max(20));
+        let columns = || usize::from(tty::size().0).max(20);
         Self {
             json,
             terminal: is_terminal.then(columns),
-            colour: is_terminal && wants_colour(),
+            shows_progress: is_terminal && output::understands_escapes(),
+            colour: output::colour(is_terminal),
         }
     }
 
     /// What is being done, until the finding takes its place. Only for somebody who watches.
     pub(super) fn show_progress(&mut self, check: Check) {
-        if let Some(width) = self.terminal {
+        if let Some(width) = self.terminal.filter(|_| self.shows_progress) {
             // One less: a full line would move the cursor on.
             self.write(&report::progress(check, width - 1));
         }
     }
 
     pub(super) fn show_newest(&mut self, report: &Report) {
-        let over_progress = if self.terminal.is_some() {
-            "\r\x1b[2K"
-        } else {
-            ""
+        let over_progress = match self.shows_progress {
+            true => "\r\x1b[2K",
+            false => "",
         };
         self.write(&format!(
             "{over_progress}{}\n",
@@ -81,13 +82,6 @@ impl Desk {
             true => output::stderr(),
             false => output::stdout(),
         };
-        output.line(text);
+        output.line(charset::columns(text).into_owned());
     }
-}
-
-/// Unless told otherwise (<https://no-color.org>), or on a terminal that has none.
-fn wants_colour() -> bool {
-    let told_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let has_none = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    !told_not_to && !has_none
 }

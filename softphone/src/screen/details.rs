@@ -20,12 +20,13 @@ pub enum Panel {
 const CELL: usize = 21;
 
 /// Each key, and what it does.
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 7] = [
     ("m", "mute, and unmute"),
     ("space", "talk while held (or mute)"),
     ("+ -", "volume"),
     ("d", "where the time goes"),
     ("?", "these keys"),
+    ("^Z", "stop; fg or bg: go on"),
     ("q", "hang up"),
 ];
 

@@ -202,6 +202,7 @@ fn the_keys_at_40_columns() {
             "+ -    volume",
             "d      where the time goes",
             "?      these keys",
+            "^Z     stop; fg or bg: go on",
             "q      hang up",
         ]
     );

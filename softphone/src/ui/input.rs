@@ -94,10 +94,13 @@ impl Perform for Inputs {
     }
 
     fn execute(&mut self, byte: u8) {
-        if byte == 0x03 {
-            let key = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-            self.complete.push(Input::Key(key));
-        }
+        let c = match byte {
+            0x03 => 'c',
+            0x1a => 'z',
+            _ => return,
+        };
+        let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
+        self.complete.push(Input::Key(key));
     }
 
     fn esc_dispatch(&mut self, intermediates: &[u8], _: bool, byte: u8) {
@@ -225,11 +228,15 @@ mod tests {
     }
 
     #[test]
-    fn control_c_is_one_in_both_ways() {
-        let code = KeyCode::Char('c');
-        let control_c = Input::Key(KeyEvent::new(code, KeyModifiers::CONTROL));
-        for text in ["\x03", "\x1b[99;5u"] {
-            assert_eq!(decode(text), std::slice::from_ref(&control_c));
+    fn control_c_and_control_z_are_one_in_both_ways() {
+        for (c, texts) in [
+            ('c', ["\x03", "\x1b[99;5u"]),
+            ('z', ["\x1a", "\x1b[122;5u"]),
+        ] {
+            let key = Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
+            for text in texts {
+                assert_eq!(decode(text), std::slice::from_ref(&key), "{text:?}");
+            }
         }
     }
 

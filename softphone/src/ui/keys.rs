@@ -28,6 +28,8 @@ pub enum Key {
     Details,
     /// List the keys, or no longer.
     Help,
+    /// Stop, as any program does at Ctrl-Z, until the shell lets us go on.
+    Suspend,
     /// Hang up.
     HangUp,
 }
@@ -89,6 +91,9 @@ impl KeyReader {
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 Some(Key::HangUp)
+            }
+            KeyCode::Char('z') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                Some(Key::Suspend)
             }
             KeyCode::Char('q' | 'Q') => Some(Key::HangUp),
             KeyCode::Char('m' | 'M') => Some(Key::Mute),
@@ -236,11 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn control_c_hangs_up_and_c_does_not() {
+    fn control_c_hangs_up_and_control_z_stops_but_the_letters_do_not() {
         let mut reader = KeyReader::default();
-        assert_eq!(press(&mut reader, 'c', 0), None);
-        let code = KeyCode::Char('c');
-        let control_c = Input::Key(KeyEvent::new(code, KeyModifiers::CONTROL));
-        assert_eq!(reader.read(&control_c, Duration::ZERO), Some(Key::HangUp));
+        for (c, key) in [('c', Key::HangUp), ('z', Key::Suspend)] {
+            assert_eq!(press(&mut reader, c, 0), None);
+            let control = Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
+            assert_eq!(reader.read(&control, Duration::ZERO), Some(key));
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -29,6 +29,9 @@ pub(super) const TAKE: &str = "\x1b[?25l\x1b[>15u\x1b[?1004h";
 /// The reverse, without the figures.
 pub(super) const GIVE_BACK: &str = "\r\x1b[J\x1b[?1004l\x1b[<1u\x1b[?25h";
 
+/// The same where another has written meanwhile.
+pub(super) const PUT_RIGHT: &str = "\x1b[?1004l\x1b[<1u\x1b[?25h";
+
 const ERASE_ROW: &str = "\x1b[2K";
 
 /// How long a thread that panicked waits for a terminal that takes nothing.
@@ -40,10 +43,10 @@ const KEY_PATIENCE: Duration = Duration::from_millis(100);
 /// Columns and rows to lay out for. The last column stays free: what is written there leaves the
 /// cursor in doubt.
 pub(super) fn size() -> (usize, usize) {
-    let (columns, rows) = terminal::size().unwrap_or((80, 24));
+    let (columns, rows) = tty::size();
     (
         usize::from(columns).saturating_sub(1).max(1),
-        usize::from(rows).max(1),
+        usize::from(rows),
     )
 }
 
@@ -71,6 +74,9 @@ pub(super) fn above(lines: &[String]) -> String {
         .collect()
 }
 
+/// Whether the terminal is in raw mode, and ours.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// The terminal in raw mode, with a thread that reads its keys.
 pub(super) struct LiveTerminal {
     keys: mpsc::Receiver<Key>,
@@ -79,9 +85,9 @@ pub(super) struct LiveTerminal {
 }
 
 impl LiveTerminal {
-    /// None if the terminal cannot be had.
+    /// None if the terminal cannot be had. To be called when it is our turn.
     pub(super) fn take() -> Option<Self> {
-        terminal::enable_raw_mode().ok()?;
+        set_raw_mode()?;
         restore_on_panic();
         let (keys_tx, keys) = mpsc::channel(16);
         let over = Arc::new(AtomicBool::new(false));
@@ -93,13 +99,28 @@ impl LiveTerminal {
         Some(Self { keys, over, thread })
     }
 
-    /// The next key; waits for ever once there are none any more.
-    pub(super) async fn key(&mut self) -> Key {
-        match self.keys.recv().await {
-            Some(key) => key,
-            None => std::future::pending().await,
-        }
+    /// The next key; `None` when the terminal has gone.
+    pub(super) async fn key(&mut self) -> Option<Key> {
+        self.keys.recv().await
     }
+
+    /// Sets it again, whatever another has set meanwhile. To be called when it is our turn.
+    pub(super) fn take_again(&mut self) {
+        set_raw_mode();
+    }
+
+    /// Lets it go as it is: it is another's turn, who has set it anew.
+    pub(super) fn abandon(self) {
+        TAKEN.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Anew, also if it was set before.
+fn set_raw_mode() -> Option<()> {
+    terminal::disable_raw_mode().ok()?;
+    terminal::enable_raw_mode().ok()?;
+    TAKEN.store(true, Ordering::Relaxed);
+    Some(())
 }
 
 impl Drop for LiveTerminal {
@@ -110,13 +131,15 @@ impl Drop for LiveTerminal {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let _ = terminal::disable_raw_mode();
+        if TAKEN.swap(false, Ordering::Relaxed) {
+            let _ = terminal::disable_raw_mode();
+        }
     }
 }
 
 fn read_keys(keys: &mpsc::Sender<Key>, over: &AtomicBool) {
     let begun = Instant::now();
-    let mut source = InputSource::default();
+    let mut source = InputSource::new();
     let mut reader = KeyReader::default();
     while !over.load(Ordering::Relaxed) {
         let Ok(inputs) = source.read(KEY_PATIENCE, begun) else {
@@ -134,13 +157,18 @@ fn read_keys(keys: &mpsc::Sender<Key>, over: &AtomicBool) {
 
 /// A panic elsewhere must leave a terminal that can be typed into.
 fn restore_on_panic() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let _ = terminal::disable_raw_mode();
-        output::stdout().line_instead_of_picture(GIVE_BACK);
-        let _ = output::stdout().finish(GIVE_BACK_LIMIT);
-        before(info);
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if TAKEN.swap(false, Ordering::Relaxed) {
+                let _ = terminal::disable_raw_mode();
+                output::stdout().line_instead_of_picture(GIVE_BACK);
+                let _ = output::stdout().finish(GIVE_BACK_LIMIT);
+            }
+            before(info);
+        }));
+    });
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 };
 
 use etcetera::BaseStrategy;
-use proto::text::{one_line, words};
+use proto::{
+    text::{one_line, words},
+    text_file,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -57,11 +60,13 @@ pub(super) fn usual_path() -> Option<PathBuf> {
 
 /// What the file says.
 pub(super) fn read(path: &Path) -> Result<Layer, FileError> {
-    let text = fs::read_to_string(path).map_err(|why| FileError::Unreadable {
+    let unreadable = |why| FileError::Unreadable {
         path: path.to_owned(),
         why,
-    })?;
-    parse(path, &text)
+    };
+    let bytes = fs::read(path).map_err(unreadable)?;
+    let text = text_file::decode(&bytes).map_err(|why| unreadable(io::Error::other(why)))?;
+    parse(path, &text_file::with_line_feeds(text))
 }
 
 /// What a file of this text says.

@@ -186,14 +186,13 @@ fn the_screen_is_for_terminals() {
         dumb: true,
         ..SCREEN
     };
-    for (args, expected) in [
-        (&["A"][..], Mode::Plain),
-        (&["A", "--mode", "tui"], Mode::Tui),
-    ] {
-        let settings = merged(args, &[], "").expect("settings");
-        let mode = settings.mode_on(dumb).expect("a mode");
-        assert_eq!(mode, expected, "{args:?}");
+    let mode_on_dumb = |args: &[&str], file: &str| merged(args, &[], file)?.mode_on(dumb);
+    for file in ["", tui] {
+        let mode = mode_on_dumb(&["A"], file).expect("a mode");
+        assert_eq!(mode, Mode::Plain, "{file}");
     }
+    let demanded = mode_on_dumb(&["A", "--mode", "tui"], "");
+    assert!(matches!(demanded, Err(SettingsError::NoTerminal)));
     let demanded = mode(&["A", "--mode", "tui"], "", true, false);
     assert!(matches!(demanded, Err(SettingsError::NoTerminal)));
 }

@@ -21,7 +21,11 @@ use crossterm::{
     style::force_color_output,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
-use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+use output::charset;
+use ratatui::{
+    Frame, Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, buffer::Buffer,
+    layout::Rect,
+};
 
 /// How long a terminal that takes nothing is waited for when it is taken or given back.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -33,6 +37,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub struct FullScreen {
     terminal: Terminal<CrosstermBackend<Picture>>,
+    area: Rect,
     is_unknown: bool,
 }
 
@@ -47,12 +52,19 @@ impl FullScreen {
         restore_on_panic();
         force_color_output(colour);
         take()?;
-        let terminal = Terminal::new(CrosstermBackend::new(Picture::default()));
+        let area = whole();
+        // Not ratatui's own full screen: it takes the size of a terminal that knows none for 0 x 0.
+        let options = TerminalOptions {
+            viewport: Viewport::Fixed(area),
+        };
+        let backend = CrosstermBackend::new(Picture::default());
+        let terminal = Terminal::with_options(backend, options);
         if terminal.is_err() {
             give_back();
         }
         Ok(Self {
             terminal: terminal?,
+            area,
             is_unknown: false,
         })
     }
@@ -68,12 +80,21 @@ impl FullScreen {
         if !output::stdout().is_idle() {
             return Ok(false);
         }
-        if mem::take(&mut self.is_unknown) {
-            // `Terminal::clear` would ask the terminal for its cursor, and wait for the answer.
-            let size = self.terminal.size()?;
-            self.terminal.resize(size.into())?;
+        if !tty::is_foreground() {
+            self.take_again()?;
         }
-        self.terminal.draw(picture)?;
+        let area = whole();
+        if mem::take(&mut self.is_unknown) || area != self.area {
+            self.area = area;
+            // `Terminal::clear` would ask the terminal for its cursor, and wait for the answer.
+            self.terminal.resize(area)?;
+        }
+        self.terminal.draw(|frame| {
+            picture(frame);
+            if !charset::is_utf8() {
+                write_in_ascii(frame.buffer_mut());
+            }
+        })?;
         Ok(true)
     }
 
@@ -94,13 +115,19 @@ impl FullScreen {
         give_back();
     }
 
-    /// Takes it again.
+    /// Takes it again, whatever others have made of it meanwhile. In the background the system stops
+    /// the program here until it is brought to the front: before anything is written.
     ///
     /// # Errors
     ///
     /// As [`FullScreen::enter`].
     pub fn take_again(&mut self) -> io::Result<()> {
         self.forget();
+        disable_raw_mode()?;
+        enable_raw_mode()?;
+        if TAKEN.load(Ordering::SeqCst) {
+            output::stdout().line(leaving());
+        }
         take()
     }
 }
@@ -134,11 +161,31 @@ fn give_back() {
         return;
     }
     // A terminal that is gone or stuck cannot be helped, and the program ends anyway.
-    let mut codes = Vec::new();
-    let _ = queue!(codes, DisableBracketedPaste, LeaveAlternateScreen, Show);
-    output::stdout().line(codes);
+    output::stdout().line(leaving());
     let _ = output::stdout().finish(PATIENCE);
     let _ = disable_raw_mode();
+}
+
+fn leaving() -> Vec<u8> {
+    let mut codes = Vec::new();
+    let _ = queue!(codes, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    codes
+}
+
+/// All of the terminal.
+fn whole() -> Rect {
+    let (columns, rows) = tty::size();
+    Rect::new(0, 0, columns, rows)
+}
+
+/// For a locale that knows nothing else.
+fn write_in_ascii(picture: &mut Buffer) {
+    for cell in &mut picture.content {
+        if !cell.symbol().is_ascii() {
+            let first = cell.symbol().chars().next().unwrap_or(' ');
+            cell.set_char(charset::ascii_char(first));
+        }
+    }
 }
 
 /// A panic's message is to be read on the terminal as it was, whichever thread it comes from.

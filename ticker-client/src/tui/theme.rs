@@ -1,7 +1,5 @@
 //! What stands out, and how: by colour where it is wanted, and always also without.
 
-use std::env;
-
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::format::Direction;
@@ -13,12 +11,10 @@ pub(super) struct Theme {
 }
 
 impl Theme {
-    /// As the environment wants it: none with a `NO_COLOR` that is not empty, nor on a dumb terminal.
+    /// As the environment wants it.
     pub(super) fn of_environment() -> Self {
-        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let unable = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
-            colour: !unwanted && !unable,
+            colour: output::colour(true),
         }
     }
 
