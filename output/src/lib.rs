@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use panics::report_panics;
+pub use panics::{contain, report_panics};
 pub use product::{parse, print};
 pub use queue::Output;
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    fault::Contained,
     leg_log::LegLog,
     leg_stream::{Answers, begin},
     transport::{Peer, Permits, Turn},
@@ -55,12 +56,12 @@ impl CallCenterService {
 
 #[tonic::async_trait]
 impl CallCenter for CallCenterService {
-    type LiveCallStream = Answers;
+    type LiveCallStream = Contained<Answers>;
 
     async fn live_call(
         &self,
         request: Request<Streaming<AudioChunk>>,
-    ) -> Result<Response<Answers>, Status> {
+    ) -> Result<Response<Self::LiveCallStream>, Status> {
         let permit = self
             .permits
             .take(request.extensions().get::<Peer>().copied())?;

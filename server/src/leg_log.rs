@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::{leg::LegTotals, text::excerpt};
+use crate::{fault::StreamName, leg::LegTotals, text::excerpt};
 
 /// What the last line says; it is written when this is dropped.
 pub(crate) struct LegLog {
@@ -37,9 +37,24 @@ impl LegLog {
         &self.leg_id
     }
 
+    /// Whose stream it is.
+    pub(crate) fn name(&self) -> StreamName {
+        StreamName {
+            stream: self.leg_id.clone(),
+            peer: self.peer.clone(),
+        }
+    }
+
     /// Time since the leg began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.opened.elapsed()
+    }
+
+    /// As the log shows it; empty before the first chunk.
+    #[cfg(test)]
+    pub(crate) fn call_id(&self) -> &str {
+        let shown = self.call.as_ref().map_or("", |(call_id, _)| call_id);
+        shown.trim_matches('"')
     }
 
     pub(crate) fn start(&mut self, call_id: &str, format: &str) {

@@ -22,7 +22,13 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Status};
 
-use crate::{MAX_MESSAGE_BYTES, exchange::Exchange, quote_plan::QuotePlan, transport::Permit};
+use crate::{
+    MAX_MESSAGE_BYTES,
+    exchange::Exchange,
+    fault::{Contained, StreamName},
+    quote_plan::QuotePlan,
+    transport::Permit,
+};
 
 /// Which stream it is, for the log.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +87,7 @@ pub(crate) fn open<R>(
     exchange: Arc<Exchange>,
     terms: Terms,
     requests: R,
-) -> QuoteStream
+) -> Contained<QuoteStream>
 where
     R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
 {
@@ -91,6 +97,10 @@ where
         shutdown,
         permit,
     } = terms;
+    let name = StreamName {
+        stream: format!("ticker-stream-{}", label.number),
+        peer: label.peer(),
+    };
     let plan = QuotePlan::new(lab, exchange.now());
     let shared = Arc::new(Shared {
         exchange,
@@ -110,14 +120,22 @@ where
         idle_timeout,
         reader_gone,
     };
-    tokio::spawn(task.follow(shutdown, requests));
-    QuoteStream {
+    tokio::spawn(task.follow(shutdown, requests, name.clone()));
+    let quotes = QuoteStream {
         shared,
         timer: Box::pin(sleep_until(Instant::now())),
         rests: false,
         is_over: false,
         _reader: reader_tx,
         _permit: permit,
+    };
+    Contained::new(quotes, name)
+}
+
+impl Label {
+    fn peer(self) -> String {
+        let peer = self.peer.map(|peer| peer.to_string());
+        peer.unwrap_or_else(|| "unknown".to_owned())
     }
 }
 
@@ -146,42 +164,21 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow<R>(mut self, mut shutdown: watch::Receiver<Option<String>>, mut requests: R)
-    where
+    async fn follow<R>(
+        mut self,
+        shutdown: watch::Receiver<Option<String>>,
+        requests: R,
+        name: StreamName,
+    ) where
         R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
     {
-        let Label { number, peer } = self.label;
-        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-        let shared = &self.shared;
+        let number = self.label.number;
+        let peer = self.label.peer();
         let started = Instant::now();
         tracing::info!(peer, "ticker stream {number} started");
-        let mut half_closed = false;
-        let mut has_asked = false;
-        let end = loop {
-            tokio::select! {
-                reason = shutdown_reason(&mut shutdown) => break End::ShuttingDown(reason),
-                _ = &mut self.reader_gone => break shared.lock().end.clone().unwrap_or(End::Left),
-                () = sleep_until(started + self.idle_timeout), if !has_asked => {
-                    break End::Refused(nothing_asked_for(self.idle_timeout));
-                }
-                request = requests.next(), if !half_closed => match request {
-                    None => {
-                        half_closed = true;
-                        has_asked = true;
-                        shared.change(|state| state.half_closed = true);
-                    }
-                    Some(Err(status)) => break end_of(status),
-                    Some(Ok(request)) => {
-                        has_asked = true;
-                        let now = shared.exchange.now();
-                        let taken = shared.change(|state| state.plan.take(&request, &shared.exchange, now));
-                        if let Err(status) = taken {
-                            break End::Refused(status);
-                        }
-                    }
-                },
-            }
-        };
+        let end = name.contain_all(self.follow_all(shutdown, requests)).await;
+        let end = end.unwrap_or_else(End::Refused);
+        let shared = &self.shared;
         let (symbols, updates, conflated) = shared.change(|state| {
             state.end.get_or_insert(end.clone());
             (state.plan.subscribed(), state.updates, state.conflated)
@@ -195,6 +192,45 @@ impl Follower {
             seconds,
             "ticker stream {number} ended: {end}"
         );
+    }
+
+    async fn follow_all<R>(
+        &mut self,
+        mut shutdown: watch::Receiver<Option<String>>,
+        mut requests: R,
+    ) -> End
+    where
+        R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
+    {
+        let shared = &self.shared;
+        let started = Instant::now();
+        let mut half_closed = false;
+        let mut has_asked = false;
+        loop {
+            tokio::select! {
+                reason = shutdown_reason(&mut shutdown) => return End::ShuttingDown(reason),
+                _ = &mut self.reader_gone => return shared.lock().end.clone().unwrap_or(End::Left),
+                () = sleep_until(started + self.idle_timeout), if !has_asked => {
+                    return End::Refused(nothing_asked_for(self.idle_timeout));
+                }
+                request = requests.next(), if !half_closed => match request {
+                    None => {
+                        half_closed = true;
+                        has_asked = true;
+                        shared.change(|state| state.half_closed = true);
+                    }
+                    Some(Err(status)) => return end_of(status),
+                    Some(Ok(request)) => {
+                        has_asked = true;
+                        let now = shared.exchange.now();
+                        let taken = shared.change(|state| state.plan.take(&request, &shared.exchange, now));
+                        if let Err(status) = taken {
+                            return End::Refused(status);
+                        }
+                    }
+                },
+            }
+        }
     }
 }
 
@@ -211,6 +247,12 @@ fn end_of(status: Status) -> End {
         Code::OutOfRange => End::Refused(Status::invalid_argument(format!(
             "a request of more than {MAX_MESSAGE_BYTES} bytes; it holds one ticker symbol"
         ))),
+        Code::Internal if status.message().contains("decode") => {
+            End::Refused(Status::invalid_argument(
+                "a message could not be read as a TickerRequest; check that the client was built \
+                 from fin.proto",
+            ))
+        }
         Code::Cancelled | Code::Unknown => End::Left,
         _ => End::Refused(status),
     }

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     exchange::{Exchange, Tape},
+    fault::Contained,
     quote_stream::{self, QuoteStream},
     transport::{Peer, Permits},
 };
@@ -65,7 +66,7 @@ impl StockTickerService {
         addr: Option<SocketAddr>,
         peer: Option<Peer>,
         requests: R,
-    ) -> Result<QuoteStream, Status>
+    ) -> Result<Contained<QuoteStream>, Status>
     where
         R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
     {
@@ -87,12 +88,12 @@ impl StockTickerService {
 
 #[tonic::async_trait]
 impl StockTicker for StockTickerService {
-    type SubscribeToStockUpdatesStream = QuoteStream;
+    type SubscribeToStockUpdatesStream = Contained<QuoteStream>;
 
     async fn subscribe_to_stock_updates(
         &self,
         request: Request<Streaming<TickerRequest>>,
-    ) -> Result<Response<QuoteStream>, Status> {
+    ) -> Result<Response<Self::SubscribeToStockUpdatesStream>, Status> {
         let addr = request.remote_addr();
         let peer = request.extensions().get::<Peer>().copied();
         let quotes = self.open(addr, peer, request.into_inner())?;
