@@ -31,6 +31,8 @@ enum Frozen {
     AllButFirst,
     /// What servers say, on all connections.
     Answers,
+    /// Every connection is reset, new ones, too.
+    Reset,
 }
 
 /// The proxy, on a thread of its own. Gone when dropped.
@@ -76,7 +78,14 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let number = *count.borrow();
                 count.send_replace(number + 1);
-                tokio::spawn(pass_on(client, server, number, delay, is_frozen.clone()));
+                let passes = pass_on(client, server, number, delay, is_frozen.clone());
+                let mut state = is_frozen.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = passes => {}
+                        _ = state.wait_for(|state| *state == Frozen::Reset) => {}
+                    }
+                });
             }
         });
         Self {
@@ -110,6 +119,11 @@ impl Proxy {
     /// What servers say stands still.
     pub fn freeze_answers(&self) {
         self.frozen.send_replace(Frozen::Answers);
+    }
+
+    /// All connections are reset, new ones, too.
+    pub fn reset(&self) {
+        self.frozen.send_replace(Frozen::Reset);
     }
 
     /// The first connection flows again, and no other.
@@ -175,6 +189,7 @@ impl Frozen {
             Self::Before(first) => number >= first,
             Self::AllButFirst => number == 0,
             Self::Answers => !is_answer,
+            Self::Reset => false,
         }
     }
 }
