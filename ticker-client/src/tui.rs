@@ -14,13 +14,7 @@ mod table;
 pub mod terminal;
 mod theme;
 
-use std::{
-    collections::VecDeque,
-    io,
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, path::PathBuf, thread, time::Duration};
 
 use crossterm::event::{self, Event};
 use proto::{ServerAddress, Symbol, text::one_line};
