@@ -1,6 +1,8 @@
 //! The format of a leg: codec, sample rate and channels, and what a payload in it may be.
 //!
 //! The one place that knows which formats the contract admits and says why another is refused.
+// Foreign bytes arrive here: what they say must not panic.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::time::Duration;
 
@@ -246,9 +248,11 @@ fn rates(codec: Codec) -> &'static str {
 
 /// At most 40 characters of a peer's text, for a message.
 pub(crate) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut chars = text.chars();
+    let head: String = chars.by_ref().take(40).collect();
+    match chars.next() {
+        Some(_) => format!("{head}…"),
+        None => head,
     }
 }
 

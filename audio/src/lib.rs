@@ -6,6 +6,7 @@
 //!
 //! Samples are `f32`, nominally −1..1, interleaved unless a type says otherwise. Counts are
 //! samples per channel unless a name says otherwise.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod aec3;
 pub mod agc;

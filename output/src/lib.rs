@@ -25,7 +25,7 @@ use std::{
 
 pub use escapes::{colour, understands_escapes};
 pub use log::{LogLines, log};
-pub use panics::report_panics;
+pub use panics::{contain, report_panics};
 pub use product::{parse, print};
 pub use queue::Output;
 

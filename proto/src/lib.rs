@@ -2,6 +2,9 @@
 //! and the few rules about their texts that both ends must read alike.
 //!
 //! The meaning, units and ranges of every field stand in the `.proto` files.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+// Peers' bytes arrive here: what they say must not panic.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod server_address;
 mod symbol;

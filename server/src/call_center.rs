@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    fault::Contained,
     leg_log::LegLog,
     leg_stream::{Answers, begin},
     transport::{Permits, Turn},
@@ -55,12 +56,12 @@ impl CallCenterService {
 
 #[tonic::async_trait]
 impl CallCenter for CallCenterService {
-    type LiveCallStream = Answers;
+    type LiveCallStream = Contained<Answers>;
 
     async fn live_call(
         &self,
         request: Request<Streaming<AudioChunk>>,
-    ) -> Result<Response<Answers>, Status> {
+    ) -> Result<Response<Self::LiveCallStream>, Status> {
         let peer = request.remote_addr();
         let permit = self.permits.take(peer.map(|addr| addr.ip()))?;
         let peer = peer.map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());

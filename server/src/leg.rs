@@ -177,6 +177,8 @@ impl Leg {
         self.totals.chunks += 1;
         self.totals.bytes_in += chunk.audio_data.len() as u64;
         self.check_unchanged(chunk)?;
+        #[cfg(test)]
+        crate::fault::forced::at(crate::fault::forced::IN_LEG, &self.call_id);
         let (audio_data, samples, level) = if chunk.audio_data.is_empty() {
             (Bytes::new(), 0, None)
         } else {

@@ -7,7 +7,7 @@ use proto::text::{one_line, quoted};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::leg::LegTotals;
+use crate::{fault::StreamName, leg::LegTotals};
 
 /// What the last line says; it is written when this is dropped.
 pub(crate) struct LegLog {
@@ -38,9 +38,24 @@ impl LegLog {
         &self.leg_id
     }
 
+    /// Whose stream it is.
+    pub(crate) fn name(&self) -> StreamName {
+        StreamName {
+            stream: self.leg_id.clone(),
+            peer: self.peer.clone(),
+        }
+    }
+
     /// Time since the leg began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.opened.elapsed()
+    }
+
+    /// As the log shows it; empty before the first chunk.
+    #[cfg(test)]
+    pub(crate) fn call_id(&self) -> &str {
+        let shown = self.call.as_ref().map_or("", |(call_id, _)| call_id);
+        shown.trim_matches('"')
     }
 
     pub(crate) fn start(&mut self, call_id: &str, format: &str) {

@@ -7,7 +7,6 @@
 
 use std::{
     future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -27,6 +26,7 @@ use tonic::Status;
 use crate::{
     call_center::CallCenterConfig,
     downlink::Downlink,
+    fault::{Contained, StreamName},
     lab::stamped,
     leg::{Answer, Leg, LegError, LegTotals},
     leg_log::LegLog,
@@ -56,7 +56,8 @@ pub(crate) fn begin(
     log: LegLog,
     permit: Permit,
     turn: Turn,
-) -> Answers {
+) -> Contained<Answers> {
+    let name = log.name();
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             downlink: Downlink::plain(),
@@ -76,9 +77,10 @@ pub(crate) fn begin(
         pace: Pace::default(),
         in_time: None,
         turn,
+        name: name.clone(),
     };
     let task = tokio::spawn(task.run(shutdown)).abort_handle();
-    Answers { shared, task }
+    Contained::new(Answers { shared, task }, name)
 }
 
 /// What the two share. The lock is held for a few additions.
@@ -170,6 +172,8 @@ impl Drop for Answers {
         let mut state = self.shared.lock();
         let (bytes_out, dropped_late) = (state.downlink.bytes_out(), state.downlink.dropped_late());
         state.log.sent(bytes_out, dropped_late);
+        #[cfg(test)]
+        crate::fault::forced::at(crate::fault::forced::IN_DROP, state.log.call_id());
     }
 }
 
@@ -184,6 +188,7 @@ struct LegTask<R> {
     in_time: Option<LegInTime>,
     /// Shared with the other legs of the connection.
     turn: Turn,
+    name: StreamName,
 }
 
 /// What makes answers of requests.
@@ -194,10 +199,11 @@ enum Lines {
 
 impl<R: Requests> LegTask<R> {
     async fn run(mut self, mut shutdown: watch::Receiver<Option<String>>) {
+        let name = self.name.clone();
         let end = tokio::select! {
             biased;
             reason = ended(&mut shutdown) => Err(Status::unavailable(reason)),
-            end = self.answer_all() => end,
+            end = name.contain_all(self.answer_all()) => end.flatten(),
         };
         self.in_time = None;
         let was_ended = end.is_err();
@@ -310,9 +316,7 @@ impl<R: Requests> LegTask<R> {
 
     /// `arrived`: when the chunk was read.
     fn answer(&mut self, chunk: AudioChunk, arrived: Duration) -> Result<(), Status> {
-        // A panic here would be a fault of ours in one leg, and must stay in it.
-        catch_unwind(AssertUnwindSafe(|| self.answer_or_error(chunk, arrived)))
-            .unwrap_or_else(|_| Err(LegError::Internal("a fault ended this leg".to_owned())))
+        self.answer_or_error(chunk, arrived)
             .map_err(|error| match error {
                 LegError::Internal(_) => Status::internal(error.to_string()),
                 // It may repeat what was sent.

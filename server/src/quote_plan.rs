@@ -181,6 +181,8 @@ impl QuotePlan {
         let action =
             TickerAction::try_from(request.action).map_err(|_| Refused::Action(request.action))?;
         let symbol: Symbol = request.ticker_symbol.parse()?;
+        #[cfg(test)]
+        crate::fault::forced::at(crate::fault::forced::IN_REQUEST, symbol.as_str());
         let added = match (&mut self.order, action) {
             (Order::EveryTrade(subscriptions), TickerAction::Unsubscribe) => {
                 subscriptions.unsubscribe(&symbol);

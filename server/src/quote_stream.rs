@@ -26,7 +26,11 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Status};
 
 use crate::{
-    exchange::Exchange, quote_plan::QuotePlan, transport::Permit, unreadable::TICKER_REQUEST,
+    exchange::Exchange,
+    fault::{Contained, StreamName},
+    quote_plan::QuotePlan,
+    transport::Permit,
+    unreadable::TICKER_REQUEST,
 };
 
 /// Which stream it is, for the log.
@@ -90,7 +94,7 @@ pub(crate) fn open<R>(
     exchange: Arc<Exchange>,
     terms: Terms,
     requests: R,
-) -> QuoteStream
+) -> Contained<QuoteStream>
 where
     R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
 {
@@ -100,6 +104,10 @@ where
         shutdown,
         permit,
     } = terms;
+    let name = StreamName {
+        stream: format!("ticker-stream-{}", label.number),
+        peer: label.peer(),
+    };
     let plan = QuotePlan::new(lab, exchange.now());
     let shared = Arc::new(Shared {
         exchange,
@@ -121,13 +129,21 @@ where
         idle_timeout,
         reader_gone,
     };
-    tokio::spawn(task.follow(shutdown, requests));
-    QuoteStream {
+    tokio::spawn(task.follow(shutdown, requests, name.clone()));
+    let quotes = QuoteStream {
         shared,
         timer: Box::pin(sleep_until(Instant::now())),
         rests: false,
         is_over: false,
         _reader: reader_tx,
+    };
+    Contained::new(quotes, name)
+}
+
+impl Label {
+    fn peer(self) -> String {
+        let peer = self.peer.map(|peer| peer.to_string());
+        peer.unwrap_or_else(|| "unknown".to_owned())
     }
 }
 
@@ -170,55 +186,21 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow<R>(mut self, mut shutdown: watch::Receiver<Option<String>>, mut requests: R)
-    where
+    async fn follow<R>(
+        mut self,
+        shutdown: watch::Receiver<Option<String>>,
+        requests: R,
+        name: StreamName,
+    ) where
         R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
     {
-        let Label { number, peer } = self.label;
-        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-        let shared = &self.shared;
+        let number = self.label.number;
+        let peer = self.label.peer();
         let started = Instant::now();
         tracing::info!(peer, "ticker stream {number} started");
-        let mut half_closed = false;
-        let mut has_asked = false;
-        let mut is_said = false;
-        let end = loop {
-            tokio::select! {
-                reason = shutdown_reason(&mut shutdown) => break End::ShuttingDown(reason),
-                _ = &mut self.reader_gone => break shared.lock().end.clone().unwrap_or(End::Left),
-                () = sleep_until(started + self.idle_timeout), if !has_asked => {
-                    break End::Refused(nothing_asked_for(self.idle_timeout));
-                }
-                () = shared.unread_for(self.idle_timeout) => {
-                    break End::Refused(not_read(self.idle_timeout));
-                }
-                request = requests.next(), if !half_closed => match request {
-                    None => {
-                        half_closed = true;
-                        has_asked = true;
-                        shared.change(|state| state.half_closed = true);
-                    }
-                    Some(Err(status)) => break end_of(status),
-                    Some(Ok(request)) => {
-                        has_asked = true;
-                        let now = shared.exchange.now();
-                        let taken = shared.change(|state| {
-                            let taken = state.plan.take(&request, &shared.exchange, now);
-                            taken.map(|passed_over| passed_over.map(ToString::to_string))
-                        });
-                        match taken {
-                            Err(status) => break End::Refused(status),
-                            // The first; the others would be many lines.
-                            Ok(Some(words)) if !is_said => {
-                                tracing::info!(peer, "ticker stream {number} goes on without {words}");
-                                is_said = true;
-                            }
-                            Ok(_) => {}
-                        }
-                    }
-                },
-            }
-        };
+        let end = name.contain_all(self.follow_all(shutdown, requests)).await;
+        let end = end.unwrap_or_else(End::Refused);
+        let shared = &self.shared;
         let (symbols, updates, conflated) = shared.change(|state| {
             state.end.get_or_insert(end.clone());
             (state.plan.subscribed(), state.updates, state.conflated)
@@ -232,7 +214,6 @@ impl Follower {
             seconds,
             "ticker stream {number} ended: {end}"
         );
-        drop(requests);
         if !self.reader_gone.is_terminated() {
             // Its last word may never be read.
             tokio::select! {
@@ -240,6 +221,60 @@ impl Follower {
                 () = shared.unread_for(self.idle_timeout) => {
                     shared.lock().permit.give_up_unread();
                 }
+            }
+        }
+    }
+
+    async fn follow_all<R>(
+        &mut self,
+        mut shutdown: watch::Receiver<Option<String>>,
+        mut requests: R,
+    ) -> End
+    where
+        R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin,
+    {
+        let shared = &self.shared;
+        let started = Instant::now();
+        let mut half_closed = false;
+        let mut has_asked = false;
+        let mut is_said = false;
+        loop {
+            tokio::select! {
+                reason = shutdown_reason(&mut shutdown) => return End::ShuttingDown(reason),
+                _ = &mut self.reader_gone => return shared.lock().end.clone().unwrap_or(End::Left),
+                () = sleep_until(started + self.idle_timeout), if !has_asked => {
+                    return End::Refused(nothing_asked_for(self.idle_timeout));
+                }
+                () = shared.unread_for(self.idle_timeout) => {
+                    return End::Refused(not_read(self.idle_timeout));
+                }
+                request = requests.next(), if !half_closed => match request {
+                    None => {
+                        half_closed = true;
+                        has_asked = true;
+                        shared.change(|state| state.half_closed = true);
+                    }
+                    Some(Err(status)) => return end_of(status),
+                    Some(Ok(request)) => {
+                        has_asked = true;
+                        let now = shared.exchange.now();
+                        let taken = shared.change(|state| {
+                            let taken = state.plan.take(&request, &shared.exchange, now);
+                            taken.map(|passed_over| passed_over.map(ToString::to_string))
+                        });
+                        match taken {
+                            Err(status) => return End::Refused(status),
+                            // The first; the others would be many lines.
+                            Ok(Some(words)) if !is_said => {
+                                let Label { number, .. } = self.label;
+                                let peer = self.label.peer();
+                                tracing::info!(peer, "ticker stream {number} goes on without {words}");
+                                is_said = true;
+                            }
+                            Ok(_) => {}
+                        }
+                    }
+                },
             }
         }
     }

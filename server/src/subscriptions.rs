@@ -88,11 +88,13 @@ impl Subscriptions {
         let count = self.entries.len();
         for place in self.turn..self.turn + count {
             let place = if place < count { place } else { place - count };
-            let entry = &mut self.entries[place];
+            let entry = self.entries.get_mut(place)?;
             if entry.listing.sequence_at(now) <= entry.told {
                 continue;
             }
             if let Some(update) = entry.listing.update_after(entry.told, now) {
+                #[cfg(test)]
+                crate::fault::forced::at(crate::fault::forced::IN_QUOTE, &update.ticker_symbol);
                 entry.told = update.sequence;
                 self.turn = place + 1;
                 return Some(update);

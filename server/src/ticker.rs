@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     exchange::{Exchange, Tape},
+    fault::Contained,
     quote_stream::{self, QuoteStream},
     transport::Permits,
 };
@@ -65,7 +66,11 @@ impl StockTickerService {
         Arc::clone(&self.exchange)
     }
 
-    fn open<R>(&self, peer: Option<SocketAddr>, requests: R) -> Result<QuoteStream, Status>
+    fn open<R>(
+        &self,
+        peer: Option<SocketAddr>,
+        requests: R,
+    ) -> Result<Contained<QuoteStream>, Status>
     where
         R: Stream<Item = Result<TickerRequest, Status>> + Send + Unpin + 'static,
     {
@@ -87,12 +92,12 @@ impl StockTickerService {
 
 #[tonic::async_trait]
 impl StockTicker for StockTickerService {
-    type SubscribeToStockUpdatesStream = QuoteStream;
+    type SubscribeToStockUpdatesStream = Contained<QuoteStream>;
 
     async fn subscribe_to_stock_updates(
         &self,
         request: Request<Streaming<TickerRequest>>,
-    ) -> Result<Response<QuoteStream>, Status> {
+    ) -> Result<Response<Self::SubscribeToStockUpdatesStream>, Status> {
         let quotes = self.open(request.remote_addr(), request.into_inner())?;
         Ok(Response::new(quotes))
     }

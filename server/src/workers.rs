@@ -113,8 +113,11 @@ impl Workers {
             addr,
             admitted,
         };
-        let next = self.dealt as usize % self.connections.len();
-        if self.connections[next].send(dealt).await.is_err() {
+        let count = self.connections.len().max(1);
+        let next = self.dealt as usize % count;
+        if let Some(connections) = self.connections.get(next)
+            && connections.send(dealt).await.is_err()
+        {
             error!("a worker thread has ended; its connections are refused");
         }
     }

@@ -28,7 +28,9 @@ use crate::{
     screen::{Panel, Screen},
     text_layout::wrap,
 };
-pub use keys::Key;
+#[cfg(unix)]
+pub use input::InputDecoder;
+pub use keys::{Input, Key};
 pub use push_to_talk::PushToTalk;
 use terminal::LiveTerminal;
 

@@ -30,7 +30,7 @@ const CHUNK: Duration = Duration::from_millis(10);
 
 struct Ends {
     peer: UnboundedSender<AudioChunk>,
-    answers: Answers,
+    answers: Contained<Answers>,
     permits: Arc<Permits>,
     /// Keeps the service from ending.
     _shutdown: watch::Sender<Option<String>>,

@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// A stream without a network, its service, and the switch that stops the server.
 struct Client {
     requests_tx: Option<mpsc::UnboundedSender<Result<TickerRequest, Status>>>,
-    updates_rx: QuoteStream,
+    updates_rx: Contained<QuoteStream>,
     shutdown_tx: watch::Sender<Option<String>>,
     service: StockTickerService,
 }
@@ -140,7 +140,7 @@ fn recorded(text: &str) -> Tape {
 
 type Opened = (
     mpsc::UnboundedSender<Result<TickerRequest, Status>>,
-    QuoteStream,
+    Contained<QuoteStream>,
 );
 
 fn open(service: &StockTickerService) -> Opened {
@@ -737,4 +737,19 @@ async fn a_stream_that_is_not_read_is_ended_and_its_place_is_free() {
     tokio::time::sleep(IDLE * 2 + TICK).await;
     assert_eq!(places(), free + 1, "it keeps its place");
     drop(updates_rx);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_read_is_the_clients_fault() {
+    let mut client = Client::start(false);
+    client.ask("AAPL");
+    client.update().await;
+    let requests_tx = client.requests_tx.as_ref().expect("not half-closed");
+    // As the transport reports it.
+    let unreadable = Status::internal("failed to decode Protobuf message: invalid tag value: 0");
+    requests_tx.send(Err(unreadable)).expect("the stream runs");
+    let end = client.next().await.expect("a last word");
+    let status = end.expect_err("not an update");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("fin.proto"), "{status:?}");
 }

@@ -49,16 +49,15 @@ impl FrameBudget {
         let mut count = 0_u32;
         while !bytes.is_empty() {
             if self.payload_left > 0 {
-                let passing = self.payload_left.min(bytes.len());
-                self.payload_left -= passing;
-                bytes = &bytes[passing..];
+                let (passing, rest) = bytes.split_at(self.payload_left.min(bytes.len()));
+                self.payload_left -= passing.len();
+                bytes = rest;
                 continue;
             }
-            let missing = (HEADER_BYTES - self.header_len).min(bytes.len());
-            self.header[self.header_len..self.header_len + missing]
-                .copy_from_slice(&bytes[..missing]);
-            self.header_len += missing;
-            bytes = &bytes[missing..];
+            let missing = self.header.iter_mut().skip(self.header_len);
+            let came = missing.zip(bytes).map(|(slot, byte)| *slot = *byte).count();
+            self.header_len += came;
+            bytes = bytes.get(came..).unwrap_or_default();
             if self.header_len == HEADER_BYTES {
                 self.header_len = 0;
                 let [high, mid, low, kind, ..] = self.header;

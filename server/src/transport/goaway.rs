@@ -26,7 +26,8 @@ pub(super) fn goaway(last_stream: u32, words: &str) -> Vec<u8> {
     const GOAWAY: u8 = 7;
     let length = 8 + words.len();
     let mut frame = Vec::with_capacity(9 + length);
-    frame.extend_from_slice(&(length as u32).to_be_bytes()[1..]);
+    let [_, length @ ..] = (length as u32).to_be_bytes();
+    frame.extend_from_slice(&length);
     frame.extend_from_slice(&[GOAWAY, 0, 0, 0, 0, 0]);
     frame.extend_from_slice(&last_stream.to_be_bytes());
     frame.extend_from_slice(&ENHANCE_YOUR_CALM.to_be_bytes());

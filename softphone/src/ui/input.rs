@@ -15,7 +15,7 @@ const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Reads what a terminal sends.
 #[derive(Default)]
-pub(super) struct InputDecoder {
+pub struct InputDecoder {
     parser: Parser,
     inputs: Inputs,
     last: Duration,
@@ -23,7 +23,7 @@ pub(super) struct InputDecoder {
 
 impl InputDecoder {
     /// Takes `bytes`, and returns what is complete with them.
-    pub(super) fn decode(&mut self, bytes: &[u8], now: Duration) -> Vec<Input> {
+    pub fn decode(&mut self, bytes: &[u8], now: Duration) -> Vec<Input> {
         if now.saturating_sub(self.last) >= SEQUENCE_TIMEOUT {
             *self = Self::default();
         }

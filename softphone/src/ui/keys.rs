@@ -36,7 +36,7 @@ pub enum Key {
 
 /// What a terminal sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Input {
+pub enum Input {
     /// A key.
     Key(KeyEvent),
     /// Whatever key is held will be let go elsewhere, and not be reported.

@@ -1,4 +1,6 @@
 //! The configuration file: where it is, and what may stand in it.
+// Foreign bytes arrive here: what they say must not panic.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{
     fmt, fs, io,
