@@ -195,6 +195,7 @@ impl CapturePath {
         let is_due = now.saturating_sub(self.last_chunk) >= keep_alive;
         // Nothing waits behind a source that has not begun.
         if self.microphone.waits_for_line() {
+            self.last_chunk = now;
             return Ok(());
         }
         if self.knows_empty_chunks || !self.has_spoken {
