@@ -31,18 +31,18 @@ pub static TARGETS: &[Target] = &[
     // Requests of a peer, to the server's ticker.
     target("ticker", ticker::run, 1_000),
     // Packets and the time, to the speaker.
-    target("jitter_buffer", jitter_buffer::run, 60),
+    target("jitter_buffer", jitter_buffer::run, 30),
     // Payloads of every codec.
     target("decoder", decoder::run, 600),
     // A file for --source.
     target("wav", wav::run, 3_000),
     // A file for --replay.
-    target("tape", tape::run, 3_000),
+    target("tape", tape::run, 1_000),
     // The ticker client's configuration file and arguments.
-    target("settings", settings::run, 3_000),
+    target("settings", settings::run, 1_000),
     // What a terminal sends to the softphone.
     #[cfg(unix)]
-    target("terminal_input", terminal_input::run, 20_000),
+    target("terminal_input", terminal_input::run, 10_000),
     // What a ticker sends to its client.
     target("quotes", quotes::run, 10_000),
 ];

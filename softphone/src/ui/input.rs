@@ -3,7 +3,7 @@
 //! A sequence may come in pieces, over a network even byte by byte: what has come of it is kept until
 //! the rest does, and no piece of it is a key.
 
-use std::{mem, time::Duration};
+use std::{mem, str, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use vte::{Params, Parser, Perform};
@@ -18,6 +18,8 @@ const SEQUENCE_TIMEOUT: Duration = Duration::from_millis(250);
 pub struct InputDecoder {
     parser: Parser,
     inputs: Inputs,
+    /// A character whose rest has not come. Given it so, the parser would lose the key behind it.
+    begun: Vec<u8>,
     last: Duration,
 }
 
@@ -28,8 +30,22 @@ impl InputDecoder {
             *self = Self::default();
         }
         self.last = now;
-        self.parser.advance(&mut self.inputs, bytes);
+        let mut bytes = [mem::take(&mut self.begun).as_slice(), bytes].concat();
+        self.begun = bytes.split_off(bytes.len() - begun(&bytes));
+        self.parser.advance(&mut self.inputs, &bytes);
         mem::take(&mut self.inputs.complete)
+    }
+}
+
+/// How many bytes at the end are the beginning of a longer character.
+fn begun(bytes: &[u8]) -> usize {
+    let end = bytes
+        .utf8_chunks()
+        .last()
+        .map_or(&[][..], |chunk| chunk.invalid());
+    match str::from_utf8(end) {
+        Err(error) if error.error_len().is_none() => end.len(),
+        _ => 0,
     }
 }
 
@@ -167,6 +183,13 @@ mod tests {
             inputs.extend(decoder.decode(&[byte], Duration::ZERO));
         }
         assert_eq!(inputs, [Input::FocusLost]);
+    }
+
+    #[test]
+    fn no_key_is_lost_behind_a_character_that_is_torn() {
+        for inputs in decode_torn("éH€q") {
+            assert_eq!(inputs, ['é', 'H', '€', 'q'].map(press));
+        }
     }
 
     #[test]

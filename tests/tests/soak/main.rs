@@ -49,6 +49,7 @@ struct Running {
 }
 
 #[test]
+#[ignore = "takes minutes, and a machine of its own: script/soak"]
 fn nothing_is_held_at_the_end_that_was_not_held_at_the_beginning() {
     let number = |name: &str, default: f64| match env::var(name) {
         Ok(text) => text
