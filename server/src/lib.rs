@@ -1,8 +1,6 @@
 //! The call centre's server: `callcenter.CallCenter` and `StockTicker` on one port, with gRPC
 //! health and reflection beside them.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
-// Peers' bytes arrive here: what they say must not panic.
-#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod args;
 pub mod brownian;
@@ -19,8 +17,6 @@ mod leg_log;
 pub mod leg_stream;
 pub mod listen;
 pub mod listen_address;
-// It is made of numbers of its own.
-#[allow(clippy::indexing_slicing)]
 pub mod market;
 pub mod nearest;
 pub mod not_traded;
