@@ -122,8 +122,12 @@ impl Context {
             if self.uplink.is_closed() {
                 return SessionEnd::Lost(why);
             }
-            self.status
-                .send_modify(|status| status.line = Line::Lost { why: why.clone() });
+            self.status.send_modify(|status| {
+                status.line = Line::Lost {
+                    why: why.clone(),
+                    attempt: None,
+                }
+            });
             let next = tokio::select! {
                 next = attempts.next() => next,
                 () = self.uplink.closed() => return SessionEnd::Lost(why),

@@ -156,6 +156,7 @@ impl Simulation {
             self.acknowledges = stream.numbering.acknowledges();
             self.session.line = Line::Lost {
                 why: "cut".to_owned(),
+                attempt: None,
             };
             self.uplink.interrupt();
         }

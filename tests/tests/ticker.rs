@@ -118,6 +118,9 @@ fn json_lines_have_the_contracts_fields_and_agree_with_themselves() {
                 "trade_time_us",
             ]);
         }
+        if update["snapshot"] == true {
+            expected.push("name");
+        }
         keys.sort();
         expected.sort_unstable();
         assert_eq!(keys, expected);

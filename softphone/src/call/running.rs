@@ -239,13 +239,17 @@ impl RunningCall {
                 (_, Line::Stalled) => self
                     .ui
                     .say("the line has stalled; a second one is tried beside it"),
-                (Line::Lost { .. }, Line::Lost { why }) => {
-                    self.ui.say(&format!("still trying: {why}"));
-                }
-                (_, Line::Lost { why }) => self
+                (Line::Lost { .. }, Line::Lost { .. }) => {}
+                (_, Line::Lost { why, .. }) => self
                     .ui
                     .say(&format!("the line is lost: {why}; trying to get it back")),
                 _ => {}
+            }
+            if let Line::Lost {
+                attempt: Some(why), ..
+            } = line
+            {
+                self.ui.say(&format!("still trying: {why}"));
             }
             self.said.line = line.clone();
         } else if status.session.reconnects != self.said.reconnects {
@@ -317,7 +321,7 @@ impl RunningCall {
 /// but that nothing came from it any more is.
 fn unanswered(line: &Line) -> SessionEnd {
     match line {
-        Line::Lost { why } => SessionEnd::Lost(why.clone()),
+        Line::Lost { why, attempt } => SessionEnd::Lost(attempt.as_ref().unwrap_or(why).clone()),
         Line::Stalled => SessionEnd::Lost(NOTHING_COMES.to_owned()),
         Line::Connecting | Line::Connected | Line::Ended => SessionEnd::Completed,
     }

@@ -210,7 +210,12 @@ fn the_keys_at_40_columns() {
 
 #[test]
 fn what_is_unknown_is_not_shown_as_a_figure() {
-    let lost = screen(|status| status.session.line = Line::Lost { why: String::new() });
+    let lost = screen(|status| {
+        status.session.line = Line::Lost {
+            why: String::new(),
+            attempt: None,
+        }
+    });
     assert_eq!(lost.lines(79, 1), ["line lost ? ms"]);
     assert!(lost.lines(79, 24)[0].contains("mouth-to-ear ? ms  MOS ?"));
     let mut untold = screen(|status| status.engine.call_stats.now = None);

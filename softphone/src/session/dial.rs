@@ -113,8 +113,8 @@ impl Dial for Context {
     fn failed(&self, why: String) {
         self.status
             .send_if_modified(|status| match &mut status.line {
-                Line::Lost { why: before } if *before != why => {
-                    *before = why;
+                Line::Lost { attempt, .. } if attempt.as_ref() != Some(&why) => {
+                    *attempt = Some(why);
                     true
                 }
                 _ => false,

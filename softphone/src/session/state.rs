@@ -34,6 +34,8 @@ pub enum Line {
     Lost {
         /// What happened, for people.
         why: String,
+        /// What the last attempt to get it back met, likewise.
+        attempt: Option<String>,
     },
     /// Over.
     Ended,
