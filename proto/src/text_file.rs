@@ -28,8 +28,9 @@ pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     }
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|error| TextError::NotUtf8 {
-        line: bytes[..error.valid_up_to()]
+        line: bytes
             .iter()
+            .take(error.valid_up_to())
             .filter(|&&byte| byte == b'\n')
             .count()
             + 1,

@@ -1,6 +1,6 @@
 //! A recorded tape while it plays: since when, once or over and over, and whether it is over.
 //!
-//! Times are those of the exchange, which count from its opening. Pure, but for [`Playback::over`].
+//! Times are those of the exchange, which count from its opening. Pure, but for the notice of its end.
 
 use std::{sync::Arc, time::Duration};
 

@@ -154,11 +154,12 @@ impl Context {
 
     async fn run_stream(&self, opened: Opened, attempts: &mut Attempts<'_, Self>) -> Received {
         let (sending, received) = match opened {
-            Opened::Leg(HeardLeg {
-                sending,
-                responses,
-                received,
-            }) => {
+            Opened::Leg(leg) => {
+                let HeardLeg {
+                    sending,
+                    responses,
+                    received,
+                } = *leg;
                 self.uplink.open();
                 sending.flows.send_replace(true);
                 let mut heard = Heard::new(self.clock.now());

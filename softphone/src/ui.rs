@@ -123,7 +123,7 @@ impl Ui {
                     Some(key) => return key,
                     None => {
                         self.can_be_live = false;
-                        self.live.take().map(LiveTerminal::abandon);
+                        if let Some(live) = self.live.take() { live.abandon(); }
                         if !tty::is_ignored(EndSignal::HangUp) {
                             return Key::HangUp;
                         }
@@ -230,7 +230,9 @@ impl Ui {
                 }
             }
             (Some(_), false) => {
-                self.live.take().map(LiveTerminal::abandon);
+                if let Some(live) = self.live.take() {
+                    live.abandon();
+                }
                 self.write(terminal::PUT_RIGHT);
             }
             _ => {}

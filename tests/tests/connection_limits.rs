@@ -448,6 +448,20 @@ async fn a_ticker_stream_that_is_not_read_keeps_no_place_past_the_idle_timeout()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_without_a_stream_is_told_goodbye_and_its_client_comes_back() {
     let server = Server::start(&["--idle-timeout", "300ms"]);
+    // What a server opens with its first call stays open.
+    let first = connect(&server).await;
+    let mut call = GoodCall::on(&first).await;
+    call.goes_on().await;
+    let during = open_files(server.id());
+    call.ends_well().await;
+    drop(first);
+    let closed = async {
+        while open_files(server.id()) >= during {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let closed = tokio::time::timeout(LIMIT, closed).await;
+    closed.expect("a connection that its client closed is kept");
     let before = open_files(server.id());
     // One that says nothing but answers to pings, and one that does not.
     let mut answers = RawConnection::open(server.addr(), WIDE_OPEN);

@@ -526,7 +526,7 @@ fn a_terminal_without_escapes_gets_plain_lines() {
         let listen = ["--listen", "127.0.0.1:0", "--log", "debug"];
         for (name, args, text) in [
             ("softphone", &call[..], "in call  you "),
-            ("ticker-client", &quotes, "shares"),
+            ("ticker-client", &quotes, "AAPL"),
             ("server", &listen, "listening"),
             (
                 "softphone",
@@ -626,7 +626,7 @@ fn a_locale_without_utf_8_gets_ascii() {
             ("softphone", &["--help"], "", ""),
             ("softphone", &["--codec", "µ-law"], "", ""),
             ("ticker-client", &quotes, "connected", "?qq"),
-            ("ticker-client", &plain, "shares", "\n"),
+            ("ticker-client", &plain, "AAPL", "\n"),
             ("ticker-client", &["--help"], "", ""),
             ("ticker-client", &["--server", "ü:x", "A"], "", ""),
             ("server", &["--help"], "", ""),

@@ -296,7 +296,9 @@ fn alerts_are_edited_in_the_table_and_the_list_is_kept_when_asked_to() {
     open(&stream);
     terminal.wait_for_text("225.54", LIMIT);
     terminal.send(DOWN);
-    terminal.send("e>$230\r");
+    terminal.send("e");
+    terminal.wait_for_text("Alerts of", LIMIT);
+    terminal.send(">$230\r");
     terminal.wait_for_no_text("Alerts of", LIMIT);
     stream.send(quote("AAPL", 230.5, 223.49));
     terminal.wait_for_text("AAPL 230.50 is above 230", LIMIT);

@@ -29,7 +29,7 @@ pub(super) enum Opened {
     /// A connection, for a far end that may say nothing before it hears sound.
     Connection(Channel),
     /// A leg that was heard.
-    Leg(HeardLeg),
+    Leg(Box<HeardLeg>),
 }
 
 /// A leg without sound as yet, to which the far end has answered.
@@ -94,11 +94,11 @@ impl Dial for Context {
         let patience = LEG_TIMEOUT.max(self.round_trip() * 8);
         let server = &self.options.server;
         match timeout(patience, answered).await {
-            Ok(Ok((responses, Some(first)))) => Ok(Opened::Leg(HeardLeg {
+            Ok(Ok((responses, Some(first)))) => Ok(Opened::Leg(Box::new(HeardLeg {
                 sending,
                 responses,
                 received: vec![first],
-            })),
+            }))),
             Ok(Ok((_, None))) => Err(NoLeg::Failed("the server ended the call".to_owned())),
             Ok(Err(status)) => Err(match self.ended_by(&status, began) {
                 StreamEnd::Broken(why) => NoLeg::Failed(why),
