@@ -104,12 +104,9 @@ fn print_figures(args: &CallArgs, figures: &Value) -> Result<(), String> {
         true => stdout.line(format!("{figures:#}\n")),
         false => stdout.line(format!("{figures}\n")),
     }
-    match stdout.finish(READER_TIMEOUT) {
-        Ok(()) => {}
-        // Whoever read them has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        Err(error) => return Err(error.to_string()),
-    }
+    stdout
+        .finish(READER_TIMEOUT)
+        .map_err(|error| error.to_string())?;
     match stdout.lost() {
         0 => Ok(()),
         lost => Err(format!("{lost} lines are missing")),

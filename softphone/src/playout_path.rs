@@ -134,6 +134,8 @@ impl PlayoutPath {
             }
             Downlink::Lives | Downlink::FarEnd { .. } => {}
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
+            // Once: each of these would be a packet of silence.
+            Downlink::Ended if self.ended => {}
             Downlink::Ended => {
                 self.ended = true;
                 // What is not there any more is not missing.

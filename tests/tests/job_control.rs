@@ -665,10 +665,8 @@ fn a_locale_changes_nothing_of_what_programs_read() {
 fn a_reader_who_has_seen_enough_ends_nothing_badly() {
     let server = Server::start(&["--tick", "20ms"]);
     let addr = server.addr().to_string();
-    let tone = "--source tone --sink null --effects none --duration 3s";
+    // The figures of a call are what it was for: their loss is an exit code (`softphone_json`).
     for (name, args) in [
-        ("softphone", format!("{tone} --json-lines --server {addr}")),
-        ("softphone", format!("{tone} --json --server {addr}")),
         ("ticker-client", format!("--mode json --server {addr} AAPL")),
         ("softphone", "--help".to_owned()),
     ] {
