@@ -53,7 +53,7 @@ mod unix {
 
     struct Handler {
         is_running: bool,
-        listener: Option<mpsc::UnboundedSender<Stopping>>,
+        listener: Option<mpsc::Sender<Stopping>>,
     }
 
     fn handler() -> MutexGuard<'static, Handler> {
@@ -98,7 +98,7 @@ mod unix {
             // Taken out of the lock: whoever draws may be held up.
             let listener = handler().listener.clone();
             if let Some(listener) = listener
-                && listener.send(stopping).is_ok()
+                && listener.try_send(stopping).is_ok()
             {
                 // Dropping it allows it too.
                 let _ = allowed.recv_timeout(PATIENCE);
@@ -152,7 +152,7 @@ mod unix {
     /// Stops and continuations, for the one who draws. There is one at a time: the newest.
     #[derive(Debug)]
     pub struct JobEvents {
-        stops: mpsc::UnboundedReceiver<Stopping>,
+        stops: mpsc::Receiver<Stopping>,
         continued: Stream,
     }
 
@@ -164,7 +164,7 @@ mod unix {
         pub fn listen() -> io::Result<Self> {
             // Its number is not the same everywhere.
             let continued = signal(SignalKind::from_raw(Number::CONT.as_raw()))?;
-            let (stops_tx, stops) = mpsc::unbounded_channel();
+            let (stops_tx, stops) = mpsc::channel(1);
             handler().listener = Some(stops_tx);
             Ok(Self { stops, continued })
         }
