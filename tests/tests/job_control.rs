@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const CONTROL_Z: &str = "\u{1a}";
 const ESCAPE: u8 = 0x1b;
 
+/// A call without devices.
+const TONE: [&str; 6] = ["--source", "tone", "--sink", "null", "--effects", "none"];
+
 const NO_SETTINGS: [(&str, &str); 3] = [
     ("XDG_CONFIG_HOME", "/nonexistent"),
     ("XDG_STATE_HOME", "/nonexistent"),
@@ -291,16 +294,7 @@ fn a_call_that_was_stopped_without_a_word_takes_the_terminal_again_and_leaves_it
 fn control_z_stops_nothing_where_nobody_could_continue_it() {
     let server = Server::start(&[]);
     let addr = server.addr().to_string();
-    let args = [
-        "--source",
-        "tone",
-        "--sink",
-        "null",
-        "--effects",
-        "none",
-        "--server",
-        &addr,
-    ];
+    let args = [&TONE[..], &["--server", &addr]].concat();
     let mut call = Terminal::start(bin("softphone"), &args, &[], (80, 24));
     call.wait_for("the call", LIMIT, is_heard);
     call.send(CONTROL_Z);
@@ -412,16 +406,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 fn a_call_hangs_up_when_its_terminal_has_gone_unless_it_was_to_outlive_that() {
     let server = Server::start(&["--log", "info"]);
     let addr = server.addr().to_string();
-    let args = [
-        "--source",
-        "tone",
-        "--sink",
-        "null",
-        "--effects",
-        "none",
-        "--server",
-        &addr,
-    ];
+    let args = [&TONE[..], &["--server", &addr]].concat();
     let mut call = DyingTerminal::start(bin("softphone"), &args, false);
     call.wait_for_text("in call");
     call.die();
@@ -519,9 +504,8 @@ fn a_terminal_without_escapes_gets_plain_lines() {
     let addr = server.addr().to_string();
     for term in ["dumb", ""] {
         let env = [("TERM", term)];
-        let tone = ["--source", "tone", "--sink", "null", "--effects", "none"];
         let call = ["--log", "softphone=debug", "--server", &addr];
-        let call = [&tone[..], &call].concat();
+        let call = [&TONE[..], &call].concat();
         let quotes = ["--server", &addr, "AAPL", "--alert", "AAPL>0"];
         let listen = ["--listen", "127.0.0.1:0", "--log", "debug"];
         for (name, args, text) in [
@@ -551,16 +535,7 @@ fn a_terminal_without_escapes_gets_plain_lines() {
 fn a_log_has_no_colours_where_none_are_wanted() {
     let server = Server::start(&[]);
     let addr = server.addr().to_string();
-    let call = [
-        "--source",
-        "tone",
-        "--sink",
-        "null",
-        "--effects",
-        "none",
-        "--log",
-        "softphone=debug",
-    ];
+    let call = [&TONE[..], &["--log", "softphone=debug"]].concat();
     let call = [&call[..], &["--json", "--server", &addr]].concat();
     let listen = ["--listen", "127.0.0.1:0", "--log", "debug"];
     for (name, args, text) in [
@@ -608,16 +583,7 @@ fn a_locale_without_utf_8_gets_ascii() {
     let addr = server.addr().to_string();
     let quotes = ["--server", &addr, "AAPL", "TSLA", "F"];
     let plain = [&quotes[..], &["--mode", "plain", "--count", "50"]].concat();
-    let tone = [
-        "--source",
-        "tone",
-        "--sink",
-        "null",
-        "--effects",
-        "none",
-        "--server",
-        &addr,
-    ];
+    let tone = [&TONE[..], &["--server", &addr]].concat();
     for locale in ["C", "POSIX", "de_DE.ISO-8859-1"] {
         let env = [("LC_ALL", locale)];
         for (name, args, text, key) in [
