@@ -2,7 +2,8 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
+use tests::raw_codec::Raw;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
@@ -12,7 +13,6 @@ use tonic::{
     Code, Request, Status,
     body::Body,
     client::{Grpc, GrpcService},
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::{Body as HttpBody, StdError, http::uri::PathAndQuery},
 };
 
@@ -136,38 +136,4 @@ pub(crate) fn checked_end(end: &Option<Result<(), Status>>) -> String {
         .take(24)
         .collect();
     format!("{code:?} {kind}")
-}
-
-/// Messages as bytes.
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
-    }
 }

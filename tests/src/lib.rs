@@ -19,6 +19,7 @@ pub mod network;
 pub mod playout_line;
 pub mod proxy;
 pub mod python;
+pub mod raw_codec;
 pub mod raw_http2;
 pub mod rig;
 pub mod scripted_far_end;

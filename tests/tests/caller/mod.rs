@@ -6,15 +6,14 @@
 
 use std::{io::Read, net::TcpStream, time::Duration};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, Full};
 use proto::callcenter::{AudioChunk, Join, call_center_client::CallCenterClient};
-use tests::Server;
+use tests::{Server, raw_codec::Raw};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{
     Status, Streaming,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::{Service, http},
     transport::{Channel, Endpoint},
 };
@@ -203,40 +202,6 @@ pub fn wait_for_close(mut socket: TcpStream) {
     let mut buffer = [0; 1_024];
     // Both an end and a reset are a close.
     while socket.read(&mut buffer).is_ok_and(|count| count > 0) {}
-}
-
-/// Messages as bytes: what a peer sees that knows nothing of ours.
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
-    }
 }
 
 /// Sends these messages to a method that streams both ways, half-closes, and returns what came
