@@ -3,8 +3,8 @@
 //!
 //! - Beside the work (logs, progress, the screen of a call): [`stdout`] and [`stderr`], one queue and
 //!   one thread each. Leaving text there never waits and never fails.
-//! - As the work itself (a list, completions, help): [`print()`] and [`parse`], which wait for the
-//!   reader and report what could not be written.
+//! - As the work itself (a list, completions, help): [`print()`], [`parse`] and [`wrong_usage`], which
+//!   wait for the reader and report what could not be written.
 //!
 //! What people read passes [`charset`]; whether a terminal understands escapes and colours is asked
 //! of [`understands_escapes`] and [`colour`].
@@ -26,7 +26,7 @@ use std::{
 pub use escapes::{colour, understands_escapes};
 pub use log::{LogLines, log};
 pub use panics::{contain, report_panics};
-pub use product::{parse, print};
+pub use product::{parse, print, wrong_usage};
 pub use queue::Output;
 
 /// The program's stdout.

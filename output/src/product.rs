@@ -3,12 +3,13 @@
 //! A pipe that was closed (`| head -1`) belongs to a reader who has seen enough, and is no error.
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     process,
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use proto::text::lines;
 
 use crate::{charset, stderr};
@@ -28,18 +29,28 @@ pub fn print(text: &[u8]) -> io::Result<()> {
 /// The command line. `--help`, `--version` and mistakes end the program, with the exit code
 /// `not_written` where help could not be written.
 pub fn parse<Args: Parser>(not_written: u8) -> Args {
-    Args::try_parse().unwrap_or_else(|answer| {
-        let printed = unless_closed(print_answer(&answer));
-        // A mistake keeps its exit code, whether anybody reads of it or not.
-        if let Err(error) = printed
-            && !answer.use_stderr()
-        {
-            stderr().line(format!("cannot write the help to stdout: {error}\n"));
-            let _ = stderr().finish(LAST_WORDS);
-            process::exit(not_written.into());
-        }
-        process::exit(answer.exit_code())
-    })
+    let answer = match Args::try_parse() {
+        Ok(args) => return args,
+        Err(mistake) if mistake.use_stderr() => end_over(&mistake),
+        Err(answer) => answer,
+    };
+    if let Err(error) = unless_closed(print_answer(&answer)) {
+        stderr().line(format!("cannot write the help to stdout: {error}\n"));
+        let _ = stderr().finish(LAST_WORDS);
+        process::exit(not_written.into());
+    }
+    process::exit(answer.exit_code())
+}
+
+/// Ends the program over settings that [`parse`] cannot judge, as over a mistake that it can.
+pub fn wrong_usage<Args: CommandFactory>(why: impl Display) -> ! {
+    end_over(&Args::command().error(ErrorKind::ValueValidation, why))
+}
+
+fn end_over(mistake: &clap::Error) -> ! {
+    // The exit code says it also where nobody reads the words.
+    let _ = print_answer(mistake);
+    process::exit(mistake.exit_code())
 }
 
 /// With the library's colours, or as plain text where something has to be shown in another form. A

@@ -1,5 +1,5 @@
 //! The three programs in a shell: in its foreground and background, stopped and continued, among the
-//! signals that they inherit, on terminals that can little or have gone, and in locales without UTF-8.
+//! signals that they inherit, and on terminals that can little or have gone.
 #![cfg(target_os = "linux")]
 
 use std::{fs, path::Path, time::Duration};
@@ -573,56 +573,6 @@ fn a_terminal_that_does_not_know_its_size_has_the_usual_one() {
     call.wait_for("the call", LIMIT, is_heard);
     call.send("q");
     assert_eq!(call.wait(LIMIT), 0);
-}
-
-// ---- locales without UTF-8 ----
-
-#[test]
-fn a_locale_without_utf_8_gets_ascii() {
-    let server = Server::start(&["--tick", "20ms"]);
-    let addr = server.addr().to_string();
-    let quotes = ["--server", &addr, "AAPL", "TSLA", "F"];
-    let plain = [&quotes[..], &["--mode", "plain", "--count", "50"]].concat();
-    let tone = [&TONE[..], &["--server", &addr]].concat();
-    for locale in ["C", "POSIX", "de_DE.ISO-8859-1"] {
-        let env = [("LC_ALL", locale)];
-        for (name, args, text, key) in [
-            ("softphone", &tone[..], "in call", "dq"),
-            ("softphone", &["devices"], "", ""),
-            ("softphone", &["--help"], "", ""),
-            ("softphone", &["--codec", "µ-law"], "", ""),
-            ("ticker-client", &quotes, "connected", "?qq"),
-            ("ticker-client", &plain, "AAPL", "\n"),
-            ("ticker-client", &["--help"], "", ""),
-            ("ticker-client", &["--server", "ü:x", "A"], "", ""),
-            ("server", &["--help"], "", ""),
-            ("server", &["--listen", "ü:x"], "", ""),
-        ] {
-            let env = [&NO_SETTINGS[..], &env].concat();
-            let mut terminal = Terminal::start(bin(name), args, &env, (80, 24));
-            if !text.is_empty() {
-                terminal.wait_for_text(text, LIMIT);
-                terminal.send(key);
-            }
-            terminal.wait(LIMIT);
-            let bytes = terminal.bytes();
-            let shown = String::from_utf8_lossy(&bytes);
-            assert!(bytes.is_ascii(), "{name} {args:?} {locale}: {shown}");
-        }
-    }
-}
-
-/// What is for programs is UTF-8 everywhere.
-#[test]
-fn a_locale_changes_nothing_of_what_programs_read() {
-    let server = Server::start(&[]);
-    let addr = server.addr().to_string();
-    let args = ["--json", "--synthetic", "--duration", "1s", "--call", "é→"];
-    let args = [&args[..], &["--server", &addr]].concat();
-    let env = [("LC_ALL".to_owned(), "C".to_owned())];
-    let call = Process::start(bin("softphone"), &args, &env).wait(LIMIT);
-    assert!(call.stdout.contains("\"é→\""), "{call:?}");
-    assert!(call.stderr.contains("(call ?->)"), "{call:?}");
 }
 
 // ---- pipes that close ----

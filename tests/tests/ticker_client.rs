@@ -588,3 +588,76 @@ fn on_a_terminal_nothing_need_be_asked_for_at_first_and_an_alert_rings_the_bell(
     );
     assert_eq!(terminal.bells(), 1);
 }
+
+/// `ticker-client --mode plain` on a terminal, among the settings of nobody.
+fn plain_on_a_terminal(server: &ScriptedTicker, args: &[&str]) -> Terminal {
+    let addr = server.addr().to_string();
+    let args = [&["--server", &addr, "--mode", "plain"], args].concat();
+    let env = [("XDG_CONFIG_HOME", "/nowhere")];
+    Terminal::start(bin("ticker-client"), &args, &env, (120, 24))
+}
+
+#[test]
+fn a_list_that_was_changed_by_typing_is_said_as_arguments_at_the_end() {
+    const CONTROL_C: &str = "\u{3}";
+    const SAID: &str = "The list was changed and is not kept. To have it again: ticker-client ";
+    let args = ["AAPL", "APPL", "F", "--alert", "F>1000"];
+    for (typed, requests, arguments) in [
+        ("-f\ntsla\n", &["+TSLA"][..], Some("AAPL APPL TSLA")),
+        // Both the server's doing: what it refuses is nobody's change.
+        ("", &[], None),
+        ("typo\n", &["+TYPO"], None),
+        (
+            "-aapl\naapl\n",
+            &["+AAPL"],
+            Some("F APPL AAPL --alert 'F>1000'"),
+        ),
+    ] {
+        let server = ScriptedTicker::start();
+        let mut terminal = plain_on_a_terminal(&server, &args);
+        let stream = server.stream();
+        assert_eq!(stream.requests(3), ["+AAPL", "+APPL", "+F"]);
+        terminal.send(typed);
+        assert_eq!(stream.requests(requests.len()), requests);
+        stream.answer(&["TYPO", "APPL"], "not listed here");
+        terminal.wait_for_text("APPL is refused", LIMIT);
+        terminal.send(CONTROL_C);
+        assert_eq!(terminal.wait(LIMIT), 0);
+        let text = terminal.text();
+        match arguments {
+            Some(arguments) => {
+                let said = format!("{SAID}{arguments}\n");
+                assert!(text.contains(&said), "{typed:?}: {text}");
+            }
+            None => assert!(!text.contains(SAID), "{typed:?}: {text}"),
+        }
+    }
+}
+
+#[test]
+fn a_changed_list_is_said_at_every_end_and_only_to_a_person() {
+    const SAID: &str = "To have it again: ticker-client AAPL TSLA";
+    // Enough, and a server that refuses to go on.
+    for (is_rejected, code) in [(false, 0), (true, 4)] {
+        let server = ScriptedTicker::start();
+        let mut terminal = plain_on_a_terminal(&server, &["AAPL", "--count", "1"]);
+        let stream = server.stream();
+        terminal.send("tsla\n");
+        assert_eq!(stream.requests(2), ["+AAPL", "+TSLA"]);
+        match is_rejected {
+            false => stream.quote("TSLA", 1.0),
+            true => stream.end(Status::permission_denied("you have not paid")),
+        }
+        assert_eq!(terminal.wait(LIMIT), code, "{terminal}");
+        assert!(terminal.text().contains(SAID), "{terminal}");
+    }
+    // A list that comes through a pipe is kept where it comes from.
+    let server = ScriptedTicker::start();
+    let mut client = start(&server, &["AAPL", "--mode", "plain", "--count", "1"]);
+    client.write("tsla\n");
+    let stream = server.stream();
+    assert_eq!(stream.requests(2), ["+AAPL", "+TSLA"]);
+    stream.quote("TSLA", 1.0);
+    let output = client.wait(LIMIT);
+    assert_eq!((output.code, &*output.stderr), (Some(0), ""), "{output:?}");
+}

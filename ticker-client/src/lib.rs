@@ -12,6 +12,7 @@ pub mod failure;
 pub mod feed;
 mod format;
 mod keep;
+mod kept_list;
 pub mod lines;
 mod link;
 pub mod mode;
@@ -23,9 +24,13 @@ pub mod tui;
 mod typed;
 pub mod watchlist;
 
-use std::io::{self, IsTerminal};
+use std::{
+    future::pending,
+    io::{self, IsTerminal},
+};
 
 use tokio::io::BufReader;
+use tty::{EndSignal, SignalListener};
 
 use alert::Alerts;
 pub use args::Args;
@@ -37,8 +42,8 @@ use settings::{Origin, Settings};
 use show::Style;
 use tui::View;
 
-/// Shows quotes in this mode on the standard output until there were enough, the server has no more, or nobody
-/// reads them any more.
+/// Shows quotes in this mode on the standard output until there were enough, the server has no more, nobody
+/// reads them any more, or Ctrl-C.
 ///
 /// # Errors
 ///
@@ -77,11 +82,21 @@ pub async fn run(settings: Settings, mode: Mode, limit: Limit) -> Result<(), Fai
         input_is_terminal: io::stdin().is_terminal(),
         style,
         alerts,
+        sort: settings.sort.value,
         bell: io::stderr().is_terminal(),
         limit,
     };
     let input = BufReader::new(tty::stdin());
-    lines.run(input, tokio::io::stdout()).await
+    lines.run(input, tokio::io::stdout(), interrupt()).await
+}
+
+/// Returns at Ctrl-C.
+async fn interrupt() {
+    match SignalListener::new(EndSignal::Interrupt) {
+        Ok(mut interrupt) => interrupt.recv().await,
+        // Without a handler there is nothing to wait for: it then ends us the hard way.
+        Err(_) => pending().await,
+    }
 }
 
 /// The variables that decide something of the list that a configuration file could hold.

@@ -3,7 +3,7 @@
 //!
 //! Runs in the caller's task, with a reader task beside it for what is typed.
 
-use std::{collections::HashSet, future::pending, io, pin::pin, time::Duration};
+use std::{collections::HashMap, future::pending, io, pin::pin, time::Duration};
 
 use output::charset;
 use proto::{ServerAddress, Symbol};
@@ -17,10 +17,12 @@ use crate::{
     alert::Alerts,
     failure::Failure,
     feed::{Change, Feed, FeedEvent},
-    say::say,
+    kept_list::KeptList,
+    say::{say, say_unkept},
     settings::SettingsError,
     show::Style,
     typed,
+    watchlist::Sort,
 };
 
 /// Events that are shown with one write.
@@ -47,12 +49,15 @@ pub struct Lines {
     pub symbols: Vec<Symbol>,
     /// The feed's server, to be named.
     pub server: ServerAddress,
-    /// Whether a person types the input, who has to be told at once what the server says.
+    /// Whether a person types the input, who has to be told at once what the server says, and at the end
+    /// how to have again what was typed.
     pub input_is_terminal: bool,
     /// What each update is made into.
     pub style: Style,
     /// What to say when it happens.
     pub alerts: Alerts,
+    /// The order that a table would have: part of what is said of a changed list.
+    pub sort: Sort,
     /// Whether an alert rings the bell of the terminal that the standard error is.
     pub bell: bool,
     /// When to stop.
@@ -60,14 +65,19 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Shows quotes on `output` until there is a reason to stop, and follows what is read from
-    /// `input` meanwhile.
+    /// Shows quotes on `output` until there is a reason to stop, `interrupted` for one, and follows what is
+    /// read from `input` meanwhile.
     ///
     /// # Errors
     ///
     /// [`Failure`], also when every symbol was refused, or when there is none and `input` has ended; and
     /// when the time is up and nobody reads what is being written.
-    pub async fn run<I, O>(self, input: I, output: O) -> Result<(), Failure>
+    pub async fn run<I, O>(
+        self,
+        input: I,
+        output: O,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<(), Failure>
     where
         I: AsyncBufRead + Send + Unpin + 'static,
         O: AsyncWrite + Unpin,
@@ -76,9 +86,11 @@ impl Lines {
         let reader = tokio::spawn(typed::read_changes(input, typed_tx));
         let duration = self.limit.duration;
         let ends = duration.and_then(|after| Instant::now().checked_add(after));
-        let view = View {
+        let mut view = View {
             server: self.server,
-            set: self.symbols.into_iter().collect(),
+            kept: KeptList::new(self.symbols.clone(), &self.alerts, self.sort),
+            set: OrderedSet::default(),
+            sort: self.sort,
             input_is_terminal: self.input_is_terminal,
             style: self.style,
             alerts: self.alerts,
@@ -89,8 +101,15 @@ impl Lines {
             text: String::new(),
             output,
         };
-        let result = view.show(self.feed, typed_rx).await;
+        for symbol in self.symbols {
+            view.set.insert(symbol);
+        }
+        let result = tokio::select! {
+            result = view.show(self.feed, typed_rx) => result,
+            () = interrupted => Ok(()),
+        };
         reader.abort();
+        view.say_what_is_lost();
         result
     }
 }
@@ -98,7 +117,9 @@ impl Lines {
 struct View<O> {
     server: ServerAddress,
     /// What is subscribed to, as far as is known.
-    set: HashSet<Symbol>,
+    set: OrderedSet,
+    kept: KeptList,
+    sort: Sort,
     input_is_terminal: bool,
     style: Style,
     alerts: Alerts,
@@ -114,9 +135,41 @@ struct View<O> {
     output: O,
 }
 
+/// Symbols, each with its place in the order in which they were added.
+#[derive(Debug, Default)]
+struct OrderedSet {
+    places: HashMap<Symbol, u64>,
+    next_place: u64,
+}
+
+impl OrderedSet {
+    fn insert(&mut self, symbol: Symbol) {
+        self.places.entry(symbol).or_insert(self.next_place);
+        self.next_place += 1;
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, symbol: &Symbol) -> bool {
+        self.places.remove(symbol).is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn in_order(&self) -> Vec<Symbol> {
+        let mut symbols: Vec<_> = self.places.iter().collect();
+        symbols.sort_by_key(|(_, place)| **place);
+        symbols
+            .into_iter()
+            .map(|(symbol, _)| symbol.clone())
+            .collect()
+    }
+}
+
 impl<O: AsyncWrite + Unpin> View<O> {
     async fn show(
-        mut self,
+        &mut self,
         mut feed: Feed,
         mut typed_rx: mpsc::Receiver<Change>,
     ) -> Result<(), Failure> {
@@ -252,6 +305,7 @@ impl<O: AsyncWrite + Unpin> View<O> {
                     Some(alerts) => say(format_args!("{symbol} is refused: {why} ({alerts})")),
                 }
                 self.set.remove(&symbol);
+                self.kept.refuse(&symbol);
                 if self.set.is_empty() {
                     return Err(Failure::AllRefused {
                         server: self.server.clone(),
@@ -260,6 +314,19 @@ impl<O: AsyncWrite + Unpin> View<O> {
             }
         }
         Ok(())
+    }
+
+    /// What was typed is kept nowhere. A list that came from elsewhere is still there.
+    fn say_what_is_lost(&self) {
+        if !self.input_is_terminal {
+            return;
+        }
+        let now = self
+            .kept
+            .watched(self.set.in_order(), &self.alerts, self.sort);
+        if let Some(arguments) = self.kept.unkept(&now) {
+            say_unkept(&arguments);
+        }
     }
 
     /// Writes what waits; whether anybody still reads it.
@@ -318,6 +385,7 @@ mod tests {
             server: "quotes.lan".parse().expect("an address"),
             style: Style::Csv,
             alerts: Alerts::default(),
+            sort: Sort::default(),
             bell: false,
             limit,
         }
@@ -336,7 +404,9 @@ mod tests {
         };
         let mut output = Vec::new();
         let lines = lines(Feed { events, changes }, limit);
-        let shown = lines.run(BufReader::new(empty()), &mut output).await;
+        let shown = lines
+            .run(BufReader::new(empty()), &mut output, pending())
+            .await;
         assert!(shown.is_ok(), "{shown:?}");
         let text = String::from_utf8(output).expect("text");
         assert_eq!(text.lines().count(), 1 + 70, "{text}");
@@ -350,7 +420,9 @@ mod tests {
         assert!(events_tx.try_send(Err(Failure::PingsUnwanted)).is_ok());
         let mut output = Vec::new();
         let lines = lines(Feed { events, changes }, Limit::default());
-        let shown = lines.run(BufReader::new(empty()), &mut output).await;
+        let shown = lines
+            .run(BufReader::new(empty()), &mut output, pending())
+            .await;
         assert!(matches!(shown, Err(Failure::PingsUnwanted)), "{shown:?}");
         assert!(output.starts_with(b"ticker_symbol,"));
         assert_eq!(output.split(|byte| *byte == b'\n').count(), 3);
@@ -369,7 +441,7 @@ mod tests {
         };
         let (output, _unread) = duplex(200);
         let lines = lines(Feed { events, changes }, limit);
-        let shown = lines.run(BufReader::new(empty()), output).await;
+        let shown = lines.run(BufReader::new(empty()), output, pending()).await;
         assert!(matches!(shown, Err(Failure::Output(_))), "{shown:?}");
     }
 
@@ -386,7 +458,7 @@ mod tests {
                 symbols: symbols.parse().into_iter().collect(),
                 ..lines(Feed { events, changes }, Limit::default())
             };
-            let shown = lines.run(input.as_bytes(), Vec::new()).await;
+            let shown = lines.run(input.as_bytes(), Vec::new(), pending()).await;
             let no_symbols = matches!(shown, Err(Failure::Usage(SettingsError::NoSymbols)));
             assert!(no_symbols, "{symbols} {input}: {shown:?}");
             taken.await.expect("no panic");
@@ -400,7 +472,7 @@ mod tests {
         let (mut reader, writer) = duplex(4_096);
         let input: &[u8] = b"A B C D E F";
         let lines = lines(Feed { events, changes }, Limit::default());
-        let shown = tokio::spawn(lines.run(input, writer));
+        let shown = tokio::spawn(lines.run(input, writer, pending()));
         let mut text = String::new();
         let quoted = async {
             while changes_rx.is_empty() {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory, error::ErrorKind};
+use output::charset;
 use proto::text::lines;
 use ticker_client::{
     Args,
@@ -16,7 +16,6 @@ use ticker_client::{
     settings::{Settings, SettingsError, Terminals},
 };
 use tokio::runtime::Runtime;
-use tty::{EndSignal, SignalListener};
 
 /// What the program ends with when what it was asked for could not be written.
 const NOT_WRITTEN: u8 = 1;
@@ -40,7 +39,8 @@ fn main() -> ExitCode {
     };
     let settings = Settings::load(&args).unwrap_or_else(wrong_usage);
     if args.print_config {
-        return print(settings.to_string().as_bytes());
+        // Beyond ASCII are only the names of files in its comments.
+        return print(charset::text(&settings.to_string()).as_bytes());
     }
     let mode = settings.mode_on(terminals).unwrap_or_else(wrong_usage);
     let limit = Limit {
@@ -56,12 +56,7 @@ fn main() -> ExitCode {
             );
         }
     };
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = run(settings, mode, limit) => result,
-            () = interrupt() => Ok(()),
-        }
-    });
+    let result = runtime.block_on(run(settings, mode, limit));
     // Not a plain drop: that would wait for a read of stdin which may never come back.
     runtime.shutdown_background();
     match result {
@@ -71,17 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn wrong_usage<T>(error: SettingsError) -> T {
-    let kind = ErrorKind::ValueValidation;
-    Args::command().error(kind, error).exit()
-}
-
-/// Returns at Ctrl-C.
-async fn interrupt() {
-    match SignalListener::new(EndSignal::Interrupt) {
-        Ok(mut interrupt) => interrupt.recv().await,
-        // Without a handler there is nothing to wait for: it then ends us the hard way.
-        Err(_) => std::future::pending().await,
-    }
+    output::wrong_usage::<Args>(error)
 }
 
 fn end(code: u8, why: &str) -> ExitCode {

@@ -6,3 +6,10 @@ use std::fmt;
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     output::stderr().line(format!("{line}\n"));
 }
+
+/// The last words about changes that are kept nowhere.
+pub(crate) fn say_unkept(arguments: &str) {
+    say(format_args!(
+        "The list was changed and is not kept. To have it again: ticker-client {arguments}"
+    ));
+}

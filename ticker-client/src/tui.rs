@@ -31,7 +31,7 @@ use crate::{
     feed::{Change, Feed, FeedEvent},
     keep::{self, Edits},
     lines::Limit,
-    say::say,
+    say::{say, say_unkept},
     watchlist::{Moment, Sort, Watchlist},
 };
 use key_reader::read_keys;
@@ -83,8 +83,10 @@ pub struct View {
 pub async fn run(view: View) -> Result<(), Failure> {
     let theme = Theme::of_environment();
     let server = view.server.clone();
+    // Before there is a screen that an end by a signal would leave behind.
+    let signals = Signals::listen().map_err(Failure::Output)?;
     let terminal = FullScreen::enter(theme.colour).map_err(Failure::Output)?;
-    let mut viewer = Viewer::new(view, theme, terminal)?;
+    let mut viewer = Viewer::new(view, theme, terminal, signals)?;
     let end = viewer.watch().await;
     let (unkept, words) = (viewer.screen.unkept(), viewer.words.take());
     drop(viewer);
@@ -92,9 +94,7 @@ pub async fn run(view: View) -> Result<(), Failure> {
         say(format_args!("{words}"));
     }
     if let Some(arguments) = unkept {
-        say(format_args!(
-            "The list was changed and is not kept. To have it again: ticker-client {arguments}"
-        ));
+        say_unkept(&arguments);
     }
     if end? == End::NoMore {
         say(format_args!("{server} has no more quotes to send."));
@@ -132,7 +132,12 @@ struct Viewer {
 }
 
 impl Viewer {
-    fn new(view: View, theme: Theme, terminal: FullScreen) -> Result<Self, Failure> {
+    fn new(
+        view: View,
+        theme: Theme,
+        terminal: FullScreen,
+        signals: Signals,
+    ) -> Result<Self, Failure> {
         let started = Instant::now();
         Ok(Self {
             terminal,
@@ -147,7 +152,7 @@ impl Viewer {
             server: view.server,
             variables: view.variables,
             words: None,
-            signals: Signals::listen().map_err(Failure::Output)?,
+            signals,
             keys_rx: read_keys().map_err(Failure::Output)?,
             started,
             clock: Clock::start(),

@@ -14,6 +14,8 @@ pub(super) enum Told {
 }
 
 pub(super) struct Signals {
+    /// From elsewhere: Ctrl-C is a key here.
+    interrupt: SignalListener,
     terminate: SignalListener,
     hang_up: SignalListener,
     job: JobEvents,
@@ -22,6 +24,7 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
+            interrupt: SignalListener::new(EndSignal::Interrupt)?,
             terminate: SignalListener::new(EndSignal::Terminate)?,
             hang_up: SignalListener::new(EndSignal::HangUp)?,
             job: JobEvents::listen()?,
@@ -31,6 +34,7 @@ impl Signals {
     /// The next that is asked. May be dropped while it waits.
     pub(super) async fn next(&mut self) -> Told {
         tokio::select! {
+            () = self.interrupt.recv() => Told::End,
             () = self.terminate.recv() => Told::End,
             () = self.hang_up.recv() => Told::End,
             event = self.job.next() => Told::Job(event),
