@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     device::virtual_speaker::Ear,
     echo_control::{EchoMemory, control::Learned},
-    engine::EngineThread,
+    engine_thread::EngineThread,
     near_end_choice::EchoChoice,
     recent_log::RecentLog,
     recording::Recording,
