@@ -305,18 +305,23 @@ impl CapturePath {
         Ok(())
     }
 
-    /// After the microphone was away, media time goes on from where real time is.
+    /// After the microphone was away, or has lost sound, media time goes on from where real time is.
     fn follow_absence(&mut self, now: Duration) {
+        let lost = self.microphone.take_lost();
         let away = now.saturating_sub(self.last_sound);
-        if away < AWAY || self.media_time == 0 {
+        if (away < AWAY && lost.is_zero()) || self.media_time == 0 {
             return;
         }
         let format = self.encoder.format();
         let fresh = self.read.len() / usize::from(self.microphone.channels());
         let fresh = lasting(fresh, self.resampler_rate_hz);
+        let missing = match away < AWAY {
+            true => lost,
+            false => away.saturating_sub(fresh),
+        };
         // What was begun before is too short to send, and older than what is missing.
         let held = lasting(self.near_end.forget(), frame::SAMPLE_RATE_HZ);
-        let missing = format.samples_in(held + away.saturating_sub(fresh));
+        let missing = format.samples_in(held + missing);
         let ahead = self.sent_ahead.min(missing);
         self.sent_ahead -= ahead;
         self.media_time += (self.pending.len() + missing - ahead) as u64;
@@ -527,6 +532,65 @@ mod tests {
             position.abs_diff(due) <= Duration::from_millis(2),
             "{position:?} {due:?}"
         );
+    }
+
+    /// A microphone that gives 10 ms at a time, and has lost `lost` before the one that it gives at 500 ms.
+    struct LossyMicrophone {
+        lost: Duration,
+        now: Duration,
+    }
+
+    impl Microphone for LossyMicrophone {
+        fn sample_rate_hz(&self) -> u32 {
+            48_000
+        }
+        fn channels(&self) -> u16 {
+            1
+        }
+        fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
+            let begins = Duration::from_millis(500) - self.lost;
+            if !(begins..Duration::from_millis(500)).contains(&now) {
+                samples.extend([0.25; 480]);
+            }
+            self.now = now;
+        }
+        fn take_lost(&mut self) -> Duration {
+            match self.now == Duration::from_millis(500) {
+                true => std::mem::take(&mut self.lost),
+                false => Duration::ZERO,
+            }
+        }
+        fn latency_us(&self) -> u32 {
+            0
+        }
+        fn stats(&self) -> DeviceStats {
+            DeviceStats::default()
+        }
+    }
+
+    #[test]
+    fn sound_that_was_lost_is_marked_and_time_goes_on() {
+        for lost_ms in [10, 170, 400] {
+            let lost = Duration::from_millis(lost_ms);
+            let now = Duration::ZERO;
+            let microphone = Box::new(LossyMicrophone { lost, now });
+            let format = Format::OPUS_48K_MONO;
+            let mut path = CapturePath::new(microphone, format, 480, 32_000).unwrap();
+            path.far_end_knows_empty_chunks();
+            let mut sent = Vec::new();
+            for n in 1..100 {
+                let now = Duration::from_millis(n * 10);
+                path.tick(now, false, |chunk| sent.push(chunk)).unwrap();
+            }
+            sent.retain(|chunk| !chunk.payload.is_empty());
+            for chunk in &sent {
+                let ends = format.duration_of(chunk.media_time as usize + 480);
+                assert_eq!(ends, chunk.made, "{lost_ms} ms");
+                let is_first_after = chunk.made == Duration::from_millis(500);
+                assert_eq!(chunk.gap == Gap::Device, is_first_after, "{chunk:?}");
+            }
+            assert_eq!(sent.len() as u64, 99 - lost_ms / 10);
+        }
     }
 
     #[test]
