@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Without sound to send, a chunk so often: it keeps acknowledgements flowing. An empty one to a far end of
-/// ours. Others may know the contract as it first was, and hand whatever comes to a decoder: once they had
-/// sound of us and did not say what they are, they get a piece of silence.
+/// ours. Others may know the contract as it first was, and hand whatever comes to a decoder: as long as they
+/// did not say what they are, they get a piece of silence.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
 
 /// A microphone that gave nothing for so long is away.
@@ -75,8 +75,6 @@ pub struct CapturePath {
     muted: bool,
     /// Whether the far end has said that it knows chunks without audio.
     knows_empty_chunks: bool,
-    /// Whether it was sent sound.
-    has_spoken: bool,
     /// Samples that the microphone has yet to give of time that was sent as silence already.
     sent_ahead: usize,
     last_sound: Duration,
@@ -121,7 +119,6 @@ impl CapturePath {
             gap: Gap::None,
             muted: false,
             knows_empty_chunks: false,
-            has_spoken: false,
             sent_ahead: 0,
             last_sound: Duration::ZERO,
             last_chunk: Duration::ZERO,
@@ -198,7 +195,7 @@ impl CapturePath {
             self.last_chunk = now;
             return Ok(());
         }
-        if self.knows_empty_chunks || !self.has_spoken {
+        if self.knows_empty_chunks {
             // Said at once, or the far end would take the silence for a loss and conceal it.
             if falls_silent || is_due {
                 self.last_chunk = now;
@@ -218,6 +215,10 @@ impl CapturePath {
 
     /// The far end is one of ours: chunks without audio mean something to it.
     pub fn far_end_knows_empty_chunks(&mut self) {
+        if self.muted && !self.knows_empty_chunks {
+            // Behind the piece of silence that it was sent it would conceal, until it is told.
+            self.last_chunk = Duration::ZERO;
+        }
         self.knows_empty_chunks = true;
     }
 
@@ -382,7 +383,6 @@ impl CapturePath {
         };
         self.pending.drain(..self.chunk_samples);
         self.media_time += self.chunk_samples as u64;
-        self.has_spoken = true;
         chunk
     }
 
@@ -594,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_end_that_did_not_say_it_is_ours_gets_no_empty_chunk_after_sound_and_time_goes_on() {
+    fn a_far_end_that_did_not_say_it_is_ours_gets_no_empty_chunk_and_time_goes_on() {
         for (away_ms, muted_ms) in [
             (0..0, 300..600),
             (0..0, 0..400),
@@ -608,19 +608,16 @@ mod tests {
                 false => away_ms.clone(),
             };
             let sent = run_with(false, away_ms, muted_ms);
-            let spoken = sent.iter().skip_while(|chunk| chunk.payload.is_empty());
-            let spoken: Vec<_> = spoken.collect();
-            assert!(spoken.iter().all(|chunk| !chunk.payload.is_empty()));
+            assert!(sent.iter().all(|chunk| !chunk.payload.is_empty()));
             let is_during = |chunk: &&Outgoing| silent.contains(&(chunk.made.as_millis() as u64));
             let during = sent.iter().filter(is_during).count();
             assert!((1..=8).contains(&during), "{silent:?}: {during}");
-            let is_after = |pair: &[&Outgoing]| pair[0].media_time + 480 <= pair[1].media_time;
-            assert!(spoken.windows(2).all(is_after), "{silent:?}");
-            // Sound is where it was said, to a chunk; time begins with a microphone that is away at first.
-            let last = spoken.last().unwrap();
+            let is_after = |pair: &[Outgoing]| pair[0].media_time + 480 <= pair[1].media_time;
+            assert!(sent.windows(2).all(is_after), "{silent:?}");
+            // Sound is where it was said, to a chunk.
+            let last = sent.last().unwrap();
             let ends = format.duration_of(last.media_time as usize + 480);
-            let began = Duration::from_millis(if silent == (0..250) { 250 } else { 0 });
-            let off = last.made.abs_diff(began + ends);
+            let off = last.made.abs_diff(ends);
             assert!(off <= Duration::from_millis(12), "{silent:?}: {last:?}");
         }
     }
