@@ -101,7 +101,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
     };
     running.greet(args, &plan);
-    let end = running.run().await;
+    let end = running.run(&args.server).await;
     let report = running
         .report(args, &plan, &end, devices.ear.as_ref())
         .await;
