@@ -20,6 +20,7 @@ use std::{
 
 use output::{Output, charset};
 use proto::text::one_line;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tty::{EndSignal, JobEvent, JobEvents, Stopping};
 
 use crate::{
@@ -64,6 +65,8 @@ pub struct Ui {
     job: Option<JobEvents>,
     /// The process is about to stop: nothing is drawn until it goes on.
     stopping: Option<Stopping>,
+    /// The terminal is being given back before that.
+    giving_back: Option<JoinHandle<()>>,
     /// For people; `None`: nothing is written.
     output: Option<&'static Output>,
     /// A line of JSON each second.
@@ -101,6 +104,7 @@ impl Ui {
             live: None,
             job: None,
             stopping: None,
+            giving_back: None,
             output: None,
             json_lines: None,
             next_plain: PLAIN_EVERY,
@@ -129,11 +133,15 @@ impl Ui {
                         }
                     }
                 },
-                event = next_event(&mut self.job) => match event {
-                    JobEvent::Stop(mut stopping) => {
-                        self.give_back();
+                () = given_back(&mut self.giving_back) => {
+                    if let Some(stopping) = &mut self.stopping {
                         stopping.allow();
+                    }
+                }
+                event = next_event(&mut self.job) => match event {
+                    JobEvent::Stop(stopping) => {
                         self.stopping = Some(stopping);
+                        self.giving_back = Some(give_back(self.live.take(), self.output));
                     }
                     JobEvent::Continued => {
                         self.take_again();
@@ -181,15 +189,15 @@ impl Ui {
     }
 
     /// Gives the terminal back. What could not be written is found at the end of the program.
-    pub fn close(&mut self) {
+    pub async fn close(&mut self) {
         self.can_be_live = false;
         self.job = None;
-        self.give_back();
-        if let Some(output) = &self.output {
-            let _ = output.finish(READER_TIMEOUT);
-        }
-        if let Some(json_lines) = self.json_lines.take() {
-            let _ = json_lines.finish(READER_TIMEOUT);
+        let given_back = self.giving_back.take();
+        let _ = given_back
+            .unwrap_or_else(|| give_back(self.live.take(), self.output))
+            .await;
+        for output in [self.output, self.json_lines.take()].into_iter().flatten() {
+            let _ = spawn_blocking(move || drop(output.finish(READER_TIMEOUT))).await;
         }
     }
 
@@ -249,18 +257,38 @@ impl Ui {
         }
     }
 
-    fn give_back(&mut self) {
-        let live = self.live.take();
-        if let Some(output) = self.output.filter(|_| live.is_some()) {
-            output.line_instead_of_picture(terminal::GIVE_BACK);
-            let _ = output.finish(GIVE_BACK_LIMIT);
-        }
-    }
-
     fn write(&self, codes: &str) {
         if let Some(output) = &self.output {
             output.line(codes);
         }
+    }
+}
+
+/// Gives the terminal back, if it is ours. Reader and terminal may stand still: nobody on tokio's side
+/// waits for them.
+fn give_back(live: Option<LiveTerminal>, output: Option<&'static Output>) -> JoinHandle<()> {
+    let Some(live) = live else {
+        return spawn_blocking(|| {});
+    };
+    if let Some(output) = output {
+        output.line_instead_of_picture(terminal::GIVE_BACK);
+    }
+    spawn_blocking(move || {
+        if let Some(output) = output {
+            let _ = output.finish(GIVE_BACK_LIMIT);
+        }
+        drop(live);
+    })
+}
+
+/// Returns once it is.
+async fn given_back(giving_back: &mut Option<JoinHandle<()>>) {
+    match giving_back {
+        Some(task) => {
+            let _ = task.await;
+            *giving_back = None;
+        }
+        None => pending().await,
     }
 }
 
@@ -275,5 +303,50 @@ async fn next_event(job: &mut Option<JobEvents>) -> JobEvent {
     match job {
         Some(job) => job.next().await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Takes nothing.
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            loop {
+                std::thread::park();
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Whether others on the one thread of the runtime get their turn while `waiting` waits.
+    async fn lets_others_run(waiting: impl Future) -> bool {
+        tokio::select! {
+            biased;
+            _ = waiting => false,
+            () = tokio::task::yield_now() => true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_terminal_that_stands_still_holds_up_nobody_else() {
+        let output: &'static Output = Box::leak(Box::new(Output::to(Box::new(Stuck))));
+        output.line("a line");
+        let giving_back = give_back(Some(LiveTerminal::for_test()), Some(output));
+        assert!(lets_others_run(giving_back).await);
+        let mut ui = Ui {
+            output: Some(output),
+            live: Some(LiveTerminal::for_test()),
+            ..Ui::unseen()
+        };
+        assert!(lets_others_run(ui.close()).await);
     }
 }

@@ -154,7 +154,7 @@ impl RunningCall {
             () = played => {}
             _ = timeout(patience.last_sound, self.signals.asked_again(&mut self.ui)) => {}
         }
-        self.ui.close();
+        self.ui.close().await;
         end
     }
 
