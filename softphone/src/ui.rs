@@ -141,7 +141,7 @@ impl Ui {
                 event = next_event(&mut self.job) => match event {
                     JobEvent::Stop(stopping) => {
                         self.stopping = Some(stopping);
-                        self.giving_back = Some(give_back(self.live.take(), self.output));
+                        self.giving_back = Some(self.give_back());
                     }
                     JobEvent::Continued => {
                         self.take_again();
@@ -193,12 +193,14 @@ impl Ui {
         self.can_be_live = false;
         self.job = None;
         let given_back = self.giving_back.take();
-        let _ = given_back
-            .unwrap_or_else(|| give_back(self.live.take(), self.output))
-            .await;
+        let _ = given_back.unwrap_or_else(|| self.give_back()).await;
         for output in [self.output, self.json_lines.take()].into_iter().flatten() {
-            let _ = spawn_blocking(move || drop(output.finish(READER_TIMEOUT))).await;
+            let _ = finish(output, READER_TIMEOUT).await;
         }
+    }
+
+    fn give_back(&mut self) -> JoinHandle<()> {
+        give_back(self.live.take(), self.output, GIVE_BACK_LIMIT)
     }
 
     fn draw(&mut self) {
@@ -264,9 +266,18 @@ impl Ui {
     }
 }
 
-/// Gives the terminal back, if it is ours. Reader and terminal may stand still: nobody on tokio's side
-/// waits for them.
-fn give_back(live: Option<LiveTerminal>, output: Option<&'static Output>) -> JoinHandle<()> {
+/// Waits until all is written, `limit` at most: aside, for a reader may stand still.
+fn finish(output: &'static Output, limit: Duration) -> JoinHandle<()> {
+    spawn_blocking(move || drop(output.finish(limit)))
+}
+
+/// Gives the terminal back, if it is ours: aside, for a terminal may take nothing for as long as
+/// `limit`, and its keys may have to be waited for.
+fn give_back(
+    live: Option<LiveTerminal>,
+    output: Option<&'static Output>,
+    limit: Duration,
+) -> JoinHandle<()> {
     let Some(live) = live else {
         return spawn_blocking(|| {});
     };
@@ -275,7 +286,7 @@ fn give_back(live: Option<LiveTerminal>, output: Option<&'static Output>) -> Joi
     }
     spawn_blocking(move || {
         if let Some(output) = output {
-            let _ = output.finish(GIVE_BACK_LIMIT);
+            let _ = output.finish(limit);
         }
         drop(live);
     })
@@ -308,18 +319,21 @@ async fn next_event(job: &mut Option<JobEvents>) -> JobEvent {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, sync::mpsc, time::Instant};
 
     use super::*;
 
-    /// Takes nothing.
-    struct Stuck;
+    /// Far more than anything here takes, unless everybody waits for it.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Takes nothing before it is told to.
+    struct Stuck(mpsc::Receiver<()>);
 
     impl Write for Stuck {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            loop {
-                std::thread::park();
-            }
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Whoever tells it may be gone.
+            let _ = self.0.recv();
+            Ok(bytes.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -327,26 +341,25 @@ mod tests {
         }
     }
 
-    /// Whether others on the one thread of the runtime get their turn while `waiting` waits.
-    async fn lets_others_run(waiting: impl Future) -> bool {
-        tokio::select! {
-            biased;
-            _ = waiting => false,
-            () = tokio::task::yield_now() => true,
-        }
+    /// For how long the one thread of the runtime is held up by what waits for a terminal that takes
+    /// nothing, before it tells the terminal to go on.
+    async fn held_up(wait: impl FnOnce(&'static Output) -> JoinHandle<()>) -> Duration {
+        let (go_on, told) = mpsc::channel();
+        let output: &'static Output = Box::leak(Box::new(Output::to(Box::new(Stuck(told)))));
+        output.line("a line");
+        let begun = Instant::now();
+        let waiting = wait(output);
+        let held_up = begun.elapsed();
+        drop(go_on);
+        assert!(waiting.await.is_ok());
+        held_up
     }
 
     #[tokio::test]
-    async fn a_terminal_that_stands_still_holds_up_nobody_else() {
-        let output: &'static Output = Box::leak(Box::new(Output::to(Box::new(Stuck))));
-        output.line("a line");
-        let giving_back = give_back(Some(LiveTerminal::for_test()), Some(output));
-        assert!(lets_others_run(giving_back).await);
-        let mut ui = Ui {
-            output: Some(output),
-            live: Some(LiveTerminal::for_test()),
-            ..Ui::unseen()
-        };
-        assert!(lets_others_run(ui.close()).await);
+    async fn a_terminal_that_takes_nothing_holds_up_nobody_else() {
+        assert!(held_up(|output| finish(output, LIMIT)).await < LIMIT);
+        let live = LiveTerminal::for_test();
+        let give_back = |output| give_back(Some(live), Some(output), LIMIT);
+        assert!(held_up(give_back).await < LIMIT);
     }
 }
