@@ -22,7 +22,8 @@ use crate::{
         wav_microphone::WavMicrophone,
     },
     echo_control::{EchoControl, EchoMemory},
-    engine::{Engine, EngineStatus, EngineThread},
+    engine::{Engine, EngineStatus},
+    engine_thread::EngineThread,
     near_end_choice::EchoChoice,
     playout_path::{Downlink, PlayoutPath},
     reachability,
@@ -100,7 +101,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
     };
     running.greet(args, &plan);
-    let end = running.run().await;
+    let end = running.run(&args.server).await;
     let report = running
         .report(args, &plan, &end, devices.ear.as_ref())
         .await;

@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Without sound to send, a chunk so often: it keeps acknowledgements flowing. An empty one to a far end of
-/// ours. Others may know the contract as it first was, and hand whatever comes to a decoder: once they had
-/// sound of us and did not say what they are, they get a piece of silence.
+/// ours. Others may know the contract as it first was, and hand whatever comes to a decoder: as long as they
+/// did not say what they are, they get a piece of silence.
 const KEEP_ALIVE: Duration = Duration::from_millis(100);
 
 /// A microphone that gave nothing for so long is away.
@@ -75,8 +75,6 @@ pub struct CapturePath {
     muted: bool,
     /// Whether the far end has said that it knows chunks without audio.
     knows_empty_chunks: bool,
-    /// Whether it was sent sound.
-    has_spoken: bool,
     /// Samples that the microphone has yet to give of time that was sent as silence already.
     sent_ahead: usize,
     last_sound: Duration,
@@ -121,7 +119,6 @@ impl CapturePath {
             gap: Gap::None,
             muted: false,
             knows_empty_chunks: false,
-            has_spoken: false,
             sent_ahead: 0,
             last_sound: Duration::ZERO,
             last_chunk: Duration::ZERO,
@@ -198,7 +195,7 @@ impl CapturePath {
             self.last_chunk = now;
             return Ok(());
         }
-        if self.knows_empty_chunks || !self.has_spoken {
+        if self.knows_empty_chunks {
             // Said at once, or the far end would take the silence for a loss and conceal it.
             if falls_silent || is_due {
                 self.last_chunk = now;
@@ -218,6 +215,10 @@ impl CapturePath {
 
     /// The far end is one of ours: chunks without audio mean something to it.
     pub fn far_end_knows_empty_chunks(&mut self) {
+        if self.muted && !self.knows_empty_chunks {
+            // Behind the piece of silence that it was sent it would conceal, until it is told.
+            self.last_chunk = Duration::ZERO;
+        }
         self.knows_empty_chunks = true;
     }
 
@@ -305,18 +306,23 @@ impl CapturePath {
         Ok(())
     }
 
-    /// After the microphone was away, media time goes on from where real time is.
+    /// After the microphone was away, or has lost sound, media time goes on from where real time is.
     fn follow_absence(&mut self, now: Duration) {
+        let lost = self.microphone.take_lost();
         let away = now.saturating_sub(self.last_sound);
-        if away < AWAY || self.media_time == 0 {
+        if (away < AWAY && lost.is_zero()) || self.media_time == 0 {
             return;
         }
         let format = self.encoder.format();
         let fresh = self.read.len() / usize::from(self.microphone.channels());
         let fresh = lasting(fresh, self.resampler_rate_hz);
+        let missing = match away < AWAY {
+            true => lost,
+            false => away.saturating_sub(fresh),
+        };
         // What was begun before is too short to send, and older than what is missing.
         let held = lasting(self.near_end.forget(), frame::SAMPLE_RATE_HZ);
-        let missing = format.samples_in(held + away.saturating_sub(fresh));
+        let missing = format.samples_in(held + missing);
         let ahead = self.sent_ahead.min(missing);
         self.sent_ahead -= ahead;
         self.media_time += (self.pending.len() + missing - ahead) as u64;
@@ -377,7 +383,6 @@ impl CapturePath {
         };
         self.pending.drain(..self.chunk_samples);
         self.media_time += self.chunk_samples as u64;
-        self.has_spoken = true;
         chunk
     }
 
@@ -529,8 +534,67 @@ mod tests {
         );
     }
 
+    /// A microphone that gives 10 ms at a time, and has lost `lost` before the one that it gives at 500 ms.
+    struct LossyMicrophone {
+        lost: Duration,
+        now: Duration,
+    }
+
+    impl Microphone for LossyMicrophone {
+        fn sample_rate_hz(&self) -> u32 {
+            48_000
+        }
+        fn channels(&self) -> u16 {
+            1
+        }
+        fn read(&mut self, now: Duration, samples: &mut Vec<f32>) {
+            let begins = Duration::from_millis(500) - self.lost;
+            if !(begins..Duration::from_millis(500)).contains(&now) {
+                samples.extend([0.25; 480]);
+            }
+            self.now = now;
+        }
+        fn take_lost(&mut self) -> Duration {
+            match self.now == Duration::from_millis(500) {
+                true => std::mem::take(&mut self.lost),
+                false => Duration::ZERO,
+            }
+        }
+        fn latency_us(&self) -> u32 {
+            0
+        }
+        fn stats(&self) -> DeviceStats {
+            DeviceStats::default()
+        }
+    }
+
     #[test]
-    fn a_far_end_that_did_not_say_it_is_ours_gets_no_empty_chunk_after_sound_and_time_goes_on() {
+    fn sound_that_was_lost_is_marked_and_time_goes_on() {
+        for lost_ms in [10, 170, 400] {
+            let lost = Duration::from_millis(lost_ms);
+            let now = Duration::ZERO;
+            let microphone = Box::new(LossyMicrophone { lost, now });
+            let format = Format::OPUS_48K_MONO;
+            let mut path = CapturePath::new(microphone, format, 480, 32_000).unwrap();
+            path.far_end_knows_empty_chunks();
+            let mut sent = Vec::new();
+            for n in 1..100 {
+                let now = Duration::from_millis(n * 10);
+                path.tick(now, false, |chunk| sent.push(chunk)).unwrap();
+            }
+            sent.retain(|chunk| !chunk.payload.is_empty());
+            for chunk in &sent {
+                let ends = format.duration_of(chunk.media_time as usize + 480);
+                assert_eq!(ends, chunk.made, "{lost_ms} ms");
+                let is_first_after = chunk.made == Duration::from_millis(500);
+                assert_eq!(chunk.gap == Gap::Device, is_first_after, "{chunk:?}");
+            }
+            assert_eq!(sent.len() as u64, 99 - lost_ms / 10);
+        }
+    }
+
+    #[test]
+    fn a_far_end_that_did_not_say_it_is_ours_gets_no_empty_chunk_and_time_goes_on() {
         for (away_ms, muted_ms) in [
             (0..0, 300..600),
             (0..0, 0..400),
@@ -544,19 +608,16 @@ mod tests {
                 false => away_ms.clone(),
             };
             let sent = run_with(false, away_ms, muted_ms);
-            let spoken = sent.iter().skip_while(|chunk| chunk.payload.is_empty());
-            let spoken: Vec<_> = spoken.collect();
-            assert!(spoken.iter().all(|chunk| !chunk.payload.is_empty()));
+            assert!(sent.iter().all(|chunk| !chunk.payload.is_empty()));
             let is_during = |chunk: &&Outgoing| silent.contains(&(chunk.made.as_millis() as u64));
             let during = sent.iter().filter(is_during).count();
             assert!((1..=8).contains(&during), "{silent:?}: {during}");
-            let is_after = |pair: &[&Outgoing]| pair[0].media_time + 480 <= pair[1].media_time;
-            assert!(spoken.windows(2).all(is_after), "{silent:?}");
-            // Sound is where it was said, to a chunk; time begins with a microphone that is away at first.
-            let last = spoken.last().unwrap();
+            let is_after = |pair: &[Outgoing]| pair[0].media_time + 480 <= pair[1].media_time;
+            assert!(sent.windows(2).all(is_after), "{silent:?}");
+            // Sound is where it was said, to a chunk.
+            let last = sent.last().unwrap();
             let ends = format.duration_of(last.media_time as usize + 480);
-            let began = Duration::from_millis(if silent == (0..250) { 250 } else { 0 });
-            let off = last.made.abs_diff(began + ends);
+            let off = last.made.abs_diff(ends);
             assert!(off <= Duration::from_millis(12), "{silent:?}: {last:?}");
         }
     }

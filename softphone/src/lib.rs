@@ -1,6 +1,6 @@
 //! The softphone: microphone → engine → session → server → session → engine → speaker.
 //!
-//! [`engine`] owns everything audible and runs on a thread of its own; [`session`] speaks gRPC on
+//! [`engine`] owns everything audible; [`engine_thread`] runs it on a thread of its own; [`session`] speaks gRPC on
 //! tokio; [`call`] puts them together.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -19,6 +19,7 @@ pub mod echo_control;
 #[cfg(test)]
 mod echo_simulation;
 pub mod engine;
+pub mod engine_thread;
 pub mod far_end;
 pub mod heard_delay;
 pub mod line_trace;

@@ -14,7 +14,7 @@ use proto::text::one_line;
 use crate::{
     call_status::CallStatus,
     device::{DeviceState, DeviceStats},
-    engine::MAX_VOLUME_DB,
+    engine_thread::MAX_VOLUME_DB,
     report::Report,
     session::Line,
     text_layout::{self, Part, fit, wrap},

@@ -25,7 +25,10 @@ use std::{
     time::Duration,
 };
 
-use proto::callcenter::{AudioChunk, call_center_client::CallCenterClient};
+use proto::{
+    ServerAddress,
+    callcenter::{AudioChunk, call_center_client::CallCenterClient},
+};
 use tokio::sync::watch;
 use tonic::{Status, Streaming, transport::Channel};
 
@@ -57,6 +60,20 @@ const FIRST_ANSWER: Duration = Duration::from_millis(4_500);
 
 /// Why a call is lost that stood still when we hung up.
 pub const NOTHING_COMES: &str = "nothing comes from the server any more";
+
+/// How a call ended to whose `server` we hung up before it said a word.
+pub fn never_answered(server: &ServerAddress) -> SessionEnd {
+    never_connected(server, &no_answer_yet(server))
+}
+
+fn no_answer_yet(server: &ServerAddress) -> String {
+    format!("{server} did not answer yet")
+}
+
+fn never_connected(server: &ServerAddress, why: &str) -> SessionEnd {
+    let doctor = reachability::doctor(server);
+    SessionEnd::NeverConnected(format!("{why}; \"{doctor}\" looks into it"))
+}
 
 /// How one stream gave way.
 enum Received {
@@ -143,13 +160,12 @@ impl Context {
         let server = &self.options.server;
         tokio::select! {
             channel = connect(server, CONNECT_TIMEOUT) => channel.map_err(|cause| cause.sentence(server)),
-            () = self.uplink.closed() => Err(format!("{server} did not answer yet")),
+            () = self.uplink.closed() => Err(no_answer_yet(server)),
         }
     }
 
     fn never_connected(&self, why: &str) -> SessionEnd {
-        let doctor = reachability::doctor(&self.options.server);
-        SessionEnd::NeverConnected(format!("{why}; \"{doctor}\" looks into it"))
+        never_connected(&self.options.server, why)
     }
 
     async fn run_stream(&self, opened: Opened, attempts: &mut Attempts<'_, Self>) -> Received {
@@ -201,7 +217,10 @@ impl Context {
                         .await
                     }
                     Some(Err(status)) => Received::End(self.ended_by(&status, heard)),
-                    None => Received::End(StreamEnd::Completed),
+                    None if self.status.borrow().server_lives => {
+                        Received::End(StreamEnd::Completed)
+                    }
+                    None => Received::End(StreamEnd::Broken(no_answer_yet(&self.options.server))),
                 };
                 (sending, received)
             }

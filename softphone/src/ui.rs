@@ -20,6 +20,7 @@ use std::{
 
 use output::{Output, charset};
 use proto::text::one_line;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tty::{EndSignal, JobEvent, JobEvents, Stopping};
 
 use crate::{
@@ -64,6 +65,8 @@ pub struct Ui {
     job: Option<JobEvents>,
     /// The process is about to stop: nothing is drawn until it goes on.
     stopping: Option<Stopping>,
+    /// The terminal is being given back before that.
+    giving_back: Option<JoinHandle<()>>,
     /// For people; `None`: nothing is written.
     output: Option<&'static Output>,
     /// A line of JSON each second.
@@ -101,6 +104,7 @@ impl Ui {
             live: None,
             job: None,
             stopping: None,
+            giving_back: None,
             output: None,
             json_lines: None,
             next_plain: PLAIN_EVERY,
@@ -129,11 +133,15 @@ impl Ui {
                         }
                     }
                 },
-                event = next_event(&mut self.job) => match event {
-                    JobEvent::Stop(mut stopping) => {
-                        self.give_back();
+                () = given_back(&mut self.giving_back) => {
+                    if let Some(stopping) = &mut self.stopping {
                         stopping.allow();
+                    }
+                }
+                event = next_event(&mut self.job) => match event {
+                    JobEvent::Stop(stopping) => {
                         self.stopping = Some(stopping);
+                        self.giving_back = Some(self.give_back());
                     }
                     JobEvent::Continued => {
                         self.take_again();
@@ -181,16 +189,18 @@ impl Ui {
     }
 
     /// Gives the terminal back. What could not be written is found at the end of the program.
-    pub fn close(&mut self) {
+    pub async fn close(&mut self) {
         self.can_be_live = false;
         self.job = None;
-        self.give_back();
-        if let Some(output) = &self.output {
-            let _ = output.finish(READER_TIMEOUT);
+        let given_back = self.giving_back.take();
+        let _ = given_back.unwrap_or_else(|| self.give_back()).await;
+        for output in [self.output, self.json_lines.take()].into_iter().flatten() {
+            let _ = finish(output, READER_TIMEOUT).await;
         }
-        if let Some(json_lines) = self.json_lines.take() {
-            let _ = json_lines.finish(READER_TIMEOUT);
-        }
+    }
+
+    fn give_back(&mut self) -> JoinHandle<()> {
+        give_back(self.live.take(), self.output, GIVE_BACK_LIMIT)
     }
 
     fn draw(&mut self) {
@@ -249,18 +259,47 @@ impl Ui {
         }
     }
 
-    fn give_back(&mut self) {
-        let live = self.live.take();
-        if let Some(output) = self.output.filter(|_| live.is_some()) {
-            output.line_instead_of_picture(terminal::GIVE_BACK);
-            let _ = output.finish(GIVE_BACK_LIMIT);
-        }
-    }
-
     fn write(&self, codes: &str) {
         if let Some(output) = &self.output {
             output.line(codes);
         }
+    }
+}
+
+/// Waits until all is written, `limit` at most: aside, for a reader may stand still.
+fn finish(output: &'static Output, limit: Duration) -> JoinHandle<()> {
+    spawn_blocking(move || drop(output.finish(limit)))
+}
+
+/// Gives the terminal back, if it is ours: aside, for a terminal may take nothing for as long as
+/// `limit`, and its keys may have to be waited for.
+fn give_back(
+    live: Option<LiveTerminal>,
+    output: Option<&'static Output>,
+    limit: Duration,
+) -> JoinHandle<()> {
+    let Some(live) = live else {
+        return spawn_blocking(|| {});
+    };
+    if let Some(output) = output {
+        output.line_instead_of_picture(terminal::GIVE_BACK);
+    }
+    spawn_blocking(move || {
+        if let Some(output) = output {
+            let _ = output.finish(limit);
+        }
+        drop(live);
+    })
+}
+
+/// Returns once it is.
+async fn given_back(giving_back: &mut Option<JoinHandle<()>>) {
+    match giving_back {
+        Some(task) => {
+            let _ = task.await;
+            *giving_back = None;
+        }
+        None => pending().await,
     }
 }
 
@@ -275,5 +314,52 @@ async fn next_event(job: &mut Option<JobEvents>) -> JobEvent {
     match job {
         Some(job) => job.next().await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, sync::mpsc, time::Instant};
+
+    use super::*;
+
+    /// Far more than anything here takes, unless everybody waits for it.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Takes nothing before it is told to.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Whoever tells it may be gone.
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// For how long the one thread of the runtime is held up by what waits for a terminal that takes
+    /// nothing, before it tells the terminal to go on.
+    async fn held_up(wait: impl FnOnce(&'static Output) -> JoinHandle<()>) -> Duration {
+        let (go_on, told) = mpsc::channel();
+        let output: &'static Output = Box::leak(Box::new(Output::to(Box::new(Stuck(told)))));
+        output.line("a line");
+        let begun = Instant::now();
+        let waiting = wait(output);
+        let held_up = begun.elapsed();
+        drop(go_on);
+        assert!(waiting.await.is_ok());
+        held_up
+    }
+
+    #[tokio::test]
+    async fn a_terminal_that_takes_nothing_holds_up_nobody_else() {
+        assert!(held_up(|output| finish(output, LIMIT)).await < LIMIT);
+        let live = LiveTerminal::for_test();
+        let give_back = |output| give_back(Some(live), Some(output), LIMIT);
+        assert!(held_up(give_back).await < LIMIT);
     }
 }

@@ -236,16 +236,31 @@ impl Rig {
         feed: &[f32],
         length: Duration,
     ) -> Result<Recording, Unclean> {
+        let frames = (length.as_secs_f64() * f64::from(RATE)) as usize;
+        let mut recorder = self.recorder(frames);
+        recorder.wait_until_running()?;
+        let player = self.play(feed);
+        let (recording, stall) = watched(|| recorder.finish(length));
+        drop(player);
+        Ok(Recording {
+            stall,
+            ..recording?
+        })
+    }
+
+    /// Plays `feed` (mono, [`RATE`]) into the virtual microphone, once, or until what is returned is
+    /// dropped.
+    ///
+    /// # Panics
+    ///
+    /// When there is no disk or no player.
+    pub fn play(&self, feed: &[f32]) -> Player {
         let file = self.dir.path().join("feed.raw");
         let bytes: Vec<u8> = feed
             .iter()
             .flat_map(|sample| sample.to_le_bytes())
             .collect();
         fs::write(&file, bytes).expect("the rig's directory can be written to");
-
-        let frames = (length.as_secs_f64() * f64::from(RATE)) as usize;
-        let mut recorder = self.recorder(frames);
-        recorder.wait_until_running()?;
         let mut play = self.command("pacat");
         play.args([
             "--playback",
@@ -261,13 +276,9 @@ impl Rig {
             UNHURRIED,
         ])
         .arg(&file);
-        let player = Child::spawn(play);
-        let (recording, stall) = watched(|| recorder.finish(length));
-        drop(player);
-        Ok(Recording {
-            stall,
-            ..recording?
-        })
+        Player {
+            _child: Child::spawn(play),
+        }
     }
 
     /// Records the cable for `length` and plays nothing.
@@ -441,6 +452,12 @@ impl Recorder {
         self.bytes.extend(bytes);
         Ok(())
     }
+}
+
+/// Plays into the virtual microphone until it is dropped.
+#[must_use]
+pub struct Player {
+    _child: Child,
 }
 
 /// A player or recorder. Killed when dropped.

@@ -1,7 +1,15 @@
 //! A server whose answer to each chunk is what a test says: for far ends that are at fault. Or one that
 //! goes on when it should not, or reads nothing.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use proto::callcenter::{
     AudioChunk,
@@ -60,6 +68,36 @@ impl ScriptedFarEnd {
                 let _unread = &requests;
                 said
             }))
+        })
+    }
+
+    /// One that takes every call, calls `taken` for that, and says nothing.
+    pub fn mute(taken: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::serve(move |requests| {
+            taken();
+            Box::pin(requests.filter(Result::is_err))
+        })
+    }
+
+    /// One that says a chunk of 20 ms after the other, numbered from 0, whoever listens. It reads what
+    /// comes, and `says` is told the newest sequence of it.
+    pub fn speaking(says: impl Fn(u64, u64) -> AudioChunk + Send + Sync + 'static) -> Self {
+        let says = Arc::new(says);
+        Self::serve(move |mut requests| {
+            let newest = Arc::new(AtomicU64::new(0));
+            let heard = Arc::clone(&newest);
+            let says = Arc::clone(&says);
+            let mut number = 0;
+            let said = IntervalStream::new(tokio::time::interval(PACE)).map(move |_| {
+                number += 1;
+                Ok(says(number - 1, newest.load(Ordering::Relaxed)))
+            });
+            tokio::spawn(async move {
+                while let Ok(Some(chunk)) = requests.message().await {
+                    heard.store(chunk.sequence, Ordering::Relaxed);
+                }
+            });
+            Box::pin(said)
         })
     }
 

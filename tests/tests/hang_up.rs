@@ -2,6 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -129,11 +130,29 @@ fn a_far_end_that_never_answers_is_left() {
     // The kernel takes the connection, and nobody takes it from there.
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let addr = listener.local_addr().expect("it has an address");
-    ends_soon(NO_AUDIO, || {
-        let call = Call::of(addr, &[]);
-        call.process.wait_for_stderr("calling", LIMIT);
-        call.hang_up("INT")
+    for signal in ["INT", "TERM"] {
+        ends_soon(NO_CONNECTION, || {
+            let call = Call::of(addr, &[]);
+            let _unread = listener.accept().expect("it connects");
+            call.hang_up(signal)
+        });
+    }
+}
+
+#[test]
+fn a_far_end_that_takes_the_call_and_says_nothing_is_there_and_not_heard() {
+    let (taken_tx, taken) = mpsc::channel();
+    let far_end = ScriptedFarEnd::mute(move || {
+        // The test may have ended.
+        let _ = taken_tx.send(());
     });
+    for signal in ["INT", "TERM"] {
+        ends_soon(NO_AUDIO, || {
+            let call = Call::of(far_end.addr(), &[]);
+            taken.recv_timeout(LIMIT).expect("it calls");
+            call.hang_up(signal)
+        });
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tests::{
     Output, Process, Server, bin,
     python::{python, repository},
+    rig::Rig,
     run,
 };
 
@@ -295,6 +296,22 @@ fn a_call_centre_of_those_days_gets_a_file_without_a_chunk_that_it_cannot_read()
     // Two thirds of a sine are above half its peak.
     let loud = loud.count();
     assert!((28_000..36_000).contains(&loud), "{loud}: {output:?}");
+}
+
+/// Between real devices a call begins with a tone that measures the echo, and until it is measured
+/// nobody hears the microphone.
+#[test]
+fn a_call_centre_of_those_days_gets_no_chunk_that_it_cannot_read_before_the_first_word() {
+    let Some(python) = python() else { return };
+    let Some(rig) = Rig::start() else { return };
+    let (_server, address) = python_server(&python, CALL_CENTER);
+    let args = ["--server", &address, "--codec", "pcm"];
+    let mut call = Process::start(bin("softphone"), &args, &rig.env());
+    call.wait_for_stdout("connected", LIMIT);
+    call.wait_for_stdout("echo canceller", LIMIT);
+    call.signal("INT");
+    let output = call.wait(LIMIT);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 /// The message as the contract first had it.

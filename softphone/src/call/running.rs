@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use proto::text::one_line;
+use proto::{ServerAddress, text::one_line};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{Plan, judge, judge_written, worth};
@@ -18,13 +18,13 @@ use crate::{
     clock::Clock,
     device::virtual_speaker::Ear,
     echo_control::{EchoMemory, control::Learned},
-    engine::EngineThread,
+    engine_thread::EngineThread,
     near_end_choice::EchoChoice,
     recent_log::RecentLog,
     recording::Recording,
     report::Report,
     screen::Panel,
-    session::{Line, NOTHING_COMES, SessionEnd, SessionStatus},
+    session::{Line, NOTHING_COMES, SessionEnd, SessionStatus, never_answered},
     signals::Signals,
     ui::{Key, PushToTalk, Ui},
     uplink::Uplink,
@@ -113,8 +113,8 @@ impl RunningCall {
         self.ui.say("press ? for the keys, m to mute, q to hang up");
     }
 
-    /// Until somebody hangs up or the line is gone for good, and all that is due was heard.
-    pub(super) async fn run(&mut self) -> SessionEnd {
+    /// Until somebody hangs up on `server` or the line is gone for good, and all that is due was heard.
+    pub(super) async fn run(&mut self, server: &ServerAddress) -> SessionEnd {
         let mut looks = tokio::time::interval(LOOK);
         let patience = loop {
             tokio::select! {
@@ -140,7 +140,7 @@ impl RunningCall {
             // We hung up; that the server goes on is not our loss.
             _ = timeout(patience.last_answers, self.signals.asked_again(&mut self.ui)) => {
                 self.session.abort();
-                unanswered(&self.session_status.borrow().line)
+                unanswered(&self.session_status.borrow(), server)
             }
         };
         self.play_out(end, patience).await
@@ -154,7 +154,7 @@ impl RunningCall {
             () = played => {}
             _ = timeout(patience.last_sound, self.signals.asked_again(&mut self.ui)) => {}
         }
-        self.ui.close();
+        self.ui.close().await;
         end
     }
 
@@ -318,9 +318,10 @@ impl RunningCall {
 }
 
 /// How a call ended whose far end did not answer when we hung up. That it goes on is not our loss,
-/// but that nothing came from it any more is.
-fn unanswered(line: &Line) -> SessionEnd {
-    match line {
+/// but that nothing came from it any more is, or ever did.
+fn unanswered(status: &SessionStatus, server: &ServerAddress) -> SessionEnd {
+    match &status.line {
+        Line::Connecting if !status.server_lives => never_answered(server),
         Line::Lost { why, attempt } => SessionEnd::Lost(attempt.as_ref().unwrap_or(why).clone()),
         Line::Stalled => SessionEnd::Lost(NOTHING_COMES.to_owned()),
         Line::Connecting | Line::Connected | Line::Ended => SessionEnd::Completed,

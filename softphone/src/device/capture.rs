@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audio::sending_rule::LONGEST_WAIT;
 use ringbuf::traits::{Consumer, Observer, Split};
 use ringbuf::{HeapCons, HeapRb};
 
@@ -24,9 +25,15 @@ pub(super) struct CaptureRing {
     records: HeapCons<Record>,
     stream: Stream,
     line: LatencyLine,
-    /// Samples per channel that came out of the ring or were lost before it.
+    /// Samples per channel that came out of the ring or were lost.
     passed: u64,
+    /// Those of them that waited in the ring for too long.
+    stale: u64,
+    /// Lost samples per channel of which nobody was told yet.
+    untold: u64,
     last: Option<Record>,
+    /// When the engine looked last, on the stream's clock.
+    polled_at: Option<Duration>,
     latency_us: u32,
 }
 
@@ -37,14 +44,24 @@ pub(super) fn ring(stream: Stream, theirs: u16) -> (CaptureCallback, CaptureRing
     let (samples_tx, samples_rx) = HeapRb::new(capacity.max(ours)).split();
     let (records_tx, records_rx) = HeapRb::new(RECORDS).split();
     let health = Arc::clone(&stream.health);
-    let callback = CaptureCallback::new(samples_tx, records_tx, health, usize::from(theirs), ours);
+    let callback = CaptureCallback::new(
+        samples_tx,
+        records_tx,
+        health,
+        stream.rate_hz,
+        usize::from(theirs),
+        ours,
+    );
     let ring = CaptureRing {
         samples: samples_rx,
         records: records_rx,
         stream,
         line: LatencyLine::default(),
         passed: 0,
+        stale: 0,
+        untold: 0,
         last: None,
+        polled_at: None,
         latency_us: 0,
     };
     (callback, ring)
@@ -53,6 +70,8 @@ pub(super) fn ring(stream: Stream, theirs: u16) -> (CaptureCallback, CaptureRing
 impl CaptureRing {
     fn read(&mut self, samples: &mut Vec<f32>) {
         let rate_hz = self.stream.rate_hz;
+        let now = self.stream.health.now();
+        let polled_at = self.polled_at.replace(now).unwrap_or(now);
         let lost_before = self.last.map_or(0, |record| record.faulty);
         while let Some(record) = self.records.try_pop() {
             if let Some(latency) = record.latency {
@@ -64,11 +83,13 @@ impl CaptureRing {
         }
         let lost = self.last.map_or(0, |record| record.faulty) - lost_before;
         let channels = usize::from(self.stream.channels);
-        if lost > 0 {
-            // The engine stood still for longer than the ring lasts: what is left in it is half a
-            // second old, and late speech is worse than none.
-            let stale = self.samples.clear() / channels;
-            self.passed += lost + stale as u64;
+        if lost > 0 || now.saturating_sub(polled_at) > LONGEST_WAIT {
+            // The engine stood still, or all of the program: what is left in the ring is from before
+            // that, and late speech is worse than none.
+            let stale = (self.samples.clear() / channels) as u64;
+            self.passed += lost + stale;
+            self.stale += stale;
+            self.untold += lost + stale;
         }
         let start = samples.len();
         samples.extend(self.samples.pop_iter());
@@ -79,9 +100,12 @@ impl CaptureRing {
         self.latency_us = self
             .line
             .time_of(self.passed, rate_hz)
-            .map_or(0, |captured_s| {
-                to_us(self.stream.health.now().as_secs_f64() - captured_s)
-            });
+            .map_or(0, |captured_s| to_us(now.as_secs_f64() - captured_s));
+    }
+
+    fn take_lost(&mut self) -> Duration {
+        let samples = std::mem::take(&mut self.untold);
+        Duration::from_secs_f64(samples as f64 / f64::from(self.stream.rate_hz))
     }
 }
 
@@ -101,6 +125,7 @@ impl Endpoint for CaptureRing {
     fn fill_stats(&self, stats: &mut DeviceStats) {
         stats.ring_samples =
             (self.samples.occupied_len() / usize::from(self.stream.channels)) as u32;
+        stats.ring_fault_samples += self.stale;
         if let Some(last) = self.last {
             stats.ring_faults += last.faults;
             stats.ring_fault_samples += last.faulty;
@@ -128,6 +153,10 @@ impl Microphone for DeviceMicrophone {
         if self.0.take_over() {
             self.0.current.skip();
         }
+    }
+
+    fn take_lost(&mut self) -> Duration {
+        self.0.current.take_lost()
     }
 
     fn rest(&self) -> Option<Duration> {
@@ -160,6 +189,7 @@ fn rest(last: Record, rate_hz: u32, now: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::callback::Health;
     use super::*;
     use cpal::{InputCallbackInfo, InputStreamTimestamp, StreamInstant};
 
@@ -199,7 +229,29 @@ mod tests {
         assert!(read.is_empty());
         let mut stats = DeviceStats::default();
         ring.fill_stats(&mut stats);
-        assert_eq!((stats.ring_faults, stats.ring_fault_samples), (50, 24_000));
+        assert_eq!((stats.ring_faults, stats.ring_fault_samples), (50, 48_000));
+        assert_eq!(ring.take_lost(), Duration::from_secs(1));
+        assert_eq!(ring.take_lost(), Duration::ZERO);
+        callback.on_data(&[0.5_f32; 480], &info(0, 0));
+        ring.read(&mut read);
+        assert_eq!(read, [0.5; 480]);
+    }
+
+    #[test]
+    fn what_waited_for_an_engine_that_stood_still_is_dropped_and_counted() {
+        let (mut callback, mut ring) = ring(Stream::for_test(48_000, 1), 1);
+        let mut read = Vec::new();
+        ring.read(&mut read);
+        callback.on_data(&[0.25_f32; 480], &info(0, 0));
+        // A second ago, by the stream's clock.
+        ring.stream.health = Health::begun(Duration::from_secs(1));
+        ring.polled_at = Some(Duration::ZERO);
+        ring.read(&mut read);
+        assert!(read.is_empty());
+        let mut stats = DeviceStats::default();
+        ring.fill_stats(&mut stats);
+        assert_eq!(stats.ring_fault_samples, 480);
+        assert_eq!(ring.take_lost(), Duration::from_millis(10));
         callback.on_data(&[0.5_f32; 480], &info(0, 0));
         ring.read(&mut read);
         assert_eq!(read, [0.5; 480]);

@@ -60,6 +60,11 @@ pub trait Microphone: Send {
     /// While the device is being rebuilt nothing comes. Samples of two rates never come from one
     /// call: what the old device left is returned first, the next call begins with the new one.
     fn read(&mut self, now: Duration, samples: &mut Vec<f32>);
+    /// For how long sound was lost since the last call of this: what `read` gives next was captured so
+    /// much later than it seems.
+    fn take_lost(&mut self) -> Duration {
+        Duration::ZERO
+    }
     /// The far end hears us from now on: a source that can wait begins.
     fn line_is_up(&mut self) {}
     /// Whether it waits for that, and gives nothing until then.
@@ -145,9 +150,11 @@ pub struct DeviceStats {
     pub xruns: u64,
     /// Other errors of the host, which may pass.
     pub backend_errors: u64,
-    /// Callbacks that found our ring too full (microphone) or too empty (speaker).
+    /// Callbacks that found our ring too full (microphone) or too empty (speaker), or that brought
+    /// stale sound (microphone).
     pub ring_faults: u64,
-    /// Samples per channel lost (microphone) or played as silence (speaker) in those.
+    /// Samples per channel lost (microphone) or played as silence (speaker) in those, and those that
+    /// waited for so long while this program stood still that they were dropped (microphone).
     pub ring_fault_samples: u64,
     /// Samples per channel that wait in our ring now.
     pub ring_samples: u32,

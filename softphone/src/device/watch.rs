@@ -12,6 +12,9 @@ pub(super) const SILENCE_LIMIT: Duration = Duration::from_millis(500);
 const SILENCE_AFTER_ERROR: Duration = Duration::from_millis(150);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
+/// A supervisor that runs steps more often than this. In any longer time nobody watched: this program
+/// stood still, and whoever does that hears nothing.
+const UNWATCHED_AFTER: Duration = Duration::from_millis(250);
 /// A stream that ran for this long is healthy: its next loss is a new story.
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 
@@ -56,6 +59,7 @@ enum Phase {
 pub(super) struct Watch {
     phase: Phase,
     backoff: Duration,
+    stepped_at: Duration,
 }
 
 impl Watch {
@@ -64,11 +68,13 @@ impl Watch {
         Self {
             phase: running(now),
             backoff: FIRST_BACKOFF,
+            stepped_at: now,
         }
     }
 
     /// Decides at `now`, from what the stream has shown.
     pub(super) fn step(&mut self, now: Duration, seen: Seen) -> Step {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.stepped_at, now));
         match &mut self.phase {
             Phase::Running {
                 since,
@@ -79,6 +85,8 @@ impl Watch {
                 if seen.callbacks != *callbacks {
                     (*callbacks, *last_callback, *errors) =
                         (seen.callbacks, now, seen.backend_errors);
+                } else if passed > UNWATCHED_AFTER {
+                    *last_callback = now;
                 }
                 if now.saturating_sub(*since) >= HEALTHY_AFTER && *last_callback == now {
                     self.backoff = FIRST_BACKOFF;
@@ -179,6 +187,19 @@ mod tests {
         let (t, step) = next(&mut watch, 0, |t| (t / 10).min(300)); // calls until 3 s
         assert_eq!(step, Step::GiveUp(RebuildReason::Silent));
         assert!((3_500..=3_550).contains(&t), "{t} ms");
+    }
+
+    #[test]
+    fn a_program_that_was_stopped_itself_does_not_take_its_streams_for_silent() {
+        let mut watch = Watch::new(Duration::ZERO);
+        assert_eq!(watch.step(ms(50), calls(5)), Step::Keep);
+        // Stopped for a minute; the callbacks need a moment to come again.
+        for t in (60_000..60_500).step_by(50) {
+            assert_eq!(watch.step(ms(t), calls(5)), Step::Keep, "at {t} ms");
+        }
+        let (t, step) = next(&mut watch, 60_500, |_| 5);
+        assert_eq!(step, Step::GiveUp(RebuildReason::Silent));
+        assert!(t <= 60_500, "{t} ms");
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Context {
     /// The far end has shown that it is there.
     pub(super) fn far_end_lives(&self, numbering: &Numbering) {
         numbering.far_end_lives();
+        self.status.send_modify(|status| status.server_lives = true);
         self.deliver(Downlink::Lives);
     }
 

@@ -46,6 +46,8 @@ pub enum Line {
 pub struct SessionStatus {
     /// How the line is.
     pub line: Line,
+    /// Whether the server has shown that it is there, if only by accepting the call.
+    pub server_lives: bool,
     /// The server's name for our leg, if it numbers its chunks.
     pub leg_id: String,
     /// What the server said it adds, in microseconds.

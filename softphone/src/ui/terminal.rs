@@ -99,6 +99,16 @@ impl LiveTerminal {
         Some(Self { keys, over, thread })
     }
 
+    /// One without keys.
+    #[cfg(test)]
+    pub(super) fn for_test() -> Self {
+        Self {
+            keys: mpsc::channel(1).1,
+            over: Arc::default(),
+            thread: None,
+        }
+    }
+
     /// The next key; `None` when the terminal has gone.
     pub(super) async fn key(&mut self) -> Option<Key> {
         self.keys.recv().await
@@ -109,9 +119,11 @@ impl LiveTerminal {
         set_raw_mode();
     }
 
-    /// Lets it go as it is: it is another's turn, who has set it anew.
-    pub(super) fn abandon(self) {
+    /// Lets it go as it is: it is another's turn, who has set it anew. Waits for nobody: the thread that
+    /// reads keys ends by itself.
+    pub(super) fn abandon(mut self) {
         TAKEN.store(false, Ordering::Relaxed);
+        self.thread = None;
     }
 }
 

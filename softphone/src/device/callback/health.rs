@@ -24,8 +24,18 @@ pub(in crate::device) struct Health {
 
 impl Health {
     pub(in crate::device) fn new() -> Arc<Self> {
+        Self::since(Instant::now())
+    }
+
+    /// Of a stream that began so long ago.
+    #[cfg(test)]
+    pub(in crate::device) fn begun(ago: Duration) -> Arc<Self> {
+        Self::since(Instant::now() - ago)
+    }
+
+    fn since(epoch: Instant) -> Arc<Self> {
         Arc::new(Self {
-            epoch: Instant::now(),
+            epoch,
             callbacks: AtomicU64::new(0),
             busy_ns: AtomicU64::new(0),
             worst_ns: AtomicU64::new(0),

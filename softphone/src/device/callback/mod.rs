@@ -16,6 +16,7 @@
 mod capture;
 mod format;
 mod health;
+mod lateness;
 mod render;
 mod tally;
 
