@@ -1,5 +1,7 @@
 //! `server`: parses its arguments, sets up logging, listens and runs.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+// What peers say, and what files hold, must not panic.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
