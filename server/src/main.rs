@@ -82,6 +82,7 @@ async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
         drain: args.drain,
         max_streams_per_connection: args.max_streams_per_connection,
         max_connections_per_address: args.max_connections_per_address,
+        max_memory_per_address: u64::from(args.max_memory_per_address) << 20,
         idle_timeout: args.idle_timeout,
     };
     run(listeners, config, stop).await

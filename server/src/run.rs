@@ -70,6 +70,8 @@ pub struct Config {
     pub max_streams_per_connection: u32,
     /// Connections that one address may have at once.
     pub max_connections_per_address: u32,
+    /// Bytes that unread requests of one address may take.
+    pub max_memory_per_address: u64,
     /// How long a connection may be without a stream.
     pub idle_timeout: Duration,
 }
@@ -127,7 +129,10 @@ pub async fn run(
         idle_timeout: config.idle_timeout,
     };
     let mut workers = Workers::start(&routes, limits)?;
-    let admission = Admission::new(config.max_connections_per_address as usize);
+    let admission = Admission::new(
+        config.max_connections_per_address as usize,
+        config.max_memory_per_address,
+    );
 
     tokio::select! {
         () = shutdown => {}
@@ -161,7 +166,7 @@ async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mu
         match accepted {
             // It was reset before it was accepted, and is nobody's any more.
             Ok((Err(_), _)) => {}
-            Ok((Ok(addr), tcp)) => match admission.admit(addr.ip()) {
+            Ok((Ok(addr), tcp)) => match admission.admit(addr.ip(), Instant::now()) {
                 Ok(admitted) => workers.deal(tcp, addr, admitted).await,
                 Err(refusal) => {
                     if let Some(more) = refused.is_due(Instant::now()) {

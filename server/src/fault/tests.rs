@@ -133,6 +133,7 @@ impl Server {
         let channel = Channel::from_shared(uri).unwrap().connect().await.unwrap();
         Self {
             channel,
+            max_memory_per_address: 1 << 30,
             stop,
             runs,
         }
