@@ -35,7 +35,7 @@ use crate::{
     ticker::{StockTickerService, TickerConfig},
     transport::{Admission, Limits, LogLimit, turn_away},
     unreadable::check_encoding,
-    workers::Workers,
+    workers::{NoWorkers, Workers},
 };
 
 /// What the last words to the peers may take once their streams were ended.
@@ -81,7 +81,7 @@ pub struct Config {
 /// it up for longer than half a second more.
 ///
 /// # Errors
-/// The transport failed, or reflection could not be set up.
+/// The transport failed, reflection could not be set up, or no worker thread is left.
 pub async fn run(
     listeners: Vec<TcpListener>,
     config: Config,
@@ -134,10 +134,10 @@ pub async fn run(
         config.max_memory_per_address,
     );
 
-    tokio::select! {
-        () = shutdown => {}
-        () = accept(listeners, &admission, &mut workers) => {}
-    }
+    let lost = tokio::select! {
+        () = shutdown => None,
+        lost = accept(listeners, &admission, &mut workers) => lost.err(),
+    };
     draining.store(true, Ordering::Relaxed);
     info!(
         "stopping: no new streams; those in flight end within {}",
@@ -153,11 +153,18 @@ pub async fn run(
     }
     workers.end(CLEARING_UP).await;
     info!("stopped");
-    Ok(())
+    lost.map_or(Ok(()), |lost| Err(lost.into()))
 }
 
 /// Deals every new connection to the workers, for ever.
-async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mut Workers) {
+///
+/// # Errors
+/// There are none any more.
+async fn accept(
+    listeners: Vec<TcpListener>,
+    admission: &Admission,
+    workers: &mut Workers,
+) -> Result<(), NoWorkers> {
     let mut incoming = select_all(listeners.into_iter().map(TcpListenerStream::new));
     let (mut refused, mut failed) = (LogLimit::default(), LogLimit::default());
     let mut turned_away = JoinSet::new();
@@ -167,7 +174,7 @@ async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mu
             // It was reset before it was accepted, and is nobody's any more.
             Ok((Err(_), _)) => {}
             Ok((Ok(addr), tcp)) => match admission.admit(addr.ip(), Instant::now()) {
-                Ok(admitted) => workers.deal(tcp, addr, admitted).await,
+                Ok(admitted) => workers.deal(tcp, addr, admitted).await?,
                 Err(refusal) => {
                     if let Some(more) = refused.is_due(Instant::now()) {
                         warn!(more, "a connection is refused: {refusal}");
@@ -191,6 +198,7 @@ async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mu
             }
         }
     }
+    Ok(())
 }
 
 /// Of each service, and of the server as a whole, whose name is empty.
