@@ -105,6 +105,13 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_address: u32,
 
+    /// How much memory requests of one address may take that wait to be read, in MiB, over all its
+    /// connections. The first of them may have 64 of it; the more there are, the smaller is the window
+    /// of a new one, and the number of its streams. At least 256 KiB and four streams are kept for each,
+    /// so half of these MiB times four is also the most connections.
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_memory_per_address: u32,
+
     /// What to log, on stderr: error, warn, info, debug, or a filter such as server=debug,h2=info.
     /// [default: RUST_LOG, or info]
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", hide_env = true, default_value = "info", hide_default_value = true, value_parser = log_filter)]

@@ -97,13 +97,15 @@ impl<S> Drop for Contained<S> {
     }
 }
 
-/// Faults for the tests, by the names of calls and symbols; not in any other build.
+/// Faults for the tests, by the names of calls and symbols, or an address; not in any other build.
 #[cfg(test)]
 pub(crate) mod forced {
     pub(crate) const IN_LEG: &str = "fault-in-leg";
     pub(crate) const IN_DROP: &str = "fault-in-drop";
     pub(crate) const IN_REQUEST: &str = "FAULT.ASKED";
     pub(crate) const IN_QUOTE: &str = "FAULT.TOLD";
+    /// The address that a connection comes from.
+    pub(crate) const IN_WORKER: &str = "127.0.0.77";
 
     /// Panics where `name` is that of the place.
     pub(crate) fn at(place: &str, name: &str) {

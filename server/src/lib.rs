@@ -1,6 +1,8 @@
 //! The call centre's server: `callcenter.CallCenter` and `StockTicker` on one port, with gRPC
 //! health and reflection beside them.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+// What peers say, and what files hold, must not panic.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod args;
 pub mod brownian;

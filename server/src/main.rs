@@ -1,5 +1,7 @@
 //! `server`: parses its arguments, sets up logging, listens and runs.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+// What peers say, and what files hold, must not panic.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
@@ -80,6 +82,7 @@ async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
         drain: args.drain,
         max_streams_per_connection: args.max_streams_per_connection,
         max_connections_per_address: args.max_connections_per_address,
+        max_memory_per_address: u64::from(args.max_memory_per_address) << 20,
         idle_timeout: args.idle_timeout,
     };
     run(listeners, config, stop).await

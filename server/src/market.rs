@@ -70,6 +70,12 @@ impl FactorDay {
             values: (0..DAY_TICKS).map(|_| session.step()).collect(),
         }
     }
+
+    /// At one of the day's ticks.
+    fn at(&self, tick: u64) -> f64 {
+        let value = self.values.get(tick as usize);
+        value.copied().unwrap_or(self.close_before)
+    }
 }
 
 impl Market {
@@ -245,7 +251,7 @@ impl Today {
     }
 
     fn step(&mut self, motion: &Motion) {
-        let factor = self.factor.values[self.ticks as usize];
+        let factor = self.factor.at(self.ticks);
         self.ticks += 1;
         let days = self.day as f64 + NIGHT + TICK * self.ticks as f64;
         let height = motion.height(factor, self.own.step(), days);

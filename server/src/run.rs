@@ -35,7 +35,7 @@ use crate::{
     ticker::{StockTickerService, TickerConfig},
     transport::{Admission, Limits, LogLimit, turn_away},
     unreadable::check_encoding,
-    workers::Workers,
+    workers::{NoWorkers, Workers},
 };
 
 /// What the last words to the peers may take once their streams were ended.
@@ -70,6 +70,8 @@ pub struct Config {
     pub max_streams_per_connection: u32,
     /// Connections that one address may have at once.
     pub max_connections_per_address: u32,
+    /// Bytes that unread requests of one address may take.
+    pub max_memory_per_address: u64,
     /// How long a connection may be without a stream.
     pub idle_timeout: Duration,
 }
@@ -79,7 +81,7 @@ pub struct Config {
 /// it up for longer than half a second more.
 ///
 /// # Errors
-/// The transport failed, or reflection could not be set up.
+/// The transport failed, reflection could not be set up, or no worker thread is left.
 pub async fn run(
     listeners: Vec<TcpListener>,
     config: Config,
@@ -127,12 +129,15 @@ pub async fn run(
         idle_timeout: config.idle_timeout,
     };
     let mut workers = Workers::start(&routes, limits)?;
-    let admission = Admission::new(config.max_connections_per_address as usize);
+    let admission = Admission::new(
+        config.max_connections_per_address as usize,
+        config.max_memory_per_address,
+    );
 
-    tokio::select! {
-        () = shutdown => {}
-        () = accept(listeners, &admission, &mut workers) => {}
-    }
+    let lost = tokio::select! {
+        () = shutdown => None,
+        lost = accept(listeners, &admission, &mut workers) => lost.err(),
+    };
     draining.store(true, Ordering::Relaxed);
     info!(
         "stopping: no new streams; those in flight end within {}",
@@ -148,11 +153,18 @@ pub async fn run(
     }
     workers.end(CLEARING_UP).await;
     info!("stopped");
-    Ok(())
+    lost.map_or(Ok(()), |lost| Err(lost.into()))
 }
 
 /// Deals every new connection to the workers, for ever.
-async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mut Workers) {
+///
+/// # Errors
+/// There are none any more.
+async fn accept(
+    listeners: Vec<TcpListener>,
+    admission: &Admission,
+    workers: &mut Workers,
+) -> Result<(), NoWorkers> {
     let mut incoming = select_all(listeners.into_iter().map(TcpListenerStream::new));
     let (mut refused, mut failed) = (LogLimit::default(), LogLimit::default());
     let mut turned_away = JoinSet::new();
@@ -161,8 +173,8 @@ async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mu
         match accepted {
             // It was reset before it was accepted, and is nobody's any more.
             Ok((Err(_), _)) => {}
-            Ok((Ok(addr), tcp)) => match admission.admit(addr.ip()) {
-                Ok(admitted) => workers.deal(tcp, addr, admitted).await,
+            Ok((Ok(addr), tcp)) => match admission.admit(addr.ip(), Instant::now()) {
+                Ok(admitted) => workers.deal(tcp, addr, admitted).await?,
                 Err(refusal) => {
                     if let Some(more) = refused.is_due(Instant::now()) {
                         warn!(more, "a connection is refused: {refusal}");
@@ -186,6 +198,7 @@ async fn accept(listeners: Vec<TcpListener>, admission: &Admission, workers: &mu
             }
         }
     }
+    Ok(())
 }
 
 /// Of each service, and of the server as a whole, whose name is empty.

@@ -6,7 +6,10 @@
 //! names no compression is `INTERNAL`, and a compression that we do not have is `UNIMPLEMENTED`.
 
 use proto::text::quoted;
-use tonic::{Code, Status, metadata::MetadataMap};
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use crate::MAX_MESSAGE_BYTES;
 
@@ -80,7 +83,7 @@ pub(crate) fn check_encoding(metadata: &MetadataMap) -> Result<(), Status> {
         "messages compressed with {encoding} cannot be read here; send them uncompressed, with \
          grpc-encoding identity or none"
     ));
-    let accepted = "identity".parse().expect("a word is a header's value");
+    let accepted = MetadataValue::from_static("identity");
     status
         .metadata_mut()
         .insert("grpc-accept-encoding", accepted);

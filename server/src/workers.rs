@@ -13,13 +13,13 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    runtime,
+    runtime::{self, Runtime},
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 use tonic::service::Routes;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::transport::{Admitted, Connection, DRAINING, InTime, Limits, Pouring};
 
@@ -36,6 +36,11 @@ struct Dealt {
     addr: SocketAddr,
     admitted: Admitted,
 }
+
+/// No thread is left that could take a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no worker thread is left to serve connections; start the server again")]
+pub(crate) struct NoWorkers;
 
 /// Running threads. Those that still run are told to end when it is dropped, and not waited for.
 pub(crate) struct Workers {
@@ -65,10 +70,8 @@ impl Workers {
             running,
         };
         for index in 0..count {
-            let runtime = runtime::Builder::new_current_thread()
-                .enable_all()
-                .event_interval(TASKS_BETWEEN_LOOKS)
-                .build()?;
+            let name = format!("worker-{index}");
+            let runtime = new_runtime()?;
             let (connections_tx, connections) = mpsc::channel(WAITING);
             let worker = Worker {
                 routes: routes.clone(),
@@ -76,50 +79,54 @@ impl Workers {
                 pouring: Pouring::beside(in_time.clone()),
                 draining: workers.draining.subscribe(),
             };
-            let mut ending = workers.ending.subscribe();
+            let ending = workers.ending.subscribe();
             let alive = alive.clone();
-            thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(move || {
-                    runtime.block_on(async {
-                        tokio::select! {
-                            () = worker.serve(connections) => {}
-                            // The only news there can be: its sender is gone.
-                            _ = ending.changed() => {}
-                        }
-                    });
-                    // Peers that never end their streams must not keep the thread.
-                    runtime.shutdown_background();
-                    drop(alive);
-                })?;
+            thread::Builder::new().name(name.clone()).spawn(move || {
+                worker.run(&name, runtime, connections, ending);
+                drop(alive);
+            })?;
             workers.connections.push(connections_tx);
         }
         Ok(workers)
     }
 
-    /// Gives a new connection to the next thread in turn.
-    pub(crate) async fn deal(&mut self, tcp: TcpStream, addr: SocketAddr, admitted: Admitted) {
+    /// Gives a new connection to the next thread in turn that lives.
+    ///
+    /// # Errors
+    /// None does.
+    pub(crate) async fn deal(
+        &mut self,
+        tcp: TcpStream,
+        addr: SocketAddr,
+        admitted: Admitted,
+    ) -> Result<(), NoWorkers> {
         // Small answers must not wait for the acknowledgement of the one before.
         let prepared = tcp.set_nodelay(true).and_then(|()| tcp.into_std());
         let tcp = match prepared {
             Ok(tcp) => tcp,
             Err(error) => {
-                return warn!(peer = %addr, "a connection was lost as it came: {error}");
+                warn!(peer = %addr, "a connection was lost as it came: {error}");
+                return Ok(());
             }
         };
         self.dealt += 1;
-        let dealt = Dealt {
+        let mut dealt = Dealt {
             tcp,
             addr,
             admitted,
         };
-        let count = self.connections.len().max(1);
-        let next = self.dealt as usize % count;
-        if let Some(connections) = self.connections.get(next)
-            && connections.send(dealt).await.is_err()
-        {
-            error!("a worker thread has ended; its connections are refused");
+        while !self.connections.is_empty() {
+            let next = self.dealt as usize % self.connections.len();
+            let Some(connections) = self.connections.get(next) else {
+                break;
+            };
+            match connections.send(dealt).await {
+                Ok(()) => return Ok(()),
+                Err(undealt) => dealt = undealt.0,
+            }
+            self.connections.swap_remove(next);
         }
+        Err(NoWorkers)
     }
 
     /// No new streams from now on: each thread ends when its streams have.
@@ -156,8 +163,39 @@ struct Worker {
 }
 
 impl Worker {
-    /// Serves connections until no more come, and these have ended.
-    async fn serve(self, mut incoming: mpsc::Receiver<Dealt>) {
+    /// Serves connections until no more come, and these have ended, or until it is told to end. A
+    /// panic outside the connections' own tasks ends those that it has, and no others: it begins anew
+    /// with the next.
+    fn run(
+        &self,
+        name: &str,
+        mut runtime: Runtime,
+        mut connections: mpsc::Receiver<Dealt>,
+        mut ending: watch::Receiver<()>,
+    ) {
+        loop {
+            let served = output::contain(|| {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = self.serve(&mut connections) => {}
+                        // The only news there can be: its sender is gone.
+                        _ = ending.changed() => {}
+                    }
+                });
+            });
+            // Peers that never end their streams must not keep the thread.
+            runtime.shutdown_background();
+            let Err(words) = served else { return };
+            error!("a fault ended all connections of {name}: {words}");
+            runtime = match new_runtime() {
+                Ok(runtime) => runtime,
+                Err(error) => return error!("{name} is not started again: {error}"),
+            };
+            info!("{name} is started again");
+        }
+    }
+
+    async fn serve(&self, incoming: &mut mpsc::Receiver<Dealt>) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -177,6 +215,8 @@ impl Worker {
             addr,
             admitted,
         } = dealt;
+        #[cfg(test)]
+        crate::fault::forced::at(crate::fault::forced::IN_WORKER, &addr.ip().to_string());
         match TcpStream::from_std(tcp) {
             Ok(tcp) => {
                 let connection = Connection {
@@ -197,20 +237,57 @@ impl Worker {
     }
 }
 
+fn new_runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(TASKS_BETWEEN_LOOKS)
+        .build()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_end_waits_for_a_busy_thread_no_longer_than_it_was_told_to() {
-        let (_busy, running) = mpsc::channel(1);
-        let workers = Workers {
-            connections: Vec::new(),
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::transport::Admission;
+
+    fn workers(connections: Vec<mpsc::Sender<Dealt>>, running: mpsc::Receiver<()>) -> Workers {
+        Workers {
+            connections,
             dealt: 0,
             draining: watch::Sender::new(!DRAINING),
             ending: watch::Sender::new(()),
             running,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_dealt_to_a_thread_that_lives_and_none_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admission = Admission::new(16, 1 << 30);
+        let (alive, mut taken) = mpsc::channel(16);
+        let dead = || mpsc::channel(1).0;
+        let mut workers = workers(vec![dead(), alive, dead()], mpsc::channel(1).1);
+        for is_taken in [true, true, true, false] {
+            if !is_taken {
+                taken.close();
+            }
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
+            let tcp = tcp.unwrap();
+            let addr = tcp.local_addr().unwrap();
+            let admitted = admission.admit(addr.ip(), Instant::now()).unwrap();
+            let dealt = workers.deal(tcp, addr, admitted).await;
+            assert_eq!(dealt.is_ok(), is_taken);
+            assert_eq!(taken.try_recv().is_ok(), is_taken);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_a_busy_thread_no_longer_than_it_was_told_to() {
+        let (_busy, running) = mpsc::channel(1);
+        let workers = workers(Vec::new(), running);
         let patience = Duration::from_millis(250);
         let ended = timeout(2 * patience, workers.end(patience)).await;
         assert!(ended.is_ok(), "it waits for a thread that does not end");

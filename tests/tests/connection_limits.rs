@@ -147,6 +147,86 @@ async fn floods_of_frames_that_ask_for_nothing_are_told_goodbye() {
     good.ends_well().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_floods_on_one_connection_after_the_other_has_less_of_each_and_nobody_else_has() {
+    let server = Server::start(&["--log", "warn"]);
+    let mut good = GoodCall::on(&connect(&server).await).await;
+    // Of the first with all that a connection may have, until the words are others.
+    let addr = server.addr();
+    let flooding = tokio::task::spawn_blocking(move || {
+        let flood = frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(1_000);
+        let goodbyes = (0..20).map(|_| {
+            let mut raw = RawConnection::open(addr, 65_535);
+            while raw.write(&flood).is_ok() {}
+            let words = raw.goodbye(LIMIT).expect("the connection is kept");
+            words.unwrap_or_default()
+        });
+        let mut goodbyes = goodbyes.skip_while(|words| !words.contains("may send 1000 at once"));
+        goodbyes.next()
+    });
+    while !flooding.is_finished() {
+        good.goes_on().await;
+    }
+    let less = flooding.await.expect("no panic");
+    assert!(less.is_some(), "each has all that the first had");
+    // A new call of the same address, which has done nothing.
+    GoodCall::on(&connect(&server).await)
+        .await
+        .ends_well()
+        .await;
+    good.ends_well().await;
+    let log = server.stderr();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(log.contains("8 connections of 127.0.0.1"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_connections_of_an_address_together_have_no_more_memory_than_it_may() {
+    const MAX: u64 = 64;
+    const CONNECTIONS: usize = 60;
+    // As HTTP/2 charges them, 5 MiB in frames of a byte, on each.
+    const FRAMES: usize = 20_000;
+    let server = Server::start(&[
+        "--log",
+        "error",
+        "--max-memory-per-address",
+        &MAX.to_string(),
+    ]);
+    let (pid, addr) = (server.id(), server.addr());
+    let mut good = GoodCall::on(&connect(&server).await).await;
+    let before = resident_bytes(pid);
+    let flooding = tokio::task::spawn_blocking(move || {
+        let first = chunk("pcm", 8_000, 1, [0; 2]).encode_to_vec();
+        let mut flood = request(1, LIVE_CALL, false);
+        // More answers than may wait, none of which is taken: the rest stays unread.
+        flood.extend(message(1, &first, false).repeat(64));
+        flood.extend(frame(kind::DATA, 0, 1, &[0]).repeat(FRAMES));
+        let attackers = (0..CONNECTIONS).map(|_| {
+            let mut raw = RawConnection::open(addr, NO_WINDOW);
+            // One that has too little for it is closed.
+            let _ = raw.write(&flood);
+            raw
+        });
+        attackers.collect::<Vec<_>>()
+    });
+    let mut most = 0;
+    while !flooding.is_finished() {
+        good.goes_on().await;
+        most = most.max(resident_bytes(pid));
+    }
+    let unread = flooding.await.expect("no panic");
+    for _ in 0..20 {
+        good.goes_on().await;
+        most = most.max(resident_bytes(pid));
+    }
+    let grown = most.saturating_sub(before) / MIB;
+    println!("{grown} MiB at most, of {MAX}");
+    assert!(grown < MAX, "{grown} MiB");
+    drop(unread);
+    good.ends_well().await;
+}
+
 fn open_files(pid: u32) -> usize {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process");
     files.count()

@@ -2,7 +2,9 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -18,7 +20,8 @@ use proto::{
     },
 };
 use tokio::{
-    net::TcpListener,
+    io::AsyncReadExt,
+    net::{TcpListener, TcpSocket},
     sync::{
         mpsc::{UnboundedSender, unbounded_channel},
         oneshot,
@@ -94,8 +97,14 @@ impl MakeWriter<'_> for Log {
     }
 }
 
+async fn connect(addr: SocketAddr) -> Channel {
+    let endpoint = Channel::from_shared(format!("http://{addr}")).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
 /// The whole server with room for two legs, and a connection to it.
 struct Server {
+    addr: SocketAddr,
     channel: Channel,
     stop: oneshot::Sender<()>,
     runs: JoinHandle<anyhow::Result<()>>,
@@ -104,7 +113,7 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
+        let addr = listener.local_addr().unwrap();
         let config = Config {
             call_center: CallCenterConfig {
                 effects: Effects::none(),
@@ -124,18 +133,36 @@ impl Server {
             drain: LIMIT,
             max_streams_per_connection: 128,
             max_connections_per_address: 128,
+            max_memory_per_address: 1 << 30,
             idle_timeout: LIMIT,
         };
         let (stop, stopped) = oneshot::channel();
         let runs = tokio::spawn(run(vec![listener], config, async {
             let _ = stopped.await;
         }));
-        let channel = Channel::from_shared(uri).unwrap().connect().await.unwrap();
         Self {
-            channel,
+            addr,
+            channel: connect(addr).await,
             stop,
             runs,
         }
+    }
+
+    /// A connection that ends the worker thread which gets it; returns when it is closed.
+    async fn kill_a_worker(&self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        let from = format!("{}:0", forced::IN_WORKER);
+        socket.bind(from.parse().unwrap()).unwrap();
+        let mut socket = socket.connect(self.addr).await.unwrap();
+        let closed = timeout(LIMIT, socket.read_u8()).await;
+        closed.expect("it is kept").unwrap_err();
+    }
+
+    async fn stops(self) {
+        self.stop.send(()).unwrap();
+        drop(self.channel);
+        let ended = timeout(LIMIT, self.runs).await.expect("it does not stop");
+        ended.unwrap().unwrap();
     }
 
     async fn call(&self, call_id: &str) -> Result<Call, Status> {
@@ -280,8 +307,27 @@ async fn a_panic_ends_its_own_stream_with_an_id_and_nothing_else() {
     witness.goes_on().await;
 
     drop((witness, next));
-    server.stop.send(()).unwrap();
-    drop(server.channel);
-    let ended = timeout(LIMIT, server.runs).await.expect("it does not stop");
-    ended.unwrap().unwrap();
+    server.stops().await;
+}
+
+#[tokio::test]
+async fn a_worker_thread_that_dies_is_started_again_and_takes_connections() {
+    let log = Log::of_this_process();
+    let mut server = Server::start().await;
+    // They have their connections in turn, so that each dies at least once.
+    let workers = thread::available_parallelism().unwrap().get();
+    for _ in 0..workers {
+        server.kill_a_worker().await;
+    }
+    for worker in 0..workers {
+        let line = log.line(&format!("connections of worker-{worker}:")).await;
+        assert!(line.contains("forced: "), "{line}");
+    }
+    for n in 0..2 * workers {
+        server.channel = connect(server.addr).await;
+        server.assert_healthy().await;
+        let mut call = server.call_when_free(&format!("call-{n}")).await;
+        call.goes_on().await;
+    }
+    server.stops().await;
 }

@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-/// Such frames that may come at once, and each second for ever: far more than any client needs that
+/// So many such frames may come at once, and each second for ever: far more than any client needs that
 /// acknowledges its data and measures its line, far less than takes a processor.
-pub(super) const MAX_AT_ONCE: u32 = 10_000;
-pub(super) const MAX_A_SECOND: u32 = 10_000;
+pub(super) const MAX_FRAMES: u32 = 10_000;
 
 const HEADER_BYTES: usize = 9;
 const DATA: u8 = 0;
@@ -17,9 +16,11 @@ const HEADERS: u8 = 1;
 /// Too many of them came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "too many control frames: a connection may send {MAX_AT_ONCE} at once and {MAX_A_SECOND} a second after that"
+    "too many control frames: a connection may send {max} at once and {max} a second after that"
 )]
-pub(super) struct TooManyFrames;
+pub(super) struct TooManyFrames {
+    max: u32,
+}
 
 /// Where we are in a peer's bytes, and what is left of its budget.
 #[derive(Debug)]
@@ -28,18 +29,21 @@ pub(super) struct FrameBudget {
     payload_left: usize,
     header: [u8; HEADER_BYTES],
     header_len: usize,
+    max: u32,
     tokens: f64,
     filled_at: Duration,
 }
 
 impl FrameBudget {
-    /// A full one, before the `preface_bytes` that no frame has.
-    pub(super) fn new(preface_bytes: usize) -> Self {
+    /// A full one of `max` frames at once and each second, before the `preface_bytes` that no frame
+    /// has.
+    pub(super) fn new(preface_bytes: usize, max: u32) -> Self {
         Self {
             payload_left: preface_bytes,
             header: [0; HEADER_BYTES],
             header_len: 0,
-            tokens: MAX_AT_ONCE.into(),
+            max,
+            tokens: max.into(),
             filled_at: Duration::ZERO,
         }
     }
@@ -72,10 +76,11 @@ impl FrameBudget {
         }
         let since = now.saturating_sub(self.filled_at).as_secs_f64();
         self.filled_at = now;
-        let filled = self.tokens + since * f64::from(MAX_A_SECOND);
-        self.tokens = filled.min(MAX_AT_ONCE.into()) - f64::from(count);
+        let max = self.max;
+        let filled = self.tokens + since * f64::from(max);
+        self.tokens = filled.min(max.into()) - f64::from(count);
         match self.tokens < 0.0 {
-            true => Err(TooManyFrames),
+            true => Err(TooManyFrames { max }),
             false => Ok(()),
         }
     }
@@ -94,10 +99,11 @@ mod tests {
     #[test]
     fn a_flood_is_counted_however_it_is_cut() {
         const PING: u8 = 6;
+        const MAX: u32 = 1_000;
         for cut in [1, 7, 4_096] {
-            let mut budget = FrameBudget::new(24);
+            let mut budget = FrameBudget::new(24, MAX);
             let mut bytes = vec![0xff; 24];
-            for _ in 0..MAX_AT_ONCE {
+            for _ in 0..MAX {
                 bytes.extend(frame(PING, 8));
             }
             for part in bytes.chunks(cut) {
@@ -106,7 +112,7 @@ mod tests {
             let one_more = frame(PING, 8);
             assert_eq!(
                 budget.receive(&one_more, Duration::ZERO),
-                Err(TooManyFrames)
+                Err(TooManyFrames { max: MAX })
             );
         }
     }
@@ -114,15 +120,16 @@ mod tests {
     #[test]
     fn data_and_requests_are_free_and_the_steady_rate_goes_on_for_ever() {
         const WINDOW_UPDATE: u8 = 8;
-        let mut budget = FrameBudget::new(0);
+        let mut budget = FrameBudget::new(0, MAX_FRAMES);
         for n in 0..100_000 {
-            let now = Duration::from_secs(1) / MAX_A_SECOND * n;
+            let now = Duration::from_secs(1) / MAX_FRAMES * n;
             for bytes in [frame(DATA, 300), frame(HEADERS, 3), frame(WINDOW_UPDATE, 4)] {
                 assert_eq!(budget.receive(&bytes, now), Ok(()), "frame {n}");
             }
         }
-        let empty = frame(DATA, 0).repeat(MAX_AT_ONCE as usize + 1);
+        let empty = frame(DATA, 0).repeat(MAX_FRAMES as usize + 1);
         let later = Duration::from_secs(100);
-        assert_eq!(budget.receive(&empty, later), Err(TooManyFrames));
+        let error = TooManyFrames { max: MAX_FRAMES };
+        assert_eq!(budget.receive(&empty, later), Err(error));
     }
 }

@@ -69,8 +69,9 @@ struct Greeting {
 }
 
 impl Socket {
-    /// A connection that was just accepted; `polls` counts those of its task.
-    pub(super) fn new(tcp: TcpStream, polls: Arc<AtomicU64>) -> Self {
+    /// A connection that begins now, and may send so many control frames at once and each second;
+    /// `polls` counts those of its task.
+    pub(super) fn new(tcp: TcpStream, max_frames: u32, polls: Arc<AtomicU64>) -> Self {
         Self {
             tcp,
             opened: Instant::now(),
@@ -78,7 +79,7 @@ impl Socket {
                 missing: GREETING_BYTES,
                 timeout: Box::pin(sleep(GREETING_TIMEOUT)),
             }),
-            frames: FrameBudget::new(PREFACE_BYTES),
+            frames: FrameBudget::new(PREFACE_BYTES, max_frames),
             blocked: None,
             is_cut_short: false,
             turn: None,
@@ -220,7 +221,7 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap());
         let (peer, accepted) = tokio::join!(peer, listener.accept());
         let (mut peer, polls) = (peer.unwrap(), Arc::<AtomicU64>::default());
-        let mut socket = Socket::new(accepted.unwrap().0, Arc::clone(&polls));
+        let mut socket = Socket::new(accepted.unwrap().0, 1, Arc::clone(&polls));
         peer.write_all(&[0; 3]).await.unwrap();
         let mut read = async |waits: bool| {
             poll_fn(|cx| {
