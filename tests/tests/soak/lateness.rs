@@ -1,0 +1,86 @@
+//! How late a call may be, by what its line and this machine did meanwhile. Pure.
+
+use std::time::Duration;
+
+/// How late a call is on a line and a machine that run: its devices, a chunk, the filters of the
+/// server's effects, and what a jitter buffer keeps.
+const UNDISTURBED_MS: f64 = 120.0;
+
+/// Threads that wait for one another between mouth and ear: the microphone, the engine, the session,
+/// the server, and back. Each may be late by what this machine stands still.
+const WAKE_UPS: f64 = 3.0;
+
+/// For so long a jitter buffer may wait for what came as late before.
+const STALL_REMEMBERED: Duration = Duration::from_secs(10);
+
+/// After a fault the delay is back within a second; the next is one that it began in.
+const FAULT_REMEMBERED: Duration = Duration::from_secs(2);
+
+/// A time in which a line carried nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) line: usize,
+    pub(crate) began: Duration,
+    pub(crate) ended: Duration,
+}
+
+/// How late the calls on a line may be, in ms, second by second.
+#[derive(Debug, Clone)]
+pub(crate) struct Lateness(Vec<f64>);
+
+impl Lateness {
+    /// Of a line with these faults on a machine with these stalls, one for each second.
+    pub(crate) fn of(line: usize, faults: &[Fault], stalls: &[Duration]) -> Self {
+        let mut late_ms = vec![0.0_f64; stalls.len()];
+        let mut add = |from: Duration, to: Duration, ms: f64| {
+            let (from, to) = (from.as_secs() as usize, to.as_secs() as usize);
+            for late in late_ms.iter_mut().take(to + 1).skip(from) {
+                *late = late.max(ms);
+            }
+        };
+        for (second, stall) in stalls.iter().enumerate() {
+            let at = Duration::from_secs(second as u64);
+            add(at, at + STALL_REMEMBERED, WAKE_UPS * 1e3 * stall.as_secs_f64());
+        }
+        for fault in faults.iter().filter(|fault| fault.line == line) {
+            let ms = 1e3 * (fault.ended - fault.began).as_secs_f64();
+            add(fault.began, fault.ended + FAULT_REMEMBERED, ms);
+        }
+        Self(late_ms)
+    }
+
+    /// What such a part of a call's seconds may not exceed, 1 for the worst.
+    pub(crate) fn limit_ms(&self, began: Duration, ended: Duration, part: f64) -> f64 {
+        let (from, to) = (began.as_secs() as usize, ended.as_secs() as usize);
+        let mut late_ms: Vec<f64> = self.0.iter().take(to + 1).skip(from).copied().collect();
+        late_ms.sort_by(f64::total_cmp);
+        let index = (part * late_ms.len() as f64).ceil() as usize;
+        let late_ms = late_ms.get(index.saturating_sub(1)).or(late_ms.last());
+        UNDISTURBED_MS + late_ms.copied().unwrap_or(0.0)
+    }
+}
+
+#[test]
+fn a_call_may_be_as_late_as_its_line_and_the_machine_and_no_more() {
+    let second = Duration::from_secs;
+    let mut stalls = vec![Duration::ZERO; 100];
+    stalls[50] = Duration::from_millis(100);
+    let fault = Fault {
+        line: 1,
+        began: second(20),
+        ended: second(22),
+    };
+    let limit = |line, part| {
+        let lateness = Lateness::of(line, &[fault], &stalls);
+        lateness.limit_ms(second(0), second(99), part) - UNDISTURBED_MS
+    };
+    // The stall is in 11 of the 100 seconds, the fault in 5.
+    assert_eq!(limit(0, 1.0), 100.0 * WAKE_UPS);
+    assert_eq!(limit(0, 0.9), 100.0 * WAKE_UPS);
+    assert_eq!(limit(0, 0.89), 0.0);
+    assert_eq!(limit(1, 1.0), 2_000.0);
+    assert_eq!(limit(1, 0.95), 100.0 * WAKE_UPS);
+    assert_eq!(limit(1, 0.5), 0.0);
+    let nothing = Lateness::of(0, &[], &[]);
+    assert_eq!(nothing.limit_ms(second(0), second(9), 0.5), UNDISTURBED_MS);
+}
