@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// How late a call is on a line and a machine that run: its devices, a chunk, the filters of the
-/// server's effects, and what a jitter buffer keeps.
-const UNDISTURBED_MS: f64 = 120.0;
+/// How late a call may be on a line and a machine that run. It is 27 to 47 ms: a chunk, the codec, the
+/// server's effects, and what the jitter buffer keeps.
+const UNDISTURBED_MS: f64 = 60.0;
 
-/// Threads that wait for one another between mouth and ear: the microphone, the engine, the session,
-/// the server, and back. Each may be late by what this machine stands still.
-const WAKE_UPS: f64 = 3.0;
+/// Processes that wait for one another on the way: softphone, proxy and server there, proxy and softphone
+/// back. Each may be late by what this machine stands still.
+const WAKE_UPS: f64 = 5.0;
 
 /// For so long a jitter buffer may wait for what came as late before.
 const STALL_REMEMBERED: Duration = Duration::from_secs(10);

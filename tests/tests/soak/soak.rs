@@ -10,7 +10,8 @@ use std::{
 use proto::callcenter::{AudioChunk, call_center_client::CallCenterClient};
 use tempfile::TempDir;
 use tests::{Output, Process, Server, proxy::Proxy, stall_watch::StallWatch};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, transport::Endpoint};
 
 use crate::{
@@ -181,7 +182,10 @@ impl Soak {
         let ended = self.began.elapsed();
         let stalls = self.stalls.by_second();
         let longest = stalls.iter().max().copied().unwrap_or_default();
-        println!("soak: the machine stood still for {longest:?} at most");
+        println!(
+            "soak: the machine stood still for {longest:?} at most; faults {:.1?}",
+            self.faults
+        );
         let lateness: Vec<_> = (0..LINES)
             .map(|line| Lateness::of(line, &self.faults, &stalls))
             .collect();
@@ -297,24 +301,32 @@ fn assert_memory(who: &str, before: Footprint, after: Footprint, course: &[Footp
     assert!(growth <= MAX_GROWTH_BYTES, "{who}: {growth} B\n{course:?}");
 }
 
-/// How many legs one more party may have.
+/// How many legs one more party may have. None of them is left when it returns.
 async fn free_legs(server: &Server) -> usize {
     let endpoint = Endpoint::from_shared(server.uri()).expect("a URI");
     let mut legs = Vec::new();
-    loop {
+    'full: loop {
         let channel = endpoint.connect().await.expect("the server is there");
         for _ in 0..16 {
-            let chunks = tokio_stream::pending::<AudioChunk>();
+            let (requests_tx, requests) = mpsc::channel::<AudioChunk>(1);
             let mut client = CallCenterClient::new(channel.clone());
-            match client.live_call(chunks).await {
-                Ok(leg) => legs.push(leg),
+            match client.live_call(ReceiverStream::new(requests)).await {
+                Ok(answers) => legs.push((requests_tx, answers.into_inner())),
                 Err(status) => {
                     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-                    return legs.len();
+                    break 'full;
                 }
             }
         }
     }
+    let count = legs.len();
+    for (requests_tx, mut answers) in legs {
+        drop(requests_tx);
+        // A leg without a chunk is refused at its half-close.
+        let end = answers.message().await.expect_err("no chunk was sent");
+        assert_eq!(end.code(), Code::InvalidArgument, "{end:?}");
+    }
+    count
 }
 
 /// Recordings of calls and nothing that was begun and forgotten.
