@@ -38,6 +38,18 @@ pub(crate) struct Over {
     pub(crate) output: Output,
 }
 
+impl Over {
+    /// Whether it is a call of a softphone.
+    pub(crate) fn is_call(&self) -> bool {
+        matches!(self.event.action, Action::Call { .. })
+    }
+
+    /// Whether it was a call that was not left to end.
+    pub(crate) fn was_killed(&self) -> bool {
+        matches!(self.event.action, Action::Call { ends, .. } if ends == Ends::Killed)
+    }
+}
+
 impl Calls {
     /// How many processes and streams were begun.
     pub(crate) fn begun(&self) -> (usize, usize) {

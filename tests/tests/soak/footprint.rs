@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tests::memory::resident_bytes;
+use tests::{cpu::process_wait_seconds, memory::resident_bytes};
 
 /// Far more than any process here needs to let go of something; what is still held then, it keeps.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -17,6 +17,8 @@ pub(crate) struct Footprint {
     pub(crate) bytes: u64,
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
+    /// For how long its threads have waited for a processor until then, in seconds.
+    pub(crate) waited: f64,
 }
 
 impl Footprint {
@@ -31,6 +33,7 @@ impl Footprint {
             bytes: resident_bytes(pid),
             descriptors: count("fd"),
             threads: count("task"),
+            waited: process_wait_seconds(pid),
         }
     }
 
@@ -67,9 +70,9 @@ impl Footprint {
     }
 }
 
-/// How fast memory grew after the first third of a run, in bytes a second, by the line that fits best.
-/// Nothing where it was measured too seldom.
-pub(crate) fn slope(course: &[Footprint]) -> f64 {
+/// By how many bytes memory grew after the first third of a run, by the line that fits best. Nothing where
+/// it was measured too seldom.
+pub(crate) fn growth(course: &[Footprint]) -> f64 {
     let end = course
         .last()
         .map_or(Duration::ZERO, |footprint| footprint.at);
@@ -89,7 +92,7 @@ pub(crate) fn slope(course: &[Footprint]) -> f64 {
     };
     let squares = sum(|at, _| at * at);
     match squares > 0.0 {
-        true => sum(|at, bytes| at * bytes) / squares,
+        true => sum(|at, bytes| at * bytes) / squares * end.as_secs_f64() * 2.0 / 3.0,
         false => 0.0,
     }
 }
@@ -102,12 +105,13 @@ fn what_grows_is_told_from_what_comes_and_goes() {
             bytes: bytes(second),
             descriptors: 9,
             threads: 3,
+            waited: 0.0,
         };
         (0..120).map(at).collect()
     };
     // 100 kB a second; as much at first only; and some that are given back.
-    assert!((slope(&course(|second| 100_000 * second)) - 1e5).abs() < 1.0);
-    assert!(slope(&course(|second| 100_000 * second.min(30))).abs() < 1.0);
-    assert!(slope(&course(|second| 9_000_000 * (second % 2))).abs() < 1e4);
-    assert_eq!(slope(&[]), 0.0);
+    assert!((growth(&course(|second| 100_000 * second)) - 7.93e6).abs() < 1e4);
+    assert!(growth(&course(|second| 100_000 * second.min(30))).abs() < 1e3);
+    assert!(growth(&course(|second| 9_000_000 * (second % 2))).abs() < 1e6);
+    assert_eq!(growth(&[]), 0.0);
 }
