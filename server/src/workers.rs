@@ -13,9 +13,9 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    runtime::{self, Runtime},
+    runtime::{self, Handle, Runtime},
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::timeout,
 };
 use tonic::service::Routes;
@@ -28,6 +28,9 @@ const WAITING: usize = 1_024;
 
 /// A thread that is busy looks for what has come in after so many turns of its tasks.
 const TASKS_BETWEEN_LOOKS: u32 = 16;
+
+/// In which tasks that were told to end do so: far more than there are hand-overs among them.
+const TURNS_TO_END: u32 = 1_000;
 
 /// A connection on its way to its thread.
 #[derive(Debug)]
@@ -177,7 +180,7 @@ impl Worker {
             let served = output::contain(|| {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = self.serve(&mut connections) => {}
+                        () = self.serve(&mut connections) => report_tasks_left().await,
                         // The only news there can be: its sender is gone.
                         _ = ending.changed() => {}
                     }
@@ -242,6 +245,20 @@ fn new_runtime() -> io::Result<Runtime> {
         .enable_all()
         .event_interval(TASKS_BETWEEN_LOOKS)
         .build()
+}
+
+/// After the last connection: nothing of its streams should run any more. What was told to end needs a
+/// few turns for that.
+async fn report_tasks_left() {
+    let metrics = Handle::current().metrics();
+    for _ in 0..TURNS_TO_END {
+        if metrics.num_alive_tasks() == 0 {
+            return;
+        }
+        yield_now().await;
+    }
+    let tasks = metrics.num_alive_tasks();
+    warn!(tasks, "tasks of streams did not end with their connections");
 }
 
 #[cfg(test)]

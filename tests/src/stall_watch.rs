@@ -70,8 +70,11 @@ const THREADS_PER_CORE: usize = 2;
 #[derive(Debug)]
 pub struct StallWatch {
     is_over: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Duration>>,
+    threads: Vec<JoinHandle<Stalls>>,
 }
+
+/// The longest stall of each second since the start.
+type Stalls = Vec<Duration>;
 
 impl StallWatch {
     /// From now on.
@@ -84,7 +87,7 @@ impl StallWatch {
         let threads = (0..cores * THREADS_PER_CORE)
             .map(|_| {
                 let is_over = Arc::clone(&is_over);
-                thread::spawn(move || longest_stall(&is_over))
+                thread::spawn(move || stalls_by_second(&is_over))
             })
             .collect();
         Self { is_over, threads }
@@ -94,12 +97,26 @@ impl StallWatch {
     ///
     /// # Panics
     /// A thread panicked.
-    pub fn longest(mut self) -> Duration {
+    pub fn longest(self) -> Duration {
+        self.by_second().into_iter().max().unwrap_or_default()
+    }
+
+    /// The longest time by which a thread was late in each second since the start. What went on over
+    /// several seconds is in each of them, as long as it was.
+    ///
+    /// # Panics
+    /// A thread panicked.
+    pub fn by_second(mut self) -> Vec<Duration> {
         self.is_over.store(true, Ordering::Relaxed);
-        let late = self.threads.drain(..).map(JoinHandle::join);
-        late.map(|late| late.expect("it only sleeps"))
-            .max()
-            .unwrap_or_default()
+        let mut longest = Stalls::new();
+        for thread in self.threads.drain(..) {
+            let stalls = thread.join().expect("it only sleeps");
+            longest.resize(longest.len().max(stalls.len()), Duration::ZERO);
+            for (longest, stall) in longest.iter_mut().zip(stalls) {
+                *longest = stall.max(*longest);
+            }
+        }
+        longest
     }
 }
 
@@ -110,14 +127,26 @@ impl Drop for StallWatch {
     }
 }
 
-fn longest_stall(is_over: &AtomicBool) -> Duration {
-    let mut longest = Duration::ZERO;
+fn stalls_by_second(is_over: &AtomicBool) -> Stalls {
+    let began = Instant::now();
+    let mut stalls = Stalls::new();
     while !is_over.load(Ordering::Relaxed) {
-        let asleep = Instant::now();
+        let asleep = began.elapsed();
         thread::sleep(NAP);
-        longest = longest.max(asleep.elapsed().saturating_sub(NAP));
+        let awake = began.elapsed();
+        add(&mut stalls, asleep, awake);
     }
-    longest
+    stalls
+}
+
+/// One nap, in each second that it touched.
+fn add(stalls: &mut Stalls, asleep: Duration, awake: Duration) {
+    let stall = (awake - asleep).saturating_sub(NAP);
+    let [first, last] = [asleep, awake].map(|at| at.as_secs() as usize);
+    stalls.resize(last + 1, Duration::ZERO);
+    for longest in &mut stalls[first..] {
+        *longest = stall.max(*longest);
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +154,17 @@ mod tests {
     use super::*;
 
     const STALL: Duration = Duration::from_millis(30);
+
+    #[test]
+    fn a_stall_is_in_each_second_that_it_touched() {
+        let mut stalls = Stalls::new();
+        let at = Duration::from_millis;
+        add(&mut stalls, at(100), at(132));
+        add(&mut stalls, at(200), at(202));
+        add(&mut stalls, at(1_900), at(3_102));
+        let late = [30, 1_200, 1_200, 1_200].map(at);
+        assert_eq!(stalls, late);
+    }
 
     /// What is returned where the attempts are so good and see such stalls, and how many there were.
     fn returned(attempts: &[(bool, Duration)]) -> (Option<bool>, usize) {

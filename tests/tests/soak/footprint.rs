@@ -1,8 +1,14 @@
 //! What a process holds, and whether that stays the same.
 
-use std::{fs, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
-use tests::memory::resident_bytes;
+use tests::{cpu::process_wait_seconds, memory::resident_bytes};
+
+/// Far more than any process here needs to let go of something; what is still held then, it keeps.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a process held at a moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,6 +17,8 @@ pub(crate) struct Footprint {
     pub(crate) bytes: u64,
     pub(crate) descriptors: usize,
     pub(crate) threads: usize,
+    /// For how long its threads have waited for a processor until then, in seconds.
+    pub(crate) waited: f64,
 }
 
 impl Footprint {
@@ -25,12 +33,45 @@ impl Footprint {
             bytes: resident_bytes(pid),
             descriptors: count("fd"),
             threads: count("task"),
+            waited: process_wait_seconds(pid),
+        }
+    }
+
+    /// What a process holds once that has not changed for a second.
+    pub(crate) fn settled(pid: u32) -> Self {
+        Self::settled_when(pid, |_| true)
+    }
+
+    /// What a process holds once it has no more descriptors and threads than it had, for a second.
+    ///
+    /// # Panics
+    /// It keeps some.
+    pub(crate) fn back_to(self, pid: u32) -> Self {
+        Self::settled_when(pid, |now| {
+            now.descriptors <= self.descriptors && now.threads <= self.threads
+        })
+    }
+
+    fn settled_when(pid: u32, is_it: impl Fn(Self) -> bool) -> Self {
+        let began = Instant::now();
+        let mut last = Self::of(pid, Duration::ZERO);
+        let mut same = 0;
+        loop {
+            thread::sleep(Duration::from_millis(100));
+            let now = Self::of(pid, Duration::ZERO);
+            let is_same = (now.descriptors, now.threads) == (last.descriptors, last.threads);
+            same = if is_same { same + 1 } else { 0 };
+            last = now;
+            if same >= 10 && is_it(now) {
+                return now;
+            }
+            assert!(began.elapsed() < LIMIT, "it keeps {now:?}");
         }
     }
 }
 
-/// By how many bytes memory grew from the middle of a run to its end, by the line that fits best what was
-/// held since the first third was over. Nothing where it was measured too seldom.
+/// By how many bytes memory grew after the first third of a run, by the line that fits best. Nothing where
+/// it was measured too seldom.
 pub(crate) fn growth(course: &[Footprint]) -> f64 {
     let end = course
         .last()
@@ -50,10 +91,10 @@ pub(crate) fn growth(course: &[Footprint]) -> f64 {
         deviations.sum::<f64>()
     };
     let squares = sum(|at, _| at * at);
-    if squares == 0.0 {
-        return 0.0;
+    match squares > 0.0 {
+        true => sum(|at, bytes| at * bytes) / squares * end.as_secs_f64() * 2.0 / 3.0,
+        false => 0.0,
     }
-    sum(|at, bytes| at * bytes) / squares * (end.as_secs_f64() / 2.0)
 }
 
 #[test]
@@ -64,11 +105,12 @@ fn what_grows_is_told_from_what_comes_and_goes() {
             bytes: bytes(second),
             descriptors: 9,
             threads: 3,
+            waited: 0.0,
         };
         (0..120).map(at).collect()
     };
     // 100 kB a second; as much at first only; and some that are given back.
-    assert!((growth(&course(|second| 100_000 * second)) - 5.95e6).abs() < 1e3);
+    assert!((growth(&course(|second| 100_000 * second)) - 7.93e6).abs() < 1e4);
     assert!(growth(&course(|second| 100_000 * second.min(30))).abs() < 1e3);
     assert!(growth(&course(|second| 9_000_000 * (second % 2))).abs() < 1e6);
     assert_eq!(growth(&[]), 0.0);
