@@ -30,8 +30,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const MAX_LEGS: usize = 128;
 
 /// By how much a process may grow after the first third of a run, in which everything is set up. What
-/// comes and goes is a third of a MB at most; two minutes with every leg that hung up still in memory are
-/// two and a half.
+/// comes and goes was a quarter of a MB at most. In an hour this is half a kB for each of its two thousand
+/// streams; two minutes have too few of them to show the state of a leg that is kept.
 const MAX_GROWTH_BYTES: f64 = 1e6;
 
 /// A call that had its line for less than this part of its time may have heard nothing.
