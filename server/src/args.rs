@@ -106,9 +106,8 @@ pub struct Args {
     pub max_connections_per_address: u32,
 
     /// How much memory requests of one address may take that wait to be read, in MiB, over all its
-    /// connections. The first of them may have 64 of it; the more there are, the smaller is the window
-    /// of a new one, and the number of its streams. At least 256 KiB and four streams are kept for each,
-    /// so half of these MiB times four is also the most connections.
+    /// connections. A new one gets a sixteenth of what is left, at most 64 MiB, at least 256 KiB, and a
+    /// stream for each 64 KiB of it. An address has at most twice as many connections as MiB.
     #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_memory_per_address: u32,
 

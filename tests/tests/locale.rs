@@ -178,6 +178,7 @@ fn a_log_is_ascii_there() {
         server.wait_for_stdout("listening", LIMIT);
         server.wait_for_stderr(name, LIMIT);
         server.signal("TERM");
-        server.wait(LIMIT);
+        let output = server.wait(LIMIT);
+        assert_eq!(output.stderr.is_ascii(), locale == "C", "{output:?}");
     }
 }

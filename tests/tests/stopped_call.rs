@@ -13,6 +13,7 @@ use tests::{
     rig::{RATE, Rig},
     scripted_far_end::ScriptedFarEnd,
     signals::chirp,
+    stall_watch::{judged, watched},
 };
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -123,22 +124,40 @@ fn stopped_call<T>(
 }
 
 impl StoppedCall {
-    /// Nothing stale was heard, and the line is as prompt as before.
-    fn judge(&self, what: &str) {
-        let output = &self.softphone;
-        assert_eq!(output.code, Some(0), "{what}: {output:?}");
-        let before_s = median_age_s(&self.heard, 1.0..STOP_AT_S);
-        let after_s = median_age_s(&self.heard, GLIDE_S - 2.0..GLIDE_S);
-        let is_stale =
-            |piece: &&Heard| piece.at_s > self.stopped_s && piece.age_s > before_s + STALE_S;
-        let stale: Vec<_> = self.heard.iter().filter(is_stale).collect();
-        println!("{what}: {before_s:.3} s, then {after_s:.3} s; stale: {stale:?}");
-        assert!(stale.len() <= MIXED, "{what}: {stale:?}");
-        let later_s = after_s - before_s;
-        assert!(later_s < LATER_S, "{what}: later by {later_s} s");
-        let is_given_up = output.stdout.contains("open it again");
-        assert!(!is_given_up, "{what}: a device was given up: {output:?}");
+    /// What was heard after the stop and is older than sound was before it.
+    fn stale(&self) -> Vec<&Heard> {
+        let stale_s = self.age_before_s() + STALE_S;
+        let is_stale = |piece: &&Heard| piece.at_s > self.stopped_s && piece.age_s > stale_s;
+        self.heard.iter().filter(is_stale).collect()
     }
+
+    fn age_before_s(&self) -> f64 {
+        median_age_s(&self.heard, 1.0..STOP_AT_S)
+    }
+
+    /// By how much the line is later in the end.
+    fn later_s(&self) -> f64 {
+        median_age_s(&self.heard, GLIDE_S - 2.0..GLIDE_S) - self.age_before_s()
+    }
+
+    fn is_prompt(&self) -> bool {
+        self.stale().len() <= MIXED && self.later_s() < LATER_S
+    }
+}
+
+/// Judges a call in which nothing stale is heard, and whose line is as prompt as before.
+fn judge(what: &str, mut call: impl FnMut() -> StoppedCall) {
+    let Some(call) = judged(|| watched(&mut call), StoppedCall::is_prompt) else {
+        return;
+    };
+    let output = &call.softphone;
+    assert_eq!(output.code, Some(0), "{what}: {output:?}");
+    let (stale, later_s) = (call.stale(), call.later_s());
+    println!("{what}: later by {later_s:.3} s; stale: {stale:?}");
+    assert!(stale.len() <= MIXED, "{what}: {stale:?}");
+    assert!(later_s < LATER_S, "{what}: later by {later_s} s");
+    let is_given_up = output.stdout.contains("open it again");
+    assert!(!is_given_up, "{what}: a device was given up: {output:?}");
 }
 
 #[test]
@@ -150,7 +169,9 @@ fn what_is_said_into_a_stopped_call_is_not_heard_and_the_line_is_no_later() {
     for host in ["pulseaudio", "alsa"] {
         let args = ["--server", &addr, "--effects", "none", "--aec", "off"];
         let args = [&args[..], &["--audio-host", host]].concat();
-        stopped_call(&rig, &args, MICROPHONE, || rig.play(&glide)).judge(host);
+        judge(host, || {
+            stopped_call(&rig, &args, MICROPHONE, || rig.play(&glide))
+        });
     }
 }
 
@@ -186,8 +207,8 @@ fn what_others_say_into_a_stopped_call_is_not_heard_and_the_line_is_no_later() {
         for host in ["pulseaudio", "alsa"] {
             let args = ["--server", &addr, "--codec", "pcm", "--aec", "off"];
             let args = [&args[..], &["--audio-host", host]].concat();
-            let call = stopped_call(&rig, &args, SPEAKER, || ());
-            call.judge(&format!("{host}, ours: {is_ours}"));
+            let what = format!("{host}, ours: {is_ours}");
+            judge(&what, || stopped_call(&rig, &args, SPEAKER, || ()));
         }
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! Runs in the caller's task, with a reader task beside it for what is typed.
 
-use std::{collections::HashMap, future::pending, io, pin::pin, time::Duration};
+use std::{future::pending, io, pin::pin, time::Duration};
 
+use indexmap::IndexSet;
 use output::charset;
 use proto::{ServerAddress, Symbol};
 use tokio::{
@@ -89,7 +90,7 @@ impl Lines {
         let mut view = View {
             server: self.server,
             kept: KeptList::new(self.symbols.clone(), &self.alerts, self.sort),
-            set: OrderedSet::default(),
+            set: self.symbols.into_iter().collect(),
             sort: self.sort,
             input_is_terminal: self.input_is_terminal,
             style: self.style,
@@ -101,9 +102,6 @@ impl Lines {
             text: String::new(),
             output,
         };
-        for symbol in self.symbols {
-            view.set.insert(symbol);
-        }
         let result = tokio::select! {
             result = view.show(self.feed, typed_rx) => result,
             () = interrupted => Ok(()),
@@ -116,8 +114,8 @@ impl Lines {
 
 struct View<O> {
     server: ServerAddress,
-    /// What is subscribed to, as far as is known.
-    set: OrderedSet,
+    /// What is subscribed to, as far as is known, in the order in which it was added.
+    set: IndexSet<Symbol>,
     kept: KeptList,
     sort: Sort,
     input_is_terminal: bool,
@@ -133,38 +131,6 @@ struct View<O> {
     /// Lines not yet written.
     text: String,
     output: O,
-}
-
-/// Symbols, each with its place in the order in which they were added.
-#[derive(Debug, Default)]
-struct OrderedSet {
-    places: HashMap<Symbol, u64>,
-    next_place: u64,
-}
-
-impl OrderedSet {
-    fn insert(&mut self, symbol: Symbol) {
-        self.places.entry(symbol).or_insert(self.next_place);
-        self.next_place += 1;
-    }
-
-    /// Whether it was there.
-    fn remove(&mut self, symbol: &Symbol) -> bool {
-        self.places.remove(symbol).is_some()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    fn in_order(&self) -> Vec<Symbol> {
-        let mut symbols: Vec<_> = self.places.iter().collect();
-        symbols.sort_by_key(|(_, place)| **place);
-        symbols
-            .into_iter()
-            .map(|(symbol, _)| symbol.clone())
-            .collect()
-    }
 }
 
 impl<O: AsyncWrite + Unpin> View<O> {
@@ -239,7 +205,7 @@ impl<O: AsyncWrite + Unpin> View<O> {
                 true
             }
             Change::Drop(symbol) => {
-                let was_there = self.set.remove(symbol);
+                let was_there = self.set.shift_remove(symbol);
                 if !was_there {
                     say(format_args!(
                         "not dropped: {symbol} is none of the symbols asked for"
@@ -304,7 +270,7 @@ impl<O: AsyncWrite + Unpin> View<O> {
                     None => say(format_args!("{symbol} is refused: {why}")),
                     Some(alerts) => say(format_args!("{symbol} is refused: {why} ({alerts})")),
                 }
-                self.set.remove(&symbol);
+                self.set.shift_remove(&symbol);
                 self.kept.refuse(&symbol);
                 if self.set.is_empty() {
                     return Err(Failure::AllRefused {
@@ -323,7 +289,7 @@ impl<O: AsyncWrite + Unpin> View<O> {
         }
         let now = self
             .kept
-            .watched(self.set.in_order(), &self.alerts, self.sort);
+            .watched(self.set.iter().cloned().collect(), &self.alerts, self.sort);
         if let Some(arguments) = self.kept.unkept(&now) {
             say_unkept(&arguments);
         }

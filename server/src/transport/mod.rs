@@ -3,8 +3,8 @@
 //! `admission` counts connections by address, gives each a share of its memory (`window_share`) and
 //! remembers who misbehaved (`conduct`); `socket` gives each its deadlines and its budget of
 //! frames; `connection` speaks HTTP/2 on it within limits of memory; `open_streams` knows when
-//! it is idle; `permits` counts the streams of one kind by address; `turn` shares out the thread. A connection runs on the
-//! worker thread it was dealt to.
+//! it is idle; `permits` counts the streams of one kind by address; `turn` shares out the thread. A
+//! connection runs on the worker thread it was dealt to.
 
 mod address;
 mod admission;

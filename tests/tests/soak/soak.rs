@@ -34,6 +34,9 @@ const MAX_LEGS: usize = 128;
 /// streams; two minutes have too few of them to show the state of a leg that is kept.
 const MAX_GROWTH_BYTES: f64 = 1e6;
 
+/// A call that hangs up does not dial a line again that breaks meanwhile. Within this a call has ended.
+const HANGING_UP: Duration = Duration::from_secs(2);
+
 /// A call that had its line for less than this part of its time may have heard nothing.
 const MIN_CARRIED: f64 = 0.5;
 
@@ -257,11 +260,18 @@ fn judge_ends(over: &[Over], began: Instant, faults: &[Fault], stalls: &[Duratio
         let seconds = stalls.iter().take(to.as_secs() as usize + 1);
         let stall = seconds.skip(from.as_secs() as usize).max();
         let may_fail = carried(event.line, faults, from, to) < MIN_CARRIED
+            || broke_at_its_end(event.line, faults, to)
             || stall.is_some_and(|stall| *stall > MAX_STALL);
         println!("soak: {event:?} ended with {:?}", output.code);
         assert!(may_fail, "{event:?}: {output:?}");
     }
     println!("soak: {good} of {} processes ended well", over.len());
+}
+
+/// Whether a line broke while a call on it hung up.
+fn broke_at_its_end(line: usize, faults: &[Fault], ended: Duration) -> bool {
+    let mut of_line = faults.iter().filter(|fault| fault.line == line);
+    of_line.any(|fault| fault.began <= ended && ended - fault.began <= HANGING_UP)
 }
 
 /// In which part of a time a line carried something.
