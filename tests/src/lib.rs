@@ -35,6 +35,7 @@ mod binaries;
 mod in_process;
 mod pesq;
 mod process;
+mod run_delay;
 mod server;
 mod tape;
 

@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct ScriptedTicker {
     server: InProcess,
     streams_rx: mpsc::Receiver<TickerStream>,
+    refusal: Arc<OnceLock<Status>>,
 }
 
 impl ScriptedTicker {
@@ -39,17 +40,31 @@ impl ScriptedTicker {
     /// When the address is taken.
     pub fn start_on(addr: SocketAddr) -> Self {
         let (streams_tx, streams_rx) = mpsc::channel();
-        let service = Service(Mutex::new(streams_tx));
+        let refusal = Arc::<OnceLock<Status>>::default();
+        let service = Service {
+            streams_tx: Mutex::new(streams_tx),
+            refusal: Arc::clone(&refusal),
+        };
         let router = Server::builder().add_service(StockTickerServer::new(service));
         Self {
             server: InProcess::start_on(addr, router),
             streams_rx,
+            refusal,
         }
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// From now on no stream opens: each is answered with `status`. Open ones go on.
+    ///
+    /// # Panics
+    ///
+    /// When they are refused already.
+    pub fn refuse_streams(&self, status: Status) {
+        self.refusal.set(status).expect("they are refused once");
     }
 
     /// The next stream that a client opens.
@@ -150,7 +165,10 @@ impl TickerStream {
     }
 }
 
-struct Service(Mutex<mpsc::Sender<TickerStream>>);
+struct Service {
+    streams_tx: Mutex<mpsc::Sender<TickerStream>>,
+    refusal: Arc<OnceLock<Status>>,
+}
 
 #[tonic::async_trait]
 impl StockTicker for Service {
@@ -160,6 +178,9 @@ impl StockTicker for Service {
         &self,
         request: Request<Streaming<TickerRequest>>,
     ) -> Result<Response<Self::SubscribeToStockUpdatesStream>, Status> {
+        if let Some(status) = self.refusal.get() {
+            return Err(status.clone());
+        }
         let (updates_tx, updates_rx) = tokio_mpsc::channel(1);
         let (requests_tx, requests_rx) = mpsc::channel();
         let mut requests = request.into_inner();
@@ -174,7 +195,7 @@ impl StockTicker for Service {
             requests_rx,
             updates_tx,
         };
-        let streams_tx = self.0.lock().expect("nobody panics with it");
+        let streams_tx = self.streams_tx.lock().expect("nobody panics with it");
         // A test that has ended plays no more streams.
         let _ = streams_tx.send(stream);
         Ok(Response::new(ReceiverStream::new(updates_rx)))

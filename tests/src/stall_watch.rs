@@ -1,4 +1,5 @@
-//! Whether this machine stood still meanwhile, asked of threads that want to wake all the time.
+//! Whether this machine stood still meanwhile, asked of threads that want to wake all the time, and of
+//! the threads of this process and its children that wait for a processor.
 //!
 //! A machine that shares its host with others is at times not run for tens of milliseconds. No
 //! program on it can play sound then, so a call that broke meanwhile says nothing about us. The
@@ -12,6 +13,8 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+
+use crate::run_delay::RunDelays;
 
 /// What stands still for longer stops any sound: a jitter buffer of a steady line holds no more.
 pub const MAX_HARMLESS_STALL: Duration = Duration::from_millis(8);
@@ -63,6 +66,10 @@ pub fn watched<T>(run: impl FnOnce() -> T) -> (T, Duration) {
 /// How often each thread wants to wake.
 const NAP: Duration = Duration::from_millis(2);
 
+/// How often the others' waits are looked at. Short, so that a thread that waits a little each time it
+/// wakes is not taken for one that stood still.
+const LOOK_AT_WAITS: Duration = Duration::from_millis(10);
+
 /// Threads for each processor, so that each has one that sleeps on it.
 const THREADS_PER_CORE: usize = 2;
 
@@ -84,16 +91,20 @@ impl StallWatch {
     pub fn start() -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..cores * THREADS_PER_CORE)
+        let mut threads: Vec<_> = (0..cores * THREADS_PER_CORE)
             .map(|_| {
                 let is_over = Arc::clone(&is_over);
-                thread::spawn(move || stalls_by_second(&is_over))
+                thread::spawn(move || naps_by_second(&is_over))
             })
             .collect();
+        threads.push(thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || waits_by_second(&is_over)
+        }));
         Self { is_over, threads }
     }
 
-    /// The longest time by which a thread was late since the start.
+    /// The longest time by which a thread was late, or waited, since the start.
     ///
     /// # Panics
     /// A thread panicked.
@@ -127,22 +138,33 @@ impl Drop for StallWatch {
     }
 }
 
-fn stalls_by_second(is_over: &AtomicBool) -> Stalls {
+fn naps_by_second(is_over: &AtomicBool) -> Stalls {
     let began = Instant::now();
     let mut stalls = Stalls::new();
     while !is_over.load(Ordering::Relaxed) {
         let asleep = began.elapsed();
         thread::sleep(NAP);
         let awake = began.elapsed();
-        add(&mut stalls, asleep, awake);
+        let stall = (awake - asleep).saturating_sub(NAP);
+        add(&mut stalls, stall, awake);
     }
     stalls
 }
 
-/// One nap, in each second that it touched.
-fn add(stalls: &mut Stalls, asleep: Duration, awake: Duration) {
-    let stall = (awake - asleep).saturating_sub(NAP);
-    let [first, last] = [asleep, awake].map(|at| at.as_secs() as usize);
+fn waits_by_second(is_over: &AtomicBool) -> Stalls {
+    let began = Instant::now();
+    let mut stalls = Stalls::new();
+    let mut delays = RunDelays::start();
+    while !is_over.load(Ordering::Relaxed) {
+        thread::sleep(LOOK_AT_WAITS);
+        add(&mut stalls, delays.longest(), began.elapsed());
+    }
+    stalls
+}
+
+/// One stall that has just ended, in each second that it touched.
+fn add(stalls: &mut Stalls, stall: Duration, end: Duration) {
+    let [first, last] = [end.saturating_sub(stall), end].map(|at| at.as_secs() as usize);
     stalls.resize(last + 1, Duration::ZERO);
     for longest in &mut stalls[first..] {
         *longest = stall.max(*longest);
@@ -159,9 +181,9 @@ mod tests {
     fn a_stall_is_in_each_second_that_it_touched() {
         let mut stalls = Stalls::new();
         let at = Duration::from_millis;
-        add(&mut stalls, at(100), at(132));
-        add(&mut stalls, at(200), at(202));
-        add(&mut stalls, at(1_900), at(3_102));
+        add(&mut stalls, at(30), at(132));
+        add(&mut stalls, at(0), at(202));
+        add(&mut stalls, at(1_200), at(3_102));
         let late = [30, 1_200, 1_200, 1_200].map(at);
         assert_eq!(stalls, late);
     }
