@@ -15,6 +15,7 @@ use std::{
 use super::{
     address::{party, share_of_one},
     conduct::Conduct,
+    frames::{AddressFrames, MAX_FRAMES_OF_ADDRESS},
     window_share::WindowShare,
 };
 
@@ -44,11 +45,22 @@ struct Counts {
 }
 
 /// The connections of one address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OfAddress {
     count: usize,
     /// The sum of their windows.
     windows: u64,
+    frames: AddressFrames,
+}
+
+impl OfAddress {
+    fn new(now: Instant) -> Self {
+        Self {
+            count: 0,
+            windows: 0,
+            frames: AddressFrames::new(MAX_FRAMES_OF_ADDRESS, now),
+        }
+    }
 }
 
 /// One connection's place; free again when dropped.
@@ -56,6 +68,7 @@ struct OfAddress {
 pub(crate) struct Admitted {
     address: IpAddr,
     window: u64,
+    frames: AddressFrames,
     is_on_probation: bool,
     counts: Arc<Mutex<Counts>>,
 }
@@ -104,7 +117,10 @@ impl Admission {
         if counts.all >= self.max {
             return Err(Refusal::Server { max: self.max });
         }
-        let of_address = counts.by_address.entry(address).or_default();
+        let of_address = counts
+            .by_address
+            .entry(address)
+            .or_insert_with(|| OfAddress::new(now));
         if of_address.count >= self.max_of_address {
             let max = self.max_of_address;
             return Err(Refusal::Address { address, max });
@@ -112,10 +128,12 @@ impl Admission {
         let window = self.share.next(of_address.count, of_address.windows);
         of_address.count += 1;
         of_address.windows += window;
+        let frames = of_address.frames.clone();
         counts.all += 1;
         Ok(Admitted {
             address,
             window,
+            frames,
             is_on_probation: counts.conduct.is_on_probation(address, now),
             counts: Arc::clone(&self.counts),
         })
@@ -126,6 +144,11 @@ impl Admitted {
     /// What may wait unread on it, in bytes.
     pub(super) fn window(&self) -> u32 {
         u32::try_from(self.window).unwrap_or(u32::MAX)
+    }
+
+    /// What the connections of its address may send together.
+    pub(super) fn frames(&self) -> AddressFrames {
+        self.frames.clone()
     }
 
     /// Whether its address had misbehaved, again and again, when it came.

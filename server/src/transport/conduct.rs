@@ -13,7 +13,7 @@ use std::{
 
 /// So many such ends, each within [`FORGIVEN_AFTER`] of the one before, and the address is on
 /// probation.
-pub(super) const MAX_ENDS: u32 = 8;
+pub(super) const MAX_ENDS: u32 = 4;
 
 /// So long after the last of them all is forgotten.
 pub(super) const FORGIVEN_AFTER: Duration = Duration::from_secs(60);

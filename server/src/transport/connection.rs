@@ -45,7 +45,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Streams that are refused, beyond what a peer was told it may have, before its connection is ended.
-const MAX_REFUSED_STREAMS: usize = 1_024;
+/// Who fires calls before it has heard the number has some; refusing costs us, and asking it nothing.
+const MAX_REFUSED_STREAMS: usize = 256;
 
 /// What the connections of an address on probation wait before they are served, and what part of the
 /// usual floods of frames and refused streams they may send. A program that calls notices the first
@@ -148,7 +149,12 @@ impl Connection {
             }
         });
         let polls = Arc::<AtomicU64>::default();
-        let socket = TokioIo::new(Socket::new(tcp, terms.max_frames, Arc::clone(&polls)));
+        let socket = TokioIo::new(Socket::new(
+            tcp,
+            terms.max_frames,
+            admitted.frames(),
+            Arc::clone(&polls),
+        ));
         let mut serving = pin!(builder(terms).serve_connection(socket, service));
         let drained = async {
             // An error means that whoever could say it is gone.

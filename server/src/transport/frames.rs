@@ -3,11 +3,22 @@
 //! Reads the 9 bytes before each frame as they pass (RFC 9113, 4.1) and nothing else. Pure: time
 //! comes in as a number.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use super::token_bucket::TokenBucket;
 
 /// So many such frames may come at once, and each second for ever: far more than any client needs that
 /// acknowledges its data and measures its line, far less than takes a processor.
 pub(super) const MAX_FRAMES: u32 = 10_000;
+
+/// So many of all connections of an address together. Beyond that each has a part of its own budget
+/// only, so that who floods on many connections, on each a little less than it may, is ended, and who
+/// shares its address is not.
+pub(super) const MAX_FRAMES_OF_ADDRESS: u32 = 80_000;
+const PART_OF_FLOODING_ADDRESS: u32 = 10;
 
 const HEADER_BYTES: usize = 9;
 const DATA: u8 = 0;
@@ -15,11 +26,39 @@ const HEADERS: u8 = 1;
 
 /// Too many of them came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "too many control frames: a connection may send {max} at once and {max} a second after that"
-)]
-pub(super) struct TooManyFrames {
+pub(super) enum TooManyFrames {
+    #[error(
+        "too many control frames: a connection may send {max} at once and {max} a second after that"
+    )]
+    OfConnection { max: u32 },
+    #[error(
+        "too many control frames: this address sends more than {max_of_address} a second, and while it \
+         does, a connection of it may send at most {max} a second"
+    )]
+    OfAddress { max_of_address: u32, max: u32 },
+}
+
+/// What the connections of one address have together.
+#[derive(Debug, Clone)]
+pub(super) struct AddressFrames {
     max: u32,
+    bucket: Arc<Mutex<TokenBucket>>,
+}
+
+impl AddressFrames {
+    /// A full budget of `max` frames at once and each second.
+    pub(super) fn new(max: u32, now: Instant) -> Self {
+        Self {
+            max,
+            bucket: Arc::new(Mutex::new(TokenBucket::new(max, now))),
+        }
+    }
+
+    /// Whether there were as many.
+    fn take(&self, count: u32, now: Instant) -> bool {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(count, now)
+    }
 }
 
 /// Where we are in a peer's bytes, and what is left of its budget.
@@ -30,26 +69,56 @@ pub(super) struct FrameBudget {
     header: [u8; HEADER_BYTES],
     header_len: usize,
     max: u32,
-    tokens: f64,
-    filled_at: Duration,
+    bucket: TokenBucket,
+    /// What it has for certain, whatever the others of its address send.
+    certain: TokenBucket,
+    of_address: AddressFrames,
 }
 
 impl FrameBudget {
     /// A full one of `max` frames at once and each second, before the `preface_bytes` that no frame
     /// has.
-    pub(super) fn new(preface_bytes: usize, max: u32) -> Self {
+    pub(super) fn new(
+        preface_bytes: usize,
+        max: u32,
+        of_address: AddressFrames,
+        now: Instant,
+    ) -> Self {
         Self {
             payload_left: preface_bytes,
             header: [0; HEADER_BYTES],
             header_len: 0,
             max,
-            tokens: max.into(),
-            filled_at: Duration::ZERO,
+            bucket: TokenBucket::new(max, now),
+            certain: TokenBucket::new(max / PART_OF_FLOODING_ADDRESS, now),
+            of_address,
         }
     }
 
     /// Counts the frames in what came now.
-    pub(super) fn receive(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), TooManyFrames> {
+    pub(super) fn receive(&mut self, bytes: &[u8], now: Instant) -> Result<(), TooManyFrames> {
+        let count = self.count(bytes);
+        if count == 0 {
+            return Ok(());
+        }
+        let has_some = self.bucket.take(count, now);
+        let is_modest = self.certain.take(count, now);
+        let address_has_some = self.of_address.take(count, now);
+        let max = self.max;
+        if !has_some {
+            Err(TooManyFrames::OfConnection { max })
+        } else if !address_has_some && !is_modest {
+            Err(TooManyFrames::OfAddress {
+                max_of_address: self.of_address.max,
+                max: max / PART_OF_FLOODING_ADDRESS,
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// How many frames without a limit of their own begin in what came now.
+    fn count(&mut self, mut bytes: &[u8]) -> u32 {
         let mut count = 0_u32;
         while !bytes.is_empty() {
             if self.payload_left > 0 {
@@ -71,24 +140,14 @@ impl FrameBudget {
                 count += u32::from(!is_limited);
             }
         }
-        if count == 0 {
-            return Ok(());
-        }
-        let since = now.saturating_sub(self.filled_at).as_secs_f64();
-        self.filled_at = now;
-        let max = self.max;
-        let filled = self.tokens + since * f64::from(max);
-        self.tokens = filled.min(max.into()) - f64::from(count);
-        match self.tokens < 0.0 {
-            true => Err(TooManyFrames { max }),
-            false => Ok(()),
-        }
+        count
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn frame(kind: u8, length: usize) -> Vec<u8> {
         let mut frame = vec![0, (length >> 8) as u8, length as u8, kind, 0, 0, 0, 0, 1];
@@ -96,40 +155,98 @@ mod tests {
         frame
     }
 
+    const PING: u8 = 6;
+    const WINDOW_UPDATE: u8 = 8;
+
+    /// The budgets of so many connections of one address, past their prefaces.
+    fn connections<const COUNT: usize>(
+        max: u32,
+        of_address: u32,
+        now: Instant,
+    ) -> [FrameBudget; COUNT] {
+        let of_address = AddressFrames::new(of_address, now);
+        std::array::from_fn(|_| FrameBudget::new(0, max, of_address.clone(), now))
+    }
+
     #[test]
     fn a_flood_is_counted_however_it_is_cut() {
-        const PING: u8 = 6;
         const MAX: u32 = 1_000;
+        let now = Instant::now();
         for cut in [1, 7, 4_096] {
-            let mut budget = FrameBudget::new(24, MAX);
+            let of_address = AddressFrames::new(MAX_FRAMES_OF_ADDRESS, now);
+            let mut budget = FrameBudget::new(24, MAX, of_address, now);
             let mut bytes = vec![0xff; 24];
             for _ in 0..MAX {
                 bytes.extend(frame(PING, 8));
             }
             for part in bytes.chunks(cut) {
-                assert_eq!(budget.receive(part, Duration::ZERO), Ok(()));
+                assert_eq!(budget.receive(part, now), Ok(()));
             }
-            let one_more = frame(PING, 8);
-            assert_eq!(
-                budget.receive(&one_more, Duration::ZERO),
-                Err(TooManyFrames { max: MAX })
-            );
+            let error = TooManyFrames::OfConnection { max: MAX };
+            assert_eq!(budget.receive(&frame(PING, 8), now), Err(error));
         }
     }
 
     #[test]
     fn data_and_requests_are_free_and_the_steady_rate_goes_on_for_ever() {
-        const WINDOW_UPDATE: u8 = 8;
-        let mut budget = FrameBudget::new(0, MAX_FRAMES);
+        let began = Instant::now();
+        let [mut budget] = connections(MAX_FRAMES, MAX_FRAMES_OF_ADDRESS, began);
         for n in 0..100_000 {
-            let now = Duration::from_secs(1) / MAX_FRAMES * n;
+            let now = began + Duration::from_secs(1) / MAX_FRAMES * n;
             for bytes in [frame(DATA, 300), frame(HEADERS, 3), frame(WINDOW_UPDATE, 4)] {
                 assert_eq!(budget.receive(&bytes, now), Ok(()), "frame {n}");
             }
         }
         let empty = frame(DATA, 0).repeat(MAX_FRAMES as usize + 1);
-        let later = Duration::from_secs(100);
-        let error = TooManyFrames { max: MAX_FRAMES };
+        let later = began + Duration::from_secs(100);
+        let error = TooManyFrames::OfConnection { max: MAX_FRAMES };
         assert_eq!(budget.receive(&empty, later), Err(error));
+    }
+
+    #[test]
+    fn many_connections_just_below_the_limit_are_ended_and_a_modest_one_beside_them_is_not() {
+        const MAX: u32 = 1_000;
+        const OF_ADDRESS: u32 = 4_000;
+        let began = Instant::now();
+        let [mut modest, mut floods @ ..] = connections::<9>(MAX, OF_ADDRESS, began);
+        let mut ended = [None; 8];
+        // Each flood sends 900 a second, in hundredths; the modest one 50.
+        for n in 0..300 {
+            let now = began + Duration::from_millis(10) * n;
+            for (flood, ended) in floods.iter_mut().zip(&mut ended) {
+                if ended.is_none() {
+                    *ended = flood.receive(&frame(PING, 8).repeat(9), now).err();
+                }
+            }
+            if n % 2 == 0 {
+                assert_eq!(modest.receive(&frame(PING, 8), now), Ok(()), "frame {n}");
+            }
+        }
+        let error = TooManyFrames::OfAddress {
+            max_of_address: OF_ADDRESS,
+            max: MAX / PART_OF_FLOODING_ADDRESS,
+        };
+        // Four fit into what the address may send.
+        assert!(
+            ended.iter().flatten().all(|ended| *ended == error),
+            "{ended:?}"
+        );
+        assert_eq!(ended.iter().flatten().count(), 4, "{ended:?}");
+    }
+
+    #[test]
+    fn four_connections_below_their_limits_are_what_an_address_may_send() {
+        let began = Instant::now();
+        let mut all = connections::<4>(1_000, 4_000, began);
+        for n in 0..300 {
+            let now = began + Duration::from_millis(10) * n;
+            for budget in &mut all {
+                assert_eq!(
+                    budget.receive(&frame(PING, 8).repeat(10), now),
+                    Ok(()),
+                    "{n}"
+                );
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    frames::FrameBudget,
+    frames::{AddressFrames, FrameBudget},
     goaway::{ANY_STREAM, goaway},
     turn::TURN,
 };
@@ -46,7 +46,6 @@ const READ_BYTES: usize = 4 * 1_024;
 #[derive(Debug)]
 pub(super) struct Socket {
     tcp: TcpStream,
-    opened: Instant,
     greeting: Option<Greeting>,
     frames: FrameBudget,
     /// Runs while nothing of what we write is taken.
@@ -69,17 +68,22 @@ struct Greeting {
 }
 
 impl Socket {
-    /// A connection that begins now, and may send so many control frames at once and each second;
-    /// `polls` counts those of its task.
-    pub(super) fn new(tcp: TcpStream, max_frames: u32, polls: Arc<AtomicU64>) -> Self {
+    /// A connection that begins now, and may send so many control frames at once and each second,
+    /// its address's connections so many together; `polls` counts those of its task.
+    pub(super) fn new(
+        tcp: TcpStream,
+        max_frames: u32,
+        of_address: AddressFrames,
+        polls: Arc<AtomicU64>,
+    ) -> Self {
+        let now = Instant::now().into_std();
         Self {
             tcp,
-            opened: Instant::now(),
             greeting: Some(Greeting {
                 missing: GREETING_BYTES,
                 timeout: Box::pin(sleep(GREETING_TIMEOUT)),
             }),
-            frames: FrameBudget::new(PREFACE_BYTES, max_frames),
+            frames: FrameBudget::new(PREFACE_BYTES, max_frames, of_address, now),
             blocked: None,
             is_cut_short: false,
             turn: None,
@@ -158,7 +162,7 @@ impl AsyncRead for Socket {
         ready!(read)?;
         let came = part.filled();
         let count = came.len();
-        if let Err(error) = this.frames.receive(came, now - this.opened) {
+        if let Err(error) = this.frames.receive(came, now.into_std()) {
             return Poll::Ready(Err(
                 this.fail(io::ErrorKind::InvalidData, &error.to_string())
             ));
@@ -221,7 +225,8 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap());
         let (peer, accepted) = tokio::join!(peer, listener.accept());
         let (mut peer, polls) = (peer.unwrap(), Arc::<AtomicU64>::default());
-        let mut socket = Socket::new(accepted.unwrap().0, 1, Arc::clone(&polls));
+        let of_address = AddressFrames::new(1, Instant::now().into_std());
+        let mut socket = Socket::new(accepted.unwrap().0, 1, of_address, Arc::clone(&polls));
         peer.write_all(&[0; 3]).await.unwrap();
         let mut read = async |waits: bool| {
             poll_fn(|cx| {
