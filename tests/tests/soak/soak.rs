@@ -268,10 +268,13 @@ fn judge_ends(over: &[Over], began: Instant, faults: &[Fault], stalls: &[Duratio
     println!("soak: {good} of {} processes ended well", over.len());
 }
 
-/// Whether a line broke while a call on it hung up.
+/// Whether a line broke while a call on it hung up, or was still gone then.
 fn broke_at_its_end(line: usize, faults: &[Fault], ended: Duration) -> bool {
     let mut of_line = faults.iter().filter(|fault| fault.line == line);
-    of_line.any(|fault| fault.began <= ended && ended - fault.began <= HANGING_UP)
+    of_line.any(|fault| {
+        let is_gone = ended <= fault.ended;
+        fault.began <= ended && (is_gone || ended - fault.began <= HANGING_UP)
+    })
 }
 
 /// In which part of a time a line carried something.
