@@ -34,6 +34,7 @@ pub mod request_rate;
 mod run;
 pub mod subscriptions;
 pub mod ticker;
+mod token_bucket;
 pub mod trade;
 mod trade_clock;
 mod transport;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::token_bucket::TokenBucket;
+
 /// Requests that may come at once: a whole watchlist, twice.
 pub const MAX_REQUESTS_AT_ONCE: u32 = 2_000;
 
@@ -16,20 +18,18 @@ pub const MAX_REQUESTS_A_SECOND: u32 = 100;
 )]
 pub struct TooManyRequests;
 
-/// A token bucket: full at first, a token for each request, filled up with the time.
+/// Counts the requests of a stream.
 #[derive(Debug)]
-pub struct RequestRate {
-    tokens: f64,
-    filled_at: Duration,
-}
+pub struct RequestRate(TokenBucket);
 
 impl RequestRate {
-    /// A full one.
+    /// With all that may come at once.
     pub fn new(now: Duration) -> Self {
-        Self {
-            tokens: MAX_REQUESTS_AT_ONCE.into(),
-            filled_at: now,
-        }
+        Self(TokenBucket::new(
+            MAX_REQUESTS_AT_ONCE,
+            MAX_REQUESTS_A_SECOND,
+            now,
+        ))
     }
 
     /// Counts a request.
@@ -38,15 +38,7 @@ impl RequestRate {
     ///
     /// [`TooManyRequests`] when it is one too many.
     pub fn take(&mut self, now: Duration) -> Result<(), TooManyRequests> {
-        let since = now.saturating_sub(self.filled_at).as_secs_f64();
-        let filled = self.tokens + since * f64::from(MAX_REQUESTS_A_SECOND);
-        self.tokens = filled.min(MAX_REQUESTS_AT_ONCE.into());
-        self.filled_at = now;
-        if self.tokens < 1.0 {
-            return Err(TooManyRequests);
-        }
-        self.tokens -= 1.0;
-        Ok(())
+        self.0.take(1, now).then_some(()).ok_or(TooManyRequests)
     }
 }
 

@@ -2,12 +2,14 @@
 //! nothing on other systems.
 //!
 //! A thread that only wakes is preferred by the scheduler to one that works a little each time, as those
-//! of sound do: on a busy machine the former may be in time where the latter are not.
+//! of sound do: on a machine that is busy with something else the former may be in time where the latter
+//! are not. What they wait for one another is no fault of the machine, and is not counted.
 
 use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,13 +23,23 @@ pub(crate) struct RunDelays {
     threads: HashMap<PathBuf, Account>,
     looked: Instant,
     looked_for_threads: Instant,
+    cores: u32,
 }
 
-/// Since the thread began.
+/// What a thread was given and denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Account {
     ran: Duration,
     waited: Duration,
+}
+
+impl Account {
+    fn since(self, before: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(before.ran),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
 }
 
 impl RunDelays {
@@ -37,26 +49,28 @@ impl RunDelays {
             threads: HashMap::new(),
             looked: now,
             looked_for_threads: now,
+            cores: thread::available_parallelism()
+                .map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX)),
         };
         delays.look_for_threads();
         delays
     }
 
-    /// The longest wait since the last look, of the threads that wanted less than half a processor:
-    /// who wants all of it waits on any machine.
+    /// The longest wait since the last look that somebody else caused.
     pub(crate) fn longest(&mut self) -> Duration {
         let now = Instant::now();
         let elapsed = now - self.looked;
         self.looked = now;
-        let mut longest = Duration::ZERO;
+        let mut spent = Vec::new();
         self.threads.retain(|schedstat, before| {
             let Some(after) = account(schedstat) else {
                 return false;
             };
-            longest = longest.max(wait(*before, after, elapsed));
+            spent.push(after.since(*before));
             *before = after;
             true
         });
+        let longest = longest_wait(&spent, elapsed, self.cores);
         if now - self.looked_for_threads >= LOOK_FOR_THREADS {
             self.look_for_threads();
             self.looked_for_threads = now;
@@ -81,14 +95,15 @@ impl RunDelays {
     }
 }
 
-/// What a thread waited between two accounts, where it wanted less than half of the time between them.
-fn wait(before: Account, after: Account, elapsed: Duration) -> Duration {
-    let ran = after.ran.saturating_sub(before.ran);
-    if ran * 2 < elapsed {
-        after.waited.saturating_sub(before.waited)
-    } else {
-        Duration::ZERO
+/// The longest wait of threads that had these parts of a time. Nothing where they together had half of
+/// what `cores` processors can do: who wants so much waits on any machine, and has only itself to blame.
+fn longest_wait(spent: &[Account], elapsed: Duration, cores: u32) -> Duration {
+    let ran: Duration = spent.iter().map(|thread| thread.ran).sum();
+    if ran * 2 >= elapsed * cores {
+        return Duration::ZERO;
     }
+    let waits = spent.iter().map(|thread| thread.waited);
+    waits.max().unwrap_or_default()
 }
 
 /// `None` for a thread that has ended.
@@ -106,15 +121,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_wants_little_and_waits_long_stood_still_and_one_that_works_did_not() {
-        let at = |ran, waited| Account {
+    fn what_others_make_our_threads_wait_counts_and_what_they_make_each_other_wait_does_not() {
+        let spent = |ran, waited| Account {
             ran: Duration::from_millis(ran),
             waited: Duration::from_millis(waited),
         };
-        let wait = |before, after| wait(before, after, Duration::from_millis(10)).as_millis();
-        assert_eq!(wait(at(5, 3), at(6, 33)), 30);
-        assert_eq!(wait(at(5, 3), at(6, 3)), 0);
-        assert_eq!(wait(at(5, 3), at(11, 33)), 0);
+        let wait = |spent: &[Account]| {
+            let elapsed = Duration::from_millis(10);
+            longest_wait(spent, elapsed, 2).as_millis()
+        };
+        assert_eq!(wait(&[spent(1, 0), spent(2, 30)]), 30);
+        assert_eq!(wait(&[spent(1, 0), spent(2, 0)]), 0);
+        // Three of ours that want all there is, and get two thirds or, beside others, a third of it.
+        assert_eq!(wait(&[spent(6, 4), spent(7, 3), spent(1, 9)]), 0);
+        assert_eq!(wait(&[spent(4, 9), spent(3, 9), spent(3, 9)]), 0);
+        assert_eq!(wait(&[]), 0);
     }
 
     #[test]

@@ -151,6 +151,9 @@ async fn connections_that_flood_together_are_told_goodbye_and_a_call_of_their_ad
     let server = Server::start(&["--log", "error"]);
     let mut good = GoodCall::on(&connect(&server).await).await;
     let addr = server.addr();
+    // It measures its line, as clients do.
+    let mut modest = RawConnection::open(addr, 65_535);
+    let ping = |payload| frame(kind::PING, 0, 0, &[payload; 8]);
     let flooding = tokio::task::spawn_blocking(move || {
         // Each a little less than a connection may.
         let flood = frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 1]).repeat(9_000);
@@ -168,7 +171,10 @@ async fn connections_that_flood_together_are_told_goodbye_and_a_call_of_their_ad
     });
     while !flooding.is_finished() {
         good.goes_on().await;
+        modest.write(&ping(1)).expect("it is not ended");
     }
+    modest.write(&ping(2)).expect("it is not ended");
+    while modest.next_frame(LIMIT).expect("it is answered").payload != [2; 8] {}
     let goodbyes = flooding.await.expect("no panic");
     let told = |words: &str| goodbyes.iter().filter(|said| said.contains(words)).count();
     let ended = told("this address sends more than 80000 a second");

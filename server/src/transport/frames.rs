@@ -5,10 +5,10 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::token_bucket::TokenBucket;
+use crate::token_bucket::TokenBucket;
 
 /// So many such frames may come at once, and each second for ever: far more than any client needs that
 /// acknowledges its data and measures its line, far less than takes a processor.
@@ -42,6 +42,7 @@ pub(super) enum TooManyFrames {
 #[derive(Debug, Clone)]
 pub(super) struct AddressFrames {
     max: u32,
+    began: Instant,
     bucket: Arc<Mutex<TokenBucket>>,
 }
 
@@ -50,7 +51,8 @@ impl AddressFrames {
     pub(super) fn new(max: u32, now: Instant) -> Self {
         Self {
             max,
-            bucket: Arc::new(Mutex::new(TokenBucket::new(max, now))),
+            began: now,
+            bucket: Arc::new(Mutex::new(TokenBucket::new(max, max, Duration::ZERO))),
         }
     }
 
@@ -59,8 +61,13 @@ impl AddressFrames {
         self.max / PART_OF_FLOODING_ADDRESS
     }
 
+    /// The time by which frames of this address are counted.
+    fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
     /// Whether there were as many.
-    fn take(&self, count: u32, now: Instant) -> bool {
+    fn take(&self, count: u32, now: Duration) -> bool {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.take(count, now)
     }
@@ -89,13 +96,14 @@ impl FrameBudget {
         of_address: AddressFrames,
         now: Instant,
     ) -> Self {
+        let (part, now) = (of_address.part(), of_address.time(now));
         Self {
             payload_left: preface_bytes,
             header: [0; HEADER_BYTES],
             header_len: 0,
             max,
-            bucket: TokenBucket::new(max, now),
-            certain: TokenBucket::new(of_address.part(), now),
+            bucket: TokenBucket::new(max, max, now),
+            certain: TokenBucket::new(part, part, now),
             of_address,
         }
     }
@@ -106,6 +114,7 @@ impl FrameBudget {
         if count == 0 {
             return Ok(());
         }
+        let now = self.of_address.time(now);
         let has_some = self.bucket.take(count, now);
         let is_modest = self.certain.take(count, now);
         let address_has_some = self.of_address.take(count, now);
@@ -152,7 +161,6 @@ impl FrameBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn frame(kind: u8, length: usize) -> Vec<u8> {
         let mut frame = vec![0, (length >> 8) as u8, length as u8, kind, 0, 0, 0, 0, 1];
@@ -215,17 +223,16 @@ mod tests {
         let began = Instant::now();
         let [mut modest, mut floods @ ..] = connections::<9>(MAX, OF_ADDRESS, began);
         let mut ended = [None; 8];
-        // Each flood sends 900 a second, in hundredths; the modest one 50.
+        // Each flood sends 900 a second, one by one; the modest one 100, after them.
+        let ping = frame(PING, 8);
         for n in 0..300 {
             let now = began + Duration::from_millis(10) * n;
             for (flood, ended) in floods.iter_mut().zip(&mut ended) {
-                if ended.is_none() {
-                    *ended = flood.receive(&frame(PING, 8).repeat(9), now).err();
+                for _ in 0..9 {
+                    *ended = ended.or_else(|| flood.receive(&ping, now).err());
                 }
             }
-            if n % 2 == 0 {
-                assert_eq!(modest.receive(&frame(PING, 8), now), Ok(()), "frame {n}");
-            }
+            assert_eq!(modest.receive(&ping, now), Ok(()), "frame {n}");
         }
         let error = TooManyFrames::OfAddress {
             max_of_address: OF_ADDRESS,

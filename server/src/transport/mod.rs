@@ -2,7 +2,7 @@
 //!
 //! `admission` counts connections by address, gives each a share of its memory (`window_share`) and
 //! remembers who misbehaved (`conduct`); `socket` gives each its deadlines and its budget of
-//! frames (`frames`, of a `token_bucket`; those of an address have one together); `connection` speaks HTTP/2 on it within limits of memory; `open_streams` knows when
+//! frames (`frames`; those of an address have one together); `connection` speaks HTTP/2 on it within limits of memory; `open_streams` knows when
 //! it is idle; `permits` counts the streams of one kind by address; `turn` shares out the thread. A
 //! connection runs on the worker thread it was dealt to.
 
@@ -16,7 +16,6 @@ mod log_limit;
 mod open_streams;
 mod permits;
 mod socket;
-mod token_bucket;
 mod turn;
 mod window_share;
 
