@@ -235,7 +235,8 @@ impl<R: Requests> LegTask<R> {
             };
             let turn = self.turn.clone();
             let arrived = self.shared.lock().log.elapsed();
-            let pours = self.pace.pours(arrived);
+            // A leg that opens costs the most, and many may open at once.
+            let pours = self.leg.is_none() || self.pace.pours(arrived);
             match pours {
                 true => self.in_time = None,
                 false => {

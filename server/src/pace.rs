@@ -7,6 +7,10 @@ use std::time::Duration;
 /// longest chunk.
 const HEAD_START: Duration = Duration::from_millis(120);
 
+/// A leg's head start is this part of its age, until it is whole. Many legs that begin to pour at once
+/// would have all of theirs at once.
+const HEAD_START_PART: u32 = 4;
+
 /// Of sound that comes so many percent too fast nothing adds up: no clock is so wrong.
 const MAX_DRIFT_PERCENT: u32 = 5;
 
@@ -41,7 +45,7 @@ impl Pace {
 
     /// Whether the leg is ahead of time.
     pub(crate) fn pours(&self, now: Duration) -> bool {
-        self.heard_at > now + HEAD_START
+        self.heard_at > now + HEAD_START.min(now / HEAD_START_PART)
     }
 
     /// How long the next chunk is left unread, beside legs that do not pour.
@@ -59,15 +63,20 @@ mod tests {
 
     #[test]
     fn what_comes_ahead_of_time_is_poured_and_what_a_stall_held_up_is_not() {
-        let (mut pace, mut now) = (Pace::default(), Duration::ZERO);
-        for _ in 0..6 {
-            assert!(!pace.pours(now));
+        let mut pace = Pace::default();
+        let mut now = Duration::ZERO;
+        for _ in 0..50 {
             pace.came(CHUNK, now);
+            now += CHUNK;
         }
-        pace.came(CHUNK, now);
-        assert!(pace.pours(now));
+        let mut ahead = Duration::ZERO;
+        while !pace.pours(now) {
+            pace.came(CHUNK, now);
+            ahead += CHUNK;
+        }
+        assert!((120..=200).contains(&ahead.as_millis()), "{ahead:?}");
         // In time again, then a stall of five seconds, all of which comes at its end.
-        now = Duration::from_secs(5);
+        now += Duration::from_secs(5);
         assert!(!pace.pours(now));
         for _ in 0..250 {
             pace.came(CHUNK, now);
@@ -81,6 +90,30 @@ mod tests {
             came += CHUNK;
         }
         assert!((10..=12).contains(&came.as_secs()), "{came:?}");
+    }
+
+    #[test]
+    fn a_leg_that_begins_has_no_head_start_yet() {
+        let mut pace = Pace::default();
+        pace.came(CHUNK, Duration::ZERO);
+        assert!(pace.pours(Duration::ZERO));
+        assert!(!pace.pours(CHUNK));
+        for (age_ms, most_ms) in [(100, 45), (200, 70), (480, 140), (1_000, 140)] {
+            let mut pace = Pace::default();
+            let age = Duration::from_millis(age_ms);
+            let mut now = Duration::ZERO;
+            while now < age {
+                pace.came(CHUNK, now);
+                now += CHUNK;
+            }
+            let mut ahead = Duration::ZERO;
+            while !pace.pours(age) {
+                pace.came(CHUNK, age);
+                ahead += CHUNK;
+            }
+            let most = Duration::from_millis(most_ms + 2 * age_ms / 20);
+            assert!(ahead <= most, "{ahead:?} ahead at an age of {age:?}");
+        }
     }
 
     #[test]

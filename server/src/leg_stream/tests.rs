@@ -348,6 +348,8 @@ async fn beside_a_leg_that_does_not_pour_one_that_does_goes_twenty_times_as_fast
     let in_time = InTime::default();
     let turn = || Turn::on(Pouring::beside(in_time.clone()));
     let mut other = leg_on(turn());
+    // The first chunk, which opens the leg, counts as poured.
+    other.flow(2).await;
     let pours = tokio::spawn(poured(leg_on(turn()), Duration::from_secs(20)));
     while !pours.is_finished() {
         other.flow(1).await;
@@ -398,41 +400,86 @@ async fn of_twenty_legs_that_pour_one_chunk_comes_between_two_of_others() {
     between_two_of_others(&turns, Turn::on(pouring)).await;
 }
 
-/// `turns`: of those that pour; `other`: of one that does not, however much comes of it at once.
-async fn between_two_of_others(turns: &[Turn], other: Turn) {
-    /// Six seconds of sound of each leg, in far less.
-    const POURING: usize = 20 * 100;
-    let config = Arc::new(CallCenterConfig {
+/// On the real clock, as above.
+#[tokio::test]
+async fn of_twenty_legs_that_begin_to_pour_one_chunk_comes_between_two_of_others() {
+    let pouring = Pouring::default();
+    let mut witness = leg_on(Turn::on(pouring.clone()));
+    witness.peer.send(witness.plain()).unwrap();
+    witness.answers.next().await.unwrap().unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let (_shutdown, ends) = watch::channel(None);
+    let permits = Permits::new("legs", "", 100);
+    let answered = Arc::<AtomicUsize>::default();
+    for _ in 0..20 {
+        let mut answers = endless(&Arc::default(), &ends, &permits, Turn::on(pouring.clone()));
+        let answered = Arc::clone(&answered);
+        tokio::spawn(async move {
+            while answers.next().await.is_some() {
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    for n in 0..50 {
+        let before = answered.load(Ordering::Relaxed);
+        witness.peer.send(witness.plain()).unwrap();
+        witness.answers.next().await.unwrap().unwrap();
+        let between = answered.load(Ordering::Relaxed) - before;
+        assert!(
+            between <= 3,
+            "{between} chunks of others came before answer {n}"
+        );
+    }
+}
+
+/// A leg whose peer always has one more chunk.
+fn endless(
+    read: &Arc<AtomicUsize>,
+    ends: &watch::Receiver<Option<String>>,
+    permits: &Arc<Permits>,
+    turn: Turn,
+) -> Contained<Answers> {
+    let requests = Endless {
+        chunk: AudioChunk {
+            audio_data: vec![1; 48 * 60 * 4].into(),
+            sample_rate: 48_000,
+            channels: 2,
+            codec: "pcm".to_owned(),
+            ..AudioChunk::default()
+        },
+        read: Arc::clone(read),
+    };
+    let config = CallCenterConfig {
         effects: Effects::default(),
         lab: false,
         idle_timeout: IDLE,
         max_legs: 100,
-    });
+    };
+    begin(
+        requests,
+        Arc::new(config),
+        ends.clone(),
+        LegLog::new("leg".to_owned(), "a test".to_owned()),
+        permits.take(None).unwrap(),
+        turn,
+    )
+}
+
+/// `turns`: of those that pour; `other`: of one that does not, however much comes of it at once.
+async fn between_two_of_others(turns: &[Turn], other: Turn) {
+    /// Six seconds of sound of each leg, in far less.
+    const POURING: usize = 20 * 100;
     let read = Arc::default();
     let (_shutdown, ends) = watch::channel(None);
     let permits = Permits::new("legs", "", 100);
     for turn in turns {
-        let requests = Endless {
-            chunk: AudioChunk {
-                audio_data: vec![1; 48 * 60 * 4].into(),
-                sample_rate: 48_000,
-                channels: 2,
-                codec: "pcm".to_owned(),
-                ..AudioChunk::default()
-            },
-            read: Arc::clone(&read),
-        };
-        let mut answers = begin(
-            requests,
-            Arc::clone(&config),
-            ends.clone(),
-            LegLog::new("leg".to_owned(), "a test".to_owned()),
-            permits.take(None).unwrap(),
-            turn.clone(),
-        );
+        let mut answers = endless(&read, &ends, &permits, turn.clone());
         tokio::spawn(async move { while answers.next().await.is_some() {} });
     }
     let mut witness = leg_on(other);
+    // The chunk that opens a leg counts as poured.
+    witness.peer.send(witness.plain()).unwrap();
+    witness.answers.next().await.unwrap().unwrap();
     // Until it is known of each that it pours.
     while read.load(Ordering::Relaxed) < POURING {
         tokio::task::yield_now().await;
