@@ -16,11 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Event, Subscriber, field, warn};
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::transport::party;
+use crate::{token_bucket::TokenBucket, transport::party};
 
 /// Lines that a peer may cause at once, and those that it may cause each second after that.
-const BURST: f64 = 500.0;
-const LINES_PER_SECOND: f64 = 10.0;
+const BURST: u32 = 500;
+const LINES_PER_SECOND: u32 = 10;
 
 /// How often what was left out is reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
@@ -29,8 +29,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_PEERS: usize = 1_024;
 
 /// A layer of the log; all clones are one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PeerLogLimit {
+    started: Instant,
     peers: Arc<Mutex<HashMap<Peer, Budget>>>,
 }
 
@@ -42,12 +43,19 @@ enum Peer {
     Other,
 }
 
-/// A token bucket.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Budget {
-    lines: f64,
-    filled: Instant,
+    lines: TokenBucket,
     left_out: u64,
+}
+
+impl Default for PeerLogLimit {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            peers: Arc::default(),
+        }
+    }
 }
 
 impl PeerLogLimit {
@@ -64,36 +72,39 @@ impl PeerLogLimit {
     /// Reports whose lines were left out since the last time.
     pub fn report_now(&self) {
         // Logged without the lock: the lines come back here.
-        for (peer, left_out) in self.take_left_out(Instant::now()) {
+        for (peer, left_out) in self.take_left_out(self.started.elapsed()) {
             warn!("{left_out} lines of log about {peer} were left out: too many in a short time");
         }
     }
 
     /// Returns whose lines were left out and how many, and forgets who has been quiet.
-    fn take_left_out(&self, now: Instant) -> Vec<(Peer, u64)> {
+    fn take_left_out(&self, now: Duration) -> Vec<(Peer, u64)> {
         let mut peers = self.lock();
         let mut left_out: Vec<_> = peers
             .iter_mut()
             .map(|(peer, budget)| (*peer, std::mem::take(&mut budget.left_out)))
             .filter(|(_, left_out)| *left_out > 0)
             .collect();
-        peers.retain(|_, budget| budget.available(now) < BURST);
+        peers.retain(|_, budget| !budget.lines.is_full(now));
         left_out.sort_unstable();
         left_out
     }
 
-    fn may_log(&self, peer: Peer, now: Instant) -> bool {
+    fn may_log(&self, peer: Peer, now: Duration) -> bool {
         let mut peers = self.lock();
         let peer = match peers.len() < MAX_PEERS || peers.contains_key(&peer) {
             true => peer,
             false => Peer::Other,
         };
         let budget = peers.entry(peer).or_insert(Budget {
-            lines: BURST,
-            filled: now,
+            lines: TokenBucket::new(BURST, LINES_PER_SECOND, now),
             left_out: 0,
         });
-        budget.take(now)
+        let enough = budget.lines.take(1, now);
+        if !enough {
+            budget.left_out += 1;
+        }
+        enough
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Peer, Budget>> {
@@ -108,25 +119,7 @@ impl<S: Subscriber> Layer<S> for PeerLogLimit {
         }
         let mut found = PeerField::default();
         event.record(&mut found);
-        self.may_log(Peer::of(&found.0), Instant::now())
-    }
-}
-
-impl Budget {
-    fn available(&self, now: Instant) -> f64 {
-        let seconds = now.saturating_duration_since(self.filled).as_secs_f64();
-        (self.lines + seconds * LINES_PER_SECOND).min(BURST)
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        self.lines = self.available(now);
-        self.filled = now;
-        let enough = self.lines >= 1.0;
-        match enough {
-            true => self.lines -= 1.0,
-            false => self.left_out += 1,
-        }
-        enough
+        self.may_log(Peer::of(&found.0), self.started.elapsed())
     }
 }
 
@@ -173,7 +166,7 @@ impl field::Visit for PeerField {
 mod tests {
     use super::*;
 
-    fn logged(limit: &PeerLogLimit, peer: &str, lines: usize, now: Instant) -> usize {
+    fn logged(limit: &PeerLogLimit, peer: &str, lines: usize, now: Duration) -> usize {
         let may_log = |_: &usize| limit.may_log(Peer::of(peer), now);
         (0..lines).filter(may_log).count()
     }
@@ -181,7 +174,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_to_its_limit_counted_and_no_other_peers_loss() {
         let limit = PeerLogLimit::default();
-        let now = Instant::now();
+        let now = Duration::ZERO;
         assert_eq!(logged(&limit, "192.0.2.1:1", 100_000, now), 500);
         // From other ports the same.
         assert_eq!(logged(&limit, "192.0.2.1:2", 1, now), 0);
@@ -197,7 +190,7 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_is_one_peer_and_ipv4_within_it_is_ipv4() {
         let limit = PeerLogLimit::default();
-        let now = Instant::now();
+        let now = Duration::ZERO;
         assert_eq!(logged(&limit, "[2001:db8::1]:1", 400, now), 400);
         assert_eq!(logged(&limit, "[2001:db8::2]:1", 400, now), 100);
         assert_eq!(logged(&limit, "[2001:db8:0:1::2]:1", 400, now), 400);
@@ -208,14 +201,14 @@ mod tests {
     #[test]
     fn who_is_quiet_is_forgotten_and_who_is_one_too_many_shares() {
         let limit = PeerLogLimit::default();
-        let now = Instant::now();
+        let now = Duration::ZERO;
         for n in 0..5_000_u32 {
             let peer = SocketAddr::new(IpAddr::V4(n.into()), 1).to_string();
             logged(&limit, &peer, 1, now);
         }
         assert_eq!(limit.lock().len(), MAX_PEERS + 1);
         let left_out = limit.take_left_out(now);
-        let others = 5_000 - MAX_PEERS as u64 - BURST as u64;
+        let others = 5_000 - MAX_PEERS as u64 - u64::from(BURST);
         assert_eq!(left_out, [(Peer::Other, others)]);
         let later = now + Duration::from_secs(3_600);
         assert!(limit.take_left_out(later).is_empty());

@@ -24,15 +24,25 @@ impl TokenBucket {
 
     /// Takes `count`, or none where there are fewer. Whether it took them.
     pub(crate) fn take(&mut self, count: u32, now: Duration) -> bool {
-        let since = now.saturating_sub(self.filled_at).as_secs_f64();
-        self.filled_at = self.filled_at.max(now);
-        self.tokens = (self.tokens + since * f64::from(self.per_second)).min(self.most.into());
+        self.fill(now);
         let count = f64::from(count);
         let has_them = self.tokens >= count;
         if has_them {
             self.tokens -= count;
         }
         has_them
+    }
+
+    /// Whether it holds all that it can.
+    pub(crate) fn is_full(&mut self, now: Duration) -> bool {
+        self.fill(now);
+        self.tokens >= self.most.into()
+    }
+
+    fn fill(&mut self, now: Duration) {
+        let since = now.saturating_sub(self.filled_at).as_secs_f64();
+        self.filled_at = self.filled_at.max(now);
+        self.tokens = (self.tokens + since * f64::from(self.per_second)).min(self.most.into());
     }
 }
 
@@ -45,9 +55,11 @@ mod tests {
     #[test]
     fn it_holds_what_may_come_at_once_and_fills_with_the_time() {
         let mut bucket = TokenBucket::new(200, 100, SECOND);
+        assert!(bucket.is_full(SECOND));
         assert!(bucket.take(200, SECOND));
         assert!(!bucket.take(1, SECOND));
         let half = SECOND * 3 / 2;
+        assert!(!bucket.is_full(half));
         assert!(bucket.take(50, half));
         assert!(!bucket.take(1, half));
         let later = SECOND * 3_600;
