@@ -6,14 +6,18 @@
 
 mod decoder;
 mod encoder;
+pub mod format;
 mod libopus;
 mod sample;
+mod wav;
 
 pub use decoder::{Decoded, Decoder};
 pub use encoder::{DEFAULT_BITRATE, Encoder, default_bitrate};
+pub use format::{Codec, Format, FormatError, PayloadError};
 pub use libopus::CodecError;
 pub(crate) use sample::from_i16;
 pub use sample::make_finite;
+pub use wav::{Wav, WavError};
 
 #[cfg(test)]
 mod tests;

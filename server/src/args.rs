@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use crate::{exchange::MIN_TICK, listen_address::ListenAddress};
+use crate::{quotes::MIN_TICK, transport::ListenAddress};
 
 /// The call centre's server: LiveCall and the stock ticker on one port.
 #[derive(Debug, Clone, Parser)]

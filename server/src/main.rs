@@ -10,14 +10,10 @@ use proto::text::one_line;
 use server::{
     Config,
     args::Args,
-    call_center::CallCenterConfig,
-    exchange::Tape,
-    listen::{bind, reachable_from_outside},
-    peer_log_limit::PeerLogLimit,
-    playback::Replay,
-    recording::{Recording, RecordingError},
+    calls::CallCenterConfig,
+    quotes::{Replay, StockTape, StockTapeError, TickerConfig, TradeSource},
     run,
-    ticker::TickerConfig,
+    transport::{PeerLogLimit, bind, reachable_from_outside},
 };
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -45,11 +41,11 @@ async fn main() -> ExitCode {
     let peer_limit = PeerLogLimit::default();
     set_up_logging(&args.log, peer_limit.clone());
     tokio::spawn(peer_limit.clone().report());
-    let tape = match tape(&args) {
-        Ok(tape) => tape,
+    let trades = match trades(&args) {
+        Ok(trades) => trades,
         Err(error) => return fail(USAGE, &error.to_string()),
     };
-    let served = serve(args, tape).await;
+    let served = serve(args, trades).await;
     peer_limit.report_now();
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +58,7 @@ fn fail(code: u8, why: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
+async fn serve(args: Args, trades: TradeSource) -> anyhow::Result<()> {
     let listeners = bind(&args.listen, args.insecure).await?;
     // Before anybody is told that we are here, who might then ask us to stop.
     let stop = asked_to_stop()?;
@@ -75,7 +71,7 @@ async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
             max_legs: args.max_legs as usize,
         },
         ticker: TickerConfig {
-            tape,
+            trades,
             lab: args.lab,
             idle_timeout: args.idle_timeout,
         },
@@ -89,20 +85,20 @@ async fn serve(args: Args, tape: Tape) -> anyhow::Result<()> {
 }
 
 /// What the ticker's trades come from. A tape that cannot be played is said before anybody connects.
-fn tape(args: &Args) -> Result<Tape, RecordingError> {
+fn trades(args: &Args) -> Result<TradeSource, StockTapeError> {
     let Some(file) = &args.replay else {
-        return Ok(Tape::Simulated {
+        return Ok(TradeSource::Simulated {
             seed: args.seed,
             tick: args.tick,
             // The lab's server knows no list.
             any_symbol: args.any_symbol || args.lab,
         });
     };
-    let recording = Recording::open(file, args.replay_speed)?;
+    let tape = StockTape::open(file, args.replay_speed)?;
     tracing::info!(
-        trades = recording.trades(),
-        symbols = recording.symbols().len(),
-        seconds = recording.length().as_secs(),
+        trades = tape.trades(),
+        symbols = tape.symbols().len(),
+        seconds = tape.length().as_secs(),
         "{} {}",
         match (args.replay_wait, args.replay_loop) {
             (false, false) => "playing",
@@ -111,11 +107,11 @@ fn tape(args: &Args) -> Result<Tape, RecordingError> {
         },
         file.display()
     );
-    if let Some(what) = recording.omission() {
+    if let Some(what) = tape.omission() {
         tracing::warn!("{}, {what}", file.display());
     }
-    Ok(Tape::Recorded(Replay {
-        recording: Arc::new(recording),
+    Ok(TradeSource::Recorded(Replay {
+        tape: Arc::new(tape),
         waits: args.replay_wait,
         loops: args.replay_loop,
     }))

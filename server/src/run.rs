@@ -31,11 +31,9 @@ use tracing::{info, warn};
 
 use crate::{
     MAX_MESSAGE_BYTES,
-    call_center::{CallCenterConfig, CallCenterService},
-    ticker::{StockTickerService, TickerConfig},
-    transport::{Admission, Limits, LogLimit, turn_away},
-    unreadable::check_encoding,
-    workers::{NoWorkers, Workers},
+    calls::{CallCenterConfig, CallCenterService},
+    quotes::{StockTickerService, TickerConfig},
+    transport::{Admission, Limits, LogLimit, NoWorkers, Workers, check_encoding, turn_away},
 };
 
 /// What the last words to the peers may take once their streams were ended.

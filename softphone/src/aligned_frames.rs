@@ -6,7 +6,7 @@ use std::time::Duration;
 use audio::{
     ResamplerError,
     frame::{SAMPLE_RATE_HZ, SAMPLES_PER_CHANNEL},
-    near_end_reference::RenderReference,
+    near_end::RenderReference,
 };
 
 /// What was just handed to the speaker.

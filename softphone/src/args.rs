@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use audio::{Codec, Effects, impairment::Impairment};
+use audio::{Codec, Effects};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use line::Impairment;
 
 use proto::ServerAddress;
 use tracing_subscriber::EnvFilter;

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use audio::{
-    e_model::{self, CodecImpairment},
-    jitter_buffer::JitterBufferStats,
+    measure::e_model::{self, CodecImpairment},
+    playout::JitterBufferStats,
 };
 
 use crate::delay::Stages;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use audio::{
     CodecError, Encoder, Format, RenderPathError, Resampler, ResamplerError, frame,
-    gain::SmoothGain,
-    meter::{Level, LevelMeter, rfc6464_level},
+    measure::{Level, LevelMeter, rfc6464_level},
     near_end::{NearEndOptions, NearEndStats},
+    processing::SmoothGain,
 };
 use bytes::Bytes;
 use proto::callcenter::Gap;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use audio::{Decoder, Effects, Encoder, Format, Leg, Resampler, meter::rms_dbfs};
+use audio::{Decoder, Effects, Encoder, Format, Leg, Resampler, measure::rms_dbfs};
 use proto::callcenter::Gap;
 
 use crate::{

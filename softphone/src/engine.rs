@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use audio::{frame::SAMPLE_RATE_HZ, jitter_buffer::JitterBufferStats, near_end::NearEndStats};
+use audio::{frame::SAMPLE_RATE_HZ, near_end::NearEndStats, playout::JitterBufferStats};
 
 use crate::{
     call_stats::{CallStats, Heard},
@@ -36,13 +36,13 @@ const LONGEST_REST: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, Default)]
 pub struct EngineStatus {
     /// Level of the microphone over the last tenth of a second: RMS and peak in dBFS.
-    pub near_level: Option<audio::meter::Level>,
+    pub near_level: Option<audio::measure::Level>,
     /// Level of what was played, likewise.
-    pub far_level: Option<audio::meter::Level>,
+    pub far_level: Option<audio::measure::Level>,
     /// Level of the microphone over the whole call, muted or not.
-    pub near_overall_level: Option<audio::meter::Level>,
+    pub near_overall_level: Option<audio::measure::Level>,
     /// Level of what was played over the whole call.
-    pub far_overall_level: Option<audio::meter::Level>,
+    pub far_overall_level: Option<audio::measure::Level>,
     /// Mouth-to-ear delay by stages, and the judgement that follows from it.
     pub call_stats: CallStats,
     /// Age of the newest sent chunk's first sample when it was made, in microseconds.

@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use audio::{
-    Effects, Format, Leg, LegError,
-    transit::{Arrival, Transit},
-};
+use audio::{Effects, Format, Leg, LegError};
 use bytes::Bytes;
+use line::{Arrival, Transit};
 use proto::callcenter::{Accepted, AudioChunk};
 
 use crate::{capture_path::micros, numbering::sender_clock_us};

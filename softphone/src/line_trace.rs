@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
-use audio::impairment::Impairment;
+use line::Impairment;
 
 use crate::call_stats::Heard;
 

@@ -8,11 +8,8 @@ use std::{
     time::Duration,
 };
 
-use audio::{
-    Encoder, Format,
-    sending_rule::is_stalled,
-    transit::{Arrival, Transit},
-};
+use audio::{Encoder, Format};
+use line::{Arrival, Transit, sending_rule::is_stalled};
 use proto::callcenter::{AudioChunk, Gap};
 use tokio::{
     sync::{Notify, watch},

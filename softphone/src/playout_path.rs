@@ -7,10 +7,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use audio::{
     Format, OutputLimiter, RenderPath,
-    e_model::CodecImpairment,
-    gain::SmoothGain,
-    jitter_buffer::{self, JitterBufferStats, Packet, Playout},
-    meter::{Level, LevelMeter},
+    measure::{Level, LevelMeter, e_model::CodecImpairment},
+    playout::{JitterBufferStats, Packet, Playout},
+    processing::SmoothGain,
 };
 use bytes::Bytes;
 use proto::callcenter::Gap;
@@ -60,7 +59,7 @@ pub struct Incoming {
 /// Of what has not come for so long nothing is said any more.
 const STILL_COMES: Duration = Duration::from_millis(200);
 
-/// What arrived that was no sound ([`audio::plausibility`]) and was not played.
+/// What arrived that was no sound ([`audio::playout`]) and was not played.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GarbageStats {
     /// Whether that is so now.
@@ -140,7 +139,7 @@ impl PlayoutPath {
                 self.render.insert(
                     Packet {
                         media_time: 0,
-                        gap: jitter_buffer::Gap::Silence,
+                        gap: audio::Gap::Silence,
                         payload: &[],
                     },
                     now,
@@ -317,12 +316,12 @@ impl PlayoutPath {
     }
 }
 
-fn buffer_gap(gap: Gap) -> jitter_buffer::Gap {
+fn buffer_gap(gap: Gap) -> audio::Gap {
     match gap {
-        Gap::None => jitter_buffer::Gap::None,
-        Gap::Muted => jitter_buffer::Gap::Muted,
-        Gap::Silence => jitter_buffer::Gap::Silence,
-        Gap::Late => jitter_buffer::Gap::Late,
-        Gap::Device => jitter_buffer::Gap::Device,
+        Gap::None => audio::Gap::None,
+        Gap::Muted => audio::Gap::Muted,
+        Gap::Silence => audio::Gap::Silence,
+        Gap::Late => audio::Gap::Late,
+        Gap::Device => audio::Gap::Device,
     }
 }

@@ -3,16 +3,17 @@
 mod json;
 mod json_line;
 mod summary;
+mod virtual_figures;
 
 use std::time::Duration;
 
 use audio::ToneReport;
 
 pub use json_line::status_json;
+pub use virtual_figures::VirtualFigures;
 
 use crate::{
     engine::EngineStatus, recording::RecordingStatus, session::SessionStatus, verdict::Verdict,
-    virtual_call::VirtualFigures,
 };
 
 /// Everything known about a call that is over.

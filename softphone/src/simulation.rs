@@ -6,11 +6,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use audio::{
-    Effects, Format, LegError,
-    impairment::{ImpairedLine, Impairment},
-};
+use audio::{Effects, Format, LegError};
 use futures_util::FutureExt;
+use line::{ImpairedLine, Impairment};
 use proto::callcenter::AudioChunk;
 
 use crate::{

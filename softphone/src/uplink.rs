@@ -1,6 +1,6 @@
 //! The queue between the engine, which encodes, and the session, which sends: bounded by age.
 //!
-//! A line that cannot send falls behind; what has waited too long ([`audio::sending_rule`]) is
+//! A line that cannot send falls behind; what has waited too long ([`line::sending_rule`]) is
 //! dropped, oldest first, counted, and marked on the chunk that follows. The engine never waits
 //! here, and the lock is held for a push or a pop only.
 
@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use audio::sending_rule::{LateQueue, Waiting};
 use bytes::Bytes;
+use line::sending_rule::{LateQueue, Waiting};
 use proto::callcenter::Gap;
 use tokio::sync::{Notify, watch};
 

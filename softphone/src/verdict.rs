@@ -2,7 +2,8 @@
 
 use std::{ops::Range, time::Duration};
 
-use audio::{ToneReport, impairment::Impairment, sending_rule::LONGEST_WAIT};
+use audio::ToneReport;
+use line::{Impairment, sending_rule::LONGEST_WAIT};
 use serde::{Serialize, Serializer};
 
 use crate::{line_trace, session::SessionEnd};

@@ -6,7 +6,7 @@
 
 use std::{env, fs, time::Duration};
 
-use audio::{Chain, Decoder, Effects, Encoder, Format, e_model};
+use audio::{Chain, Decoder, Effects, Encoder, Format, measure::e_model};
 use tests::{
     pesq,
     playout_line::{Heard, PlayoutLine},

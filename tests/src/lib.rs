@@ -9,7 +9,7 @@ pub mod attacks;
 pub mod bad_sink;
 pub mod bare_ticker;
 pub mod cpu;
-pub mod desk;
+pub mod device_pairs;
 pub mod dying_terminal;
 pub mod heard_call;
 pub mod json_schema;

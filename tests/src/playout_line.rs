@@ -3,9 +3,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use audio::{
-    Encoder, Format, Gap, ImpairedLine, Impairment, JitterBufferStats, Packet, RenderPath,
-};
+use audio::{Encoder, Format, Gap, JitterBufferStats, Packet, RenderPath};
+use line::{ImpairedLine, Impairment};
 
 use crate::{analysis::percentile, cpu::thread_seconds};
 

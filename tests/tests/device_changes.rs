@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::{
     Process, Server, Tape, bin,
-    desk::{Desk, FEED_HZ, SINKS, SOURCES, SPEAKERS, marked},
+    device_pairs::{DevicePairs, FEED_HZ, SINKS, SOURCES, SPEAKERS, marked},
     rig::{RATE, Rig},
 };
 
@@ -51,21 +51,21 @@ fn hear(tape: &mut Tape, pair: usize, hz: f32) {
 fn the_sound_goes_with_the_default_within_a_second() {
     let Some(rig) = Rig::start() else { return };
     let server = Server::start(&["--effects", "none"]);
-    let mut desk = Desk::new(&rig);
-    desk.feed();
+    let mut pairs = DevicePairs::new(&rig);
+    pairs.feed();
     for host in ["pulseaudio", "alsa"] {
-        desk.make_default(0);
+        pairs.make_default(0);
         let mut softphone = softphone(&rig, &server, &["--audio-host", host]);
-        let mut tape = desk.tape();
+        let mut tape = pairs.tape();
         hear(&mut tape, 0, FEED_HZ[0]);
 
         if host == "pulseaudio" {
             // This server takes streams along, but not those that somebody put elsewhere: now it is
             // the softphone that has to go.
-            desk.put_streams_aside();
+            pairs.put_streams_aside();
         }
-        desk.mark();
-        desk.make_default(1);
+        pairs.mark();
+        pairs.make_default(1);
         hear(&mut tape, 1, FEED_HZ[1]);
 
         let mark = marked(&tape).expect("the mark is on the tape");
@@ -99,7 +99,7 @@ fn a_device_asked_for_by_name_is_kept_replaced_when_gone_and_taken_back() {
     const TONE: f32 = 700.0;
     let Some(rig) = Rig::start() else { return };
     let server = Server::start(&["--effects", "none"]);
-    let desk = Desk::new(&rig);
+    let pairs = DevicePairs::new(&rig);
     let args = [
         "--audio-host",
         "pulseaudio",
@@ -110,23 +110,23 @@ fn a_device_asked_for_by_name_is_kept_replaced_when_gone_and_taken_back() {
     ];
     let args = [&args[..], &["--output", SINKS[1]]].concat();
     let mut softphone = softphone(&rig, &server, &args);
-    let mut tape = desk.tape();
+    let mut tape = pairs.tape();
     hear(&mut tape, 1, TONE);
 
     // The default comes, and goes: the server takes along what plays on it.
-    desk.make_default(1);
-    desk.mark();
+    pairs.make_default(1);
+    pairs.mark();
     hear(&mut tape, 1, TONE);
-    desk.make_default(0);
+    pairs.make_default(0);
     tape.wait_for("the stream to be taken away", LIMIT, |tape| {
         marked(tape).is_some_and(|mark| tape.first(SPEAKERS[0], TONE, mark).is_some())
     });
     hear(&mut tape, 1, TONE);
 
-    desk.pull_out(1);
+    pairs.pull_out(1);
     softphone.wait_for_stderr("not available; using", LIMIT);
     hear(&mut tape, 0, TONE);
-    desk.plug_in(1);
+    pairs.plug_in(1);
     softphone.wait_for_stderr(": back", LIMIT);
     hear(&mut tape, 1, TONE);
 
@@ -144,15 +144,15 @@ fn a_device_asked_for_by_name_is_kept_replaced_when_gone_and_taken_back() {
 fn a_microphone_that_is_pulled_out_is_replaced_and_the_call_goes_on() {
     let Some(rig) = Rig::start() else { return };
     let server = Server::start(&["--effects", "none"]);
-    let mut desk = Desk::new(&rig);
-    desk.feed();
+    let mut pairs = DevicePairs::new(&rig);
+    pairs.feed();
     let args = ["--audio-host", "pulseaudio", "--input", SOURCES[1]];
     let mut softphone = softphone(&rig, &server, &args);
-    let mut tape = desk.tape();
+    let mut tape = pairs.tape();
     hear(&mut tape, 0, FEED_HZ[1]);
-    desk.pull_out(1);
+    pairs.pull_out(1);
     hear(&mut tape, 0, FEED_HZ[0]);
-    desk.plug_in(1);
+    pairs.plug_in(1);
     hear(&mut tape, 0, FEED_HZ[1]);
     let figures = figures(&mut softphone);
     let told = figures["device_changes"].to_string();

@@ -6,10 +6,12 @@
 pub mod alert;
 pub mod args;
 mod backoff;
+pub mod change;
 mod clock;
 mod connection;
 pub mod failure;
 pub mod feed;
+pub mod feed_event;
 mod format;
 mod keep;
 mod kept_list;

@@ -16,8 +16,10 @@ use tokio::{
 
 use crate::{
     alert::Alerts,
+    change::Change,
     failure::Failure,
-    feed::{Change, Feed, FeedEvent},
+    feed::Feed,
+    feed_event::FeedEvent,
     kept_list::KeptList,
     say::{say, say_unkept},
     settings::SettingsError,

@@ -15,9 +15,10 @@ use tokio_stream::StreamExt;
 
 use crate::{
     backoff,
+    change::Change,
     connection::{Dial, Keepalive},
     failure::Failure,
-    feed::{Change, FeedEvent},
+    feed_event::FeedEvent,
     subscriptions::Subscriptions,
 };
 

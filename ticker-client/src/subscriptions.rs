@@ -11,7 +11,7 @@ use proto::{
 };
 use tonic::Code;
 
-use crate::feed::{Change, FeedEvent};
+use crate::{change::Change, feed_event::FeedEvent};
 
 /// More columns of a symbol's name are not shown.
 const NAME_COLUMNS: usize = 60;

@@ -26,9 +26,11 @@ use tokio::{
 
 use crate::{
     alert::Alerts,
+    change::Change,
     clock::Clock,
     failure::Failure,
-    feed::{Change, Feed, FeedEvent},
+    feed::Feed,
+    feed_event::FeedEvent,
     keep::{self, Edits},
     lines::Limit,
     say::{say, say_unkept},

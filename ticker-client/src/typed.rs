@@ -18,7 +18,7 @@ use proto::{
     text_file::{self, TextError},
 };
 
-use crate::{feed::Change, say::say};
+use crate::{change::Change, say::say};
 
 /// A longer line is read in pieces, so that one without an end holds no memory.
 const MAX_LINE_BYTES: u64 = 64 * 1024;

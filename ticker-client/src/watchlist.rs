@@ -15,7 +15,7 @@ use proto::{Symbol, fin::StockUpdate, text::words};
 pub use row::{Age, HISTORY_POINTS, Moment, Quote, Row};
 pub use sort::{BadSort, Sort, SortBy};
 
-use crate::feed::{Change, FeedEvent};
+use crate::{change::Change, feed_event::FeedEvent};
 use notices::{Notice, Notices};
 use rows::Rows;
 

@@ -2,11 +2,11 @@
 
 use audio_codec_algorithms::{decode_alaw, decode_ulaw};
 
+use super::format::{Codec, Format, MAX_CHUNK, PayloadError};
 use super::{
     libopus::{self, CodecError},
     sample::{from_i16, make_finite},
 };
-use crate::format::{Codec, Format, MAX_CHUNK, PayloadError};
 
 /// What [`Decoder::decode`] made of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use audio_codec_algorithms::{encode_alaw, encode_ulaw};
 
+use super::format::{Codec, Format};
 use super::{
     libopus::{self, CodecError},
     sample::to_i16,
 };
-use crate::format::{Codec, Format};
 
 /// Bitrate for Opus at 48 kHz in mono unless told otherwise: `docs/bit-rate.md` says why.
 pub const DEFAULT_BITRATE: u32 = 64_000;

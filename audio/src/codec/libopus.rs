@@ -1,6 +1,6 @@
 //! What both ends need of libopus.
 
-use crate::format::Format;
+use super::format::Format;
 
 /// A codec that could not be set up or refused to work. A fault of ours, not of a peer.
 #[derive(Debug, thiserror::Error)]

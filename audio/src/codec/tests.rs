@@ -1,6 +1,6 @@
+use super::format::{Format, PayloadError};
 use super::*;
-use crate::format::{Format, PayloadError};
-use crate::test_signal::{fit_sine, lag, noise, peak, phase_delay_s, rms_db, sine, speech_like};
+use crate::measure::{fit_sine, lag, noise, peak, phase_delay_s, rms_db, sine, speech_like};
 
 fn format(codec: &str, rate: i32, channels: i32) -> Format {
     Format::parse(codec, rate, channels).unwrap()

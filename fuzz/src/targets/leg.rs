@@ -10,7 +10,7 @@ use prost::Message;
 use proto::callcenter::{Accepted, AudioChunk, Join, call_center_server::CallCenterServer};
 use server::{
     MAX_MESSAGE_BYTES,
-    call_center::{CallCenterConfig, CallCenterService},
+    calls::{CallCenterConfig, CallCenterService},
 };
 use tokio::sync::watch;
 

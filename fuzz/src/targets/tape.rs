@@ -3,7 +3,7 @@
 
 use std::{fs, sync::LazyLock, time::Duration};
 
-use server::recording::Recording;
+use server::quotes::StockTape;
 use tempfile::TempDir;
 
 static DIRECTORY: LazyLock<TempDir> =
@@ -12,8 +12,8 @@ static DIRECTORY: LazyLock<TempDir> =
 pub(super) fn run(bytes: &[u8]) -> String {
     let file = DIRECTORY.path().join("tape.csv");
     fs::write(&file, bytes).expect("a temporary file is written");
-    let recording = match Recording::open(&file, 1.0) {
-        Ok(recording) => recording,
+    let tape = match StockTape::open(&file, 1.0) {
+        Ok(tape) => tape,
         Err(error) => {
             let words = error.to_string();
             assert!(words.chars().count() < 1_000, "{words}");
@@ -27,10 +27,10 @@ pub(super) fn run(bytes: &[u8]) -> String {
         }
     };
     let lines = bytes.split(|byte| *byte == b'\n').count();
-    assert!((1..lines).contains(&recording.trades()));
+    assert!((1..lines).contains(&tape.trades()));
     let mut trades = 0;
-    for symbol in recording.symbols() {
-        let track = recording.track(symbol).expect("a symbol of the tape");
+    for symbol in tape.symbols() {
+        let track = tape.track(symbol).expect("a symbol of the tape");
         let mut at = Duration::ZERO;
         for number in 1.. {
             let Some(trade) = track.trade(number) else {
@@ -38,7 +38,7 @@ pub(super) fn run(bytes: &[u8]) -> String {
             };
             trades += 1;
             assert_eq!(trade.sequence, number);
-            assert!(trade.at >= at && trade.at <= recording.length());
+            assert!(trade.at >= at && trade.at <= tape.length());
             at = trade.at;
             let dollars = trade.price.dollars();
             assert!(dollars > 0.0 && dollars <= 1e7, "{dollars}");
@@ -47,20 +47,20 @@ pub(super) fn run(bytes: &[u8]) -> String {
             assert!(track.sequence_at(at) >= number);
         }
     }
-    assert_eq!(trades, recording.trades());
+    assert_eq!(trades, tape.trades());
     // It comes to its end.
     let mut now = Duration::ZERO;
     let mut moments = 1;
-    while let Some(next) = recording.next_trade_after(now) {
+    while let Some(next) = tape.next_trade_after(now) {
         assert!(next > now);
         now = next;
         moments += 1;
     }
-    assert!(moments <= 1 + trades && now == recording.length());
+    assert!(moments <= 1 + trades && now == tape.length());
     format!(
         "{} trades, {} symbols, left out {}",
         trades.next_power_of_two(),
-        recording.symbols().len().next_power_of_two(),
-        recording.omission().is_some()
+        tape.symbols().len().next_power_of_two(),
+        tape.omission().is_some()
     )
 }

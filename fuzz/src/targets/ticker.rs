@@ -14,11 +14,7 @@ use proto::fin::{
 };
 use server::{
     MAX_MESSAGE_BYTES,
-    exchange::Tape,
-    playback::Replay,
-    recording::Recording,
-    subscriptions::MAX_SYMBOLS,
-    ticker::{StockTickerService, TickerConfig},
+    quotes::{MAX_SYMBOLS, Replay, StockTape, StockTickerService, TickerConfig, TradeSource},
 };
 use tokio::sync::watch;
 
@@ -79,9 +75,9 @@ pub(super) fn run(bytes: &[u8]) -> String {
     )
 }
 
-fn open(tape: Tape, lab: bool) -> StockTickerService {
+fn open(trades: TradeSource, lab: bool) -> StockTickerService {
     let config = TickerConfig {
-        tape,
+        trades,
         lab,
         idle_timeout: Duration::from_secs(60),
     };
@@ -90,8 +86,8 @@ fn open(tape: Tape, lab: bool) -> StockTickerService {
 }
 
 /// Trades so seldom that the time makes no difference.
-fn simulated(any_symbol: bool) -> Tape {
-    Tape::Simulated {
+fn simulated(any_symbol: bool) -> TradeSource {
+    TradeSource::Simulated {
         seed: 1,
         tick: Duration::from_secs(3_600),
         any_symbol,
@@ -102,14 +98,14 @@ static SIMULATED: LazyLock<StockTickerService> = LazyLock::new(|| open(simulated
 static LISTED: LazyLock<StockTickerService> = LazyLock::new(|| open(simulated(false), false));
 static LAB: LazyLock<StockTickerService> = LazyLock::new(|| open(simulated(true), true));
 static RECORDED: LazyLock<StockTickerService> = LazyLock::new(|| {
-    let tape = corpus::directory("tape").join("recorded");
-    let recording = Recording::open(&tape, 1.0).expect("the seed is a tape");
+    let file = corpus::directory("tape").join("recorded");
+    let tape = StockTape::open(&file, 1.0).expect("the seed is a tape");
     let replay = Replay {
-        recording: Arc::new(recording),
+        tape: Arc::new(tape),
         waits: false,
         loops: false,
     };
-    open(Tape::Recorded(replay), false)
+    open(TradeSource::Recorded(replay), false)
 });
 
 fn requests(input: &mut Unstructured<'_>) -> Vec<Bytes> {

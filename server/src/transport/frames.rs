@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::token_bucket::TokenBucket;
+use super::token_bucket::TokenBucket;
 
 /// So many such frames may come at once, and each second for ever: far more than any client needs that
 /// acknowledges its data and measures its line, far less than takes a processor.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::sending_rule::LONGEST_WAIT;
+use line::sending_rule::LONGEST_WAIT;
 use ringbuf::traits::{Consumer, Observer, Split};
 use ringbuf::{HeapCons, HeapRb};
 
 use super::callback::{CaptureCallback, RECORDS, Record};
 use super::latency_line::{LatencyLine, to_us};
-use super::supervisor::{Endpoint, Stream, Supervised};
+use super::stream::{Endpoint, Stream};
+use super::supervisor::Supervised;
 use super::{DeviceNotice, DeviceStats, Microphone};
 
 /// What the ring holds at most. An engine that stood still for longer has lost the line anyway.

@@ -5,7 +5,7 @@ use cpal::{Device, Host};
 use proto::text::excerpt;
 
 use super::device_routing::Pin;
-use super::open::DeviceRequest;
+use super::order::DeviceRequest;
 use super::{DeviceError, Direction, names};
 
 /// The device, and how to know it again.

@@ -3,8 +3,8 @@
 
 use super::default_device_watch::WatchRequest;
 use super::device_routing::Pin;
-use super::open::{DeviceRequest, Order};
-use super::supervisor::Stream;
+use super::order::{DeviceRequest, Order};
+use super::stream::Stream;
 use super::{BufferRequest, DeviceError, Placement};
 
 /// A device that is there but cannot be opened is given up for the default after this many

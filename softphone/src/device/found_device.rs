@@ -7,7 +7,7 @@ use cpal::{BufferSize, Device, SampleFormat, StreamConfig};
 use super::callback::Health;
 use super::device_routing::Pin;
 use super::host::{self, AudioHost};
-use super::supervisor::Stream;
+use super::stream::Stream;
 use super::{Placement, Worn};
 
 /// A device, and how it is to be opened.

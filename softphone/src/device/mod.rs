@@ -23,12 +23,14 @@ mod notice;
 mod open;
 #[cfg(target_os = "linux")]
 mod open_native;
+mod order;
 #[cfg(target_os = "linux")]
 mod pipewire;
 #[cfg(target_os = "linux")]
 mod pulse;
 mod render;
 mod ring_target;
+mod stream;
 mod supervisor;
 pub mod virtual_clock;
 pub mod virtual_microphone;

@@ -11,53 +11,20 @@ use super::capture::{self, CaptureRing, DeviceMicrophone};
 use super::config::{buffer_sizes, configuration};
 use super::deadline::{Aside, Outstanding, aside};
 use super::device_lookup::find_device;
-use super::device_routing::Pin;
 use super::device_selection::DeviceSelection;
 use super::found_device::Found;
 use super::host::AudioHost;
 #[cfg(target_os = "linux")]
 use super::open_native;
+use super::order::{DeviceRequest, Order};
 use super::render::{self, DeviceSpeaker, RenderRing};
-use super::supervisor::{Endpoint, OPEN_DEADLINE, Opened, Supervised, supervise};
+use super::stream::{Endpoint, Opened};
+use super::supervisor::{OPEN_DEADLINE, Supervised, supervise};
 use super::wear_query::WearQuery;
-use super::{
-    BufferRequest, DeviceError, DeviceOptions, Direction, Microphone, Placement, Speaker, host,
-};
+use super::{DeviceError, DeviceOptions, Direction, Microphone, Speaker, host};
 
 /// A microphone and a speaker.
 pub type Devices = (Box<dyn Microphone>, Box<dyn Speaker>);
-
-/// One attempt to open a device.
-#[derive(Debug, Clone)]
-pub(super) struct Order {
-    /// On this host; on the first that works if `None`.
-    pub(super) host: Option<String>,
-    pub(super) device: DeviceRequest,
-    pub(super) buffer: BufferRequest,
-}
-
-/// Which device to open.
-#[derive(Debug, Clone)]
-pub(super) enum DeviceRequest {
-    /// The system's default.
-    Default,
-    /// The system's default in place of a pinned one.
-    Fallback,
-    /// The one that a person called so.
-    Named(String),
-    /// One that was opened before.
-    Pinned(Pin),
-}
-
-impl DeviceRequest {
-    fn placement(&self) -> Placement {
-        match self {
-            Self::Default => Placement::Default,
-            Self::Fallback => Placement::Fallback,
-            Self::Named(_) | Self::Pinned(_) => Placement::Pinned,
-        }
-    }
-}
 
 /// Opens a microphone and a speaker, both at once. Takes at most five seconds.
 ///

@@ -16,7 +16,7 @@ use super::host::AudioHost;
 use super::pipewire::{PipeWireStream, StreamConfig};
 use super::pulse::{PulseConfig, PulseStream};
 use super::render::{self, RenderRing};
-use super::supervisor::{Opened, Playing};
+use super::stream::{Opened, Playing};
 
 /// A PulseAudio server is asked for no less at a time: 2.5 ms at 48 kHz.
 const MIN_PULSE_STEP: u32 = 120;

@@ -9,7 +9,8 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 use super::callback::{RECORDS, Record, RenderCallback};
 use super::latency_line::{LatencyLine, to_us};
 use super::ring_target::RingTarget;
-use super::supervisor::{Endpoint, Stream, Supervised};
+use super::stream::{Endpoint, Stream};
+use super::supervisor::Supervised;
 use super::{DeviceNotice, DeviceStats, Speaker};
 
 /// What the ring holds at most: two callbacks of the largest device and some more.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audio::tone::Tone;
+use audio::measure::Tone;
 
 use super::{DeviceStats, Microphone, virtual_clock::VirtualClock};
 

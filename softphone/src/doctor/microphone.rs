@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audio::meter::{Level, LevelMeter};
+use audio::measure::{Level, LevelMeter};
 use serde_json::json;
 
 use super::{

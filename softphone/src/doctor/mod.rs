@@ -7,13 +7,13 @@
 
 #[cfg(target_os = "linux")]
 mod alsa_mixer;
-mod desk;
 mod fault;
 mod finding;
 mod fixes;
 mod hosts;
 mod microphone;
 mod mixer;
+mod printer;
 #[cfg(target_os = "linux")]
 mod pulse_mixer;
 mod real_time;
@@ -37,10 +37,10 @@ use crate::{
         list,
     },
 };
-use desk::Desk;
 use fault::Fault;
 use finding::{Check, Finding, Fix, Status};
 use mixer::Mixer;
+use printer::Printer;
 use report::Report;
 
 /// No check takes longer.
@@ -99,19 +99,22 @@ pub fn doctor(args: &DoctorArgs) -> Result<u8, DoctorError> {
     device::known_host(args.audio_host.as_deref())?;
     let mut doctor = Doctor {
         report: Report::default(),
-        desk: Desk::new(args.json),
+        printer: Printer::new(args.json),
     };
     doctor.check_sound(args);
     doctor.check(REAL_TIME, real_time::check);
     doctor.check_server(&args.server);
-    let Doctor { report, mut desk } = doctor;
-    desk.finish(&report).map_err(DoctorError::NotWritten)?;
+    let Doctor {
+        report,
+        mut printer,
+    } = doctor;
+    printer.finish(&report).map_err(DoctorError::NotWritten)?;
     Ok(report.exit_code())
 }
 
 struct Doctor {
     report: Report,
-    desk: Desk,
+    printer: Printer,
 }
 
 impl Doctor {
@@ -123,7 +126,7 @@ impl Doctor {
             output: args.output.clone(),
             ..DeviceOptions::default()
         };
-        self.desk.show_progress(HOSTS);
+        self.printer.show_progress(HOSTS);
         let began = Instant::now();
         // Bounded by itself, host by host.
         let list = list::list();
@@ -179,7 +182,7 @@ impl Doctor {
 
     /// Makes one check aside, and gives it up when it does not end.
     fn check(&mut self, check: Check, work: impl FnOnce() -> Finding + Send + 'static) -> Status {
-        self.desk.show_progress(check);
+        self.printer.show_progress(check);
         let began = Instant::now();
         let finding = match aside("doctor", &Outstanding::default(), work) {
             Ok(work) => work.wait(LIMIT).unwrap_or_else(|| gave_up(check)),
@@ -195,7 +198,7 @@ impl Doctor {
     fn note(&mut self, check: Check, finding: Finding, began: Instant) -> Status {
         let status = finding.status;
         self.report.add(check, finding, began.elapsed());
-        self.desk.show_newest(&self.report);
+        self.printer.show_newest(&self.report);
         status
     }
 }

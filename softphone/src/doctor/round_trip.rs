@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use audio::{
-    echo_path::{self, EchoPath, Measurement, Probe},
-    meter,
+    measure::rms_dbfs,
+    near_end::{EchoPath, Measurement, Probe, echo_path},
 };
 use serde_json::json;
 
@@ -171,7 +171,7 @@ fn judge(sounding: &Sounding) -> Finding {
     match echo_path::find(&sounding.recording, &probe, &sounding.starts, MAX_LAG) {
         Measurement::Heard(path) => heard(&path, sounding.own_delay),
         Measurement::NotHeard { detectable_db } => {
-            not_heard(detectable_db, meter::rms_dbfs(&sounding.recording))
+            not_heard(detectable_db, rms_dbfs(&sounding.recording))
         }
     }
 }

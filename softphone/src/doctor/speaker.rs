@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audio::tone::Tone;
+use audio::measure::Tone;
 use serde_json::json;
 
 use super::{
@@ -164,12 +164,12 @@ mod tests {
     fn the_tone_is_short_quiet_and_without_a_click() {
         let sound = sound(48_000, false);
         assert_eq!(sound.len(), 28_800);
-        let peak = audio::meter::peak_dbfs(&sound);
+        let peak = audio::measure::peak_dbfs(&sound);
         assert!((peak - TONE_DBFS).abs() < 0.1, "{peak} dBFS");
         let first_ms = &sound[14_400..14_448];
-        assert!(audio::meter::peak_dbfs(first_ms) < TONE_DBFS - 20.0);
+        assert!(audio::measure::peak_dbfs(first_ms) < TONE_DBFS - 20.0);
         let last_ms = &sound[sound.len() - 48..];
-        assert!(audio::meter::peak_dbfs(last_ms) < TONE_DBFS - 20.0);
+        assert!(audio::measure::peak_dbfs(last_ms) < TONE_DBFS - 20.0);
     }
 
     struct Fake {

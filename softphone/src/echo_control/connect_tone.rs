@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use audio::{
-    echo_path::{self, Measurement, Probe},
     frame::SAMPLE_RATE_HZ,
+    near_end::{Measurement, Probe, echo_path},
 };
 
 use super::decision::EchoPath;

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use audio::{
     ResamplerError,
-    coupling::Coupling,
-    near_end::{EchoCanceller, NearEndOptions},
+    near_end::{Coupling, EchoCanceller, NearEndOptions},
 };
 
 use super::{

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use audio::{ResamplerError, coupling::CouplingMonitor, loop_guard::LoopGuard, meter::rms_dbfs};
+use audio::{
+    ResamplerError,
+    measure::rms_dbfs,
+    near_end::{CouplingMonitor, LoopGuard},
+};
 
 use crate::aligned_frames::{AlignedFrames, Rendered};
 

@@ -1,6 +1,6 @@
 //! From what is known about an echo to what is done about it. Pure.
 
-use audio::{loop_guard::LoopGuard, near_end::EchoCanceller};
+use audio::near_end::{EchoCanceller, LoopGuard};
 
 /// An echo that is weaker than this is not worth the delay, nor what a canceller costs in quality.
 pub const AUDIBLE_DB: f32 = -40.0;

@@ -1,16 +1,15 @@
 //! The figures of a call for scripts.
 
-use audio::{ToneReport, meter::Level, near_end::EchoCanceller};
+use audio::{ToneReport, measure::Level, near_end::EchoCanceller};
 use serde_json::{Value, json};
 
-use super::Report;
+use super::{Report, VirtualFigures};
 use crate::{
     delay::Stages,
     device::{DeviceState, DeviceStats, Placement},
     printable_json::printable,
     recording::RecordingStatus,
     verdict::Verdict,
-    virtual_call::VirtualFigures,
 };
 
 /// Of `docs/softphone-json.schema.json`. Grows when a key goes or means something else; new keys may

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use audio::meter::Level;
+use audio::measure::Level;
 
 /// How long a peak stays where it was, and how fast it falls then.
 const HOLD: Duration = Duration::from_millis(1_500);

@@ -1,7 +1,7 @@
 //! The screen at three widths, as a person sees it.
 
 use audio::{
-    meter::Level,
+    measure::Level,
     near_end::{EchoCanceller, NearEndStats},
 };
 

@@ -133,7 +133,7 @@ impl Warnings {
 
 #[cfg(test)]
 mod tests {
-    use audio::meter::Level;
+    use audio::measure::Level;
 
     use super::*;
 

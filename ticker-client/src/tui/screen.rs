@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     alert::{Alert, Alerts, Subject, alerts_of_line},
-    feed::{Change, FeedEvent},
+    change::Change,
+    feed_event::FeedEvent,
     keep::{Edits, Watched},
     kept_list::KeptList,
     watchlist::{Moment, Move, Watchlist},

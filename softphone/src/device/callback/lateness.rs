@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use audio::sending_rule::LONGEST_WAIT;
+use line::sending_rule::LONGEST_WAIT;
 
 /// A device that came back to within this is punctual again, in seconds.
 const CAUGHT_UP_S: f64 = 0.03;

@@ -73,7 +73,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::device::supervisor::Stream;
+    use crate::device::stream::Stream;
     use crate::device::{capture, render};
 
     /// Samples per channel: nothing, one, what hosts deliver, more than the ring holds.

@@ -13,7 +13,7 @@ use ratatui::{Terminal, backend::TestBackend, style::Color};
 use super::*;
 use crate::{
     alert::Alerts,
-    feed::FeedEvent,
+    feed_event::FeedEvent,
     keep::Edits,
     tui::{
         keys::{HELP, Select},

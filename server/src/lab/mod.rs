@@ -1,0 +1,8 @@
+//! What the lab's original server did, for its tests (`--lab`): a stamp behind each chunk, five quotes for each
+//! request. Pure.
+
+mod quotes;
+mod stamp;
+
+pub(crate) use quotes::LabQuotes;
+pub(crate) use stamp::stamped;
