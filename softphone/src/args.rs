@@ -13,7 +13,7 @@ use line::Impairment;
 use proto::ServerAddress;
 use tracing_subscriber::EnvFilter;
 
-use crate::near_end_choice::{EchoChoice, NearEndChoice, Switch};
+use crate::engine::near_end_choice::{EchoChoice, NearEndChoice, Switch};
 
 /// Speak into a call: microphone to server to speaker.
 #[derive(Debug, Clone, Parser)]

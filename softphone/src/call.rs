@@ -1,6 +1,7 @@
 //! One call from beginning to end: devices, engine, session and screen put together.
 
 mod running;
+pub mod signals;
 
 use std::{
     path::Path,
@@ -13,27 +14,32 @@ use running::{RunningCall, Said};
 
 use crate::{
     args::{CallArgs, Sink, Source},
-    capture_path::CapturePath,
+    call::signals::Signals,
     clock::Clock,
     device::{
         self, BufferRequest, DeviceError, DeviceOptions, Microphone, Speaker,
-        virtual_microphone::ToneMicrophone,
-        virtual_speaker::{Ear, VirtualSpeaker},
-        wav_microphone::WavMicrophone,
+        simulated::{
+            virtual_microphone::ToneMicrophone,
+            virtual_speaker::{Ear, VirtualSpeaker},
+            wav_microphone::WavMicrophone,
+        },
     },
-    echo_control::{EchoControl, EchoMemory},
-    engine::{Engine, EngineStatus},
-    engine_thread::EngineThread,
-    near_end_choice::EchoChoice,
-    playout_path::{Downlink, PlayoutPath},
-    reachability,
+    engine::{
+        Engine, EngineStatus,
+        capture_path::CapturePath,
+        echo_control::{EchoControl, EchoMemory},
+        engine_thread::EngineThread,
+        near_end_choice::EchoChoice,
+        playout_path::{Downlink, PlayoutPath},
+        uplink::Uplink,
+    },
     recording::{Recorder, Recording, RecordingStatus, Worth},
-    report::Report,
-    session::{Session, SessionEnd, SessionOptions, SessionStatus},
-    signals::Signals,
+    report::{
+        Report,
+        verdict::{ExitCode, Expected, Stalled, Verdict, judge_line, judge_tone},
+    },
+    session::{Session, SessionEnd, SessionOptions, SessionStatus, reachability},
     ui::{PushToTalk, Ui},
-    uplink::Uplink,
-    verdict::{ExitCode, Expected, Stalled, Verdict, judge_line, judge_tone},
 };
 
 /// Peaks of the tone.

@@ -1,5 +1,24 @@
 //! The engine: every stateful audio object of the softphone. Pure: devices are passed in, and so is
 //! `now`. `engine_thread` runs one in real time.
+//!
+//! `capture_path` is the microphone's way to the `uplink`, `playout_path` the way of what arrives to the speaker;
+//! `near_end_path` cleans the microphone, changed unheard by `near_end_switch`, and `echo_control` decides whether a
+//! canceller is needed. `delay`, `heard_delay` and `call_stats` tell how late and how good it is.
+
+pub mod aligned_frames;
+pub mod call_stats;
+pub mod capture_path;
+pub mod delay;
+pub mod echo_control;
+pub mod engine_thread;
+pub mod heard_delay;
+pub mod near_end_choice;
+pub mod near_end_path;
+pub mod near_end_switch;
+pub mod playout_path;
+pub mod priority;
+pub mod recent_log;
+pub mod uplink;
 
 use std::{
     sync::mpsc::{Receiver, TryRecvError},
@@ -9,18 +28,20 @@ use std::{
 use audio::{frame::SAMPLE_RATE_HZ, near_end::NearEndStats, playout::JitterBufferStats};
 
 use crate::{
-    call_stats::{CallStats, Heard},
-    capture_path::{CapturePath, PathError},
     device::{DeviceNotice, DeviceStats},
-    echo_control::{
-        EchoControl, EchoStatus, connect_tone, control::Learned, decision::EchoPath,
-        memory::DevicePair,
+    engine::{
+        call_stats::{CallStats, Heard},
+        capture_path::{CapturePath, PathError},
+        echo_control::{
+            EchoControl, EchoStatus, connect_tone, control::Learned, decision::EchoPath,
+            memory::DevicePair,
+        },
+        playout_path::{Downlink, GarbageStats, PlayoutPath},
+        priority::EnginePriority,
+        recent_log::RecentLog,
+        uplink::Outgoing,
     },
-    playout_path::{Downlink, GarbageStats, PlayoutPath},
-    priority::EnginePriority,
-    recent_log::RecentLog,
     recording::{Batch, Recorder},
-    uplink::Outgoing,
 };
 
 /// How long the thread sleeps while a device does not say when it will have something, or need it.

@@ -12,12 +12,14 @@ use serde_json::Value;
 use softphone::{
     args::{Args, CallArgs, Command, DoctorArgs},
     call::call,
-    device::list,
+    device::selection::list,
     doctor::{DoctorError, doctor},
-    report::Report,
+    report::{
+        Report,
+        verdict::{ExitCode, Verdict},
+    },
+    simulation::virtual_call,
     ui,
-    verdict::{ExitCode, Verdict},
-    virtual_call,
 };
 use tracing_subscriber::EnvFilter;
 

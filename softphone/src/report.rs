@@ -1,8 +1,14 @@
-//! What is left of a call when it is over: the figures, for people and for scripts.
+//! What is told of a call: while it lasts (`call_status`, `json_line`) and when it is over, for people (`summary`) and
+//! for scripts (`json`). `verdict` judges it, `line_trace` its delay on a virtual line.
 
+pub mod call_status;
 mod json;
 mod json_line;
+pub mod line_trace;
+pub(crate) mod printable_json;
 mod summary;
+pub mod text_layout;
+pub mod verdict;
 mod virtual_figures;
 
 use std::time::Duration;
@@ -13,7 +19,8 @@ pub use json_line::status_json;
 pub use virtual_figures::VirtualFigures;
 
 use crate::{
-    engine::EngineStatus, recording::RecordingStatus, session::SessionStatus, verdict::Verdict,
+    engine::EngineStatus, recording::RecordingStatus, report::verdict::Verdict,
+    session::SessionStatus,
 };
 
 /// Everything known about a call that is over.

@@ -5,18 +5,24 @@
 //! `attempt_pace` says when it is tried again, `attempts` does so, `dial` is the network's part of it;
 //! `race` decides between two streams; `requests` and `responses` are the two directions of one, and
 //! `stream_end` says what its end means. `context` is what all streams share.
+//! `numbering` counts and acknowledges; `answered_format` refuses what was not asked for; `reachability` says why there is
+//! no connection.
 //!
 //! Runs on tokio. Everything audible happens in the engine; here chunks are numbered, acknowledged
 //! and aged.
 
+pub mod answered_format;
 mod attempt_pace;
 mod attempts;
 mod connection;
 mod context;
 mod dial;
+pub mod numbering;
 mod race;
+pub mod reachability;
 mod requests;
 mod responses;
+pub mod stamp;
 mod state;
 mod stream_end;
 
@@ -33,7 +39,9 @@ use tokio::sync::watch;
 use tonic::{Status, Streaming, transport::Channel};
 
 use crate::{
-    clock::Clock, numbering::Numbering, playout_path::Downlink, reachability, uplink::Uplink,
+    clock::Clock,
+    engine::{playout_path::Downlink, uplink::Uplink},
+    session::numbering::Numbering,
 };
 use attempts::Attempts;
 use connection::{ask_when_silent, connect};

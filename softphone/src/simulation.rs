@@ -1,8 +1,13 @@
 //! A whole call on a virtual clock: the real engine, queue and numbering, a far end made of the
 //! processing of a server's leg, and between them a line as bad as one asks for.
 //!
-//! Deterministic, and as fast as the machine: nothing here reads a real clock or waits. Runs on
+//! `far_end` is the server's side; `virtual_call` is `--virtual-time`. Deterministic, and as fast as the machine: nothing here reads a real clock or waits. Runs on
 //! whichever thread steps it.
+
+#[cfg(test)]
+mod echo_simulation;
+pub mod far_end;
+pub mod virtual_call;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,17 +17,21 @@ use line::{ImpairedLine, Impairment};
 use proto::callcenter::AudioChunk;
 
 use crate::{
-    capture_path::{CapturePath, PathError},
     clock::{Clock, SetClock},
     device::{Microphone, Speaker},
-    echo_control::{EchoControl, EchoMemory},
-    engine::{Engine, EngineStatus},
-    far_end::FarEnd,
-    near_end_choice::NearEndChoice,
-    numbering::{Numbering, PROBE},
-    playout_path::{Downlink, PlayoutPath},
-    session::{Line, SessionStatus},
-    uplink::Uplink,
+    engine::{
+        Engine, EngineStatus,
+        capture_path::{CapturePath, PathError},
+        echo_control::{EchoControl, EchoMemory},
+        near_end_choice::NearEndChoice,
+        playout_path::{Downlink, PlayoutPath},
+        uplink::Uplink,
+    },
+    session::{
+        Line, SessionStatus,
+        numbering::{Numbering, PROBE},
+    },
+    simulation::far_end::FarEnd,
 };
 
 /// How often the engine looks at its devices, as it does in real time.

@@ -10,6 +10,7 @@ mod input;
 mod input_source;
 mod keys;
 mod push_to_talk;
+pub mod screen;
 mod terminal;
 
 use std::{
@@ -24,10 +25,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tty::{EndSignal, JobEvent, JobEvents, Stopping};
 
 use crate::{
-    call_status::CallStatus,
-    report::status_json,
-    screen::{Panel, Screen},
-    text_layout::wrap,
+    report::{call_status::CallStatus, status_json, text_layout::wrap},
+    ui::screen::{Panel, Screen},
 };
 #[cfg(unix)]
 pub use input::InputDecoder;

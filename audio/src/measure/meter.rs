@@ -7,12 +7,12 @@
 /// What silence measures, instead of minus infinity: the lowest level that RFC 6464 can carry.
 pub(super) const FLOOR_DBFS: f32 = -127.0;
 
-/// RMS level in dBFS of all `samples` together, at least [`FLOOR_DBFS`].
+/// RMS level in dBFS of all `samples` together, at least −127.
 pub fn rms_dbfs(samples: &[f32]) -> f32 {
     power_to_dbfs(sum_of_squares(samples), samples.len() as u64)
 }
 
-/// Level in dBFS of the sample farthest from zero, at least [`FLOOR_DBFS`].
+/// Level in dBFS of the sample farthest from zero, at least −127.
 pub fn peak_dbfs(samples: &[f32]) -> f32 {
     amplitude_to_dbfs(peak(samples))
 }
@@ -23,7 +23,7 @@ pub fn rfc6464_level(samples: &[f32]) -> u8 {
     (-rms_dbfs(samples)).round().clamp(0.0, 127.0) as u8
 }
 
-/// An amplitude (1.0 is full scale) in dBFS, at least [`FLOOR_DBFS`].
+/// An amplitude (1.0 is full scale) in dBFS, at least −127.
 pub(crate) fn amplitude_to_dbfs(amplitude: f32) -> f32 {
     (20.0 * amplitude.abs().log10()).max(FLOOR_DBFS)
 }

@@ -239,7 +239,7 @@ impl JitterBuffer {
         })
     }
 
-    /// Whether what arrives is no sound, and not to be played ([`Plausibility`]).
+    /// Whether what arrives is no sound, and not to be played (`plausibility`).
     pub fn is_garbage(&self) -> bool {
         self.plausibility.is_garbage()
     }

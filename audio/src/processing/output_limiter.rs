@@ -10,7 +10,7 @@ use super::limiter::CEILING;
 /// Time constant with which the gain comes back.
 const RELEASE_S: f32 = 0.15;
 
-/// Holds the peaks of one channel at [`CEILING`].
+/// Holds the peaks of one channel at `limiter::CEILING`.
 #[derive(Debug, Clone)]
 pub struct OutputLimiter {
     gain: f32,

@@ -11,23 +11,23 @@ use std::{
 use proto::{ServerAddress, text::one_line};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
+use super::signals::Signals;
 use super::{Plan, judge, judge_written, worth};
 use crate::{
     args::CallArgs,
-    call_status::CallStatus,
     clock::Clock,
-    device::virtual_speaker::Ear,
-    echo_control::{EchoMemory, control::Learned},
-    engine_thread::EngineThread,
-    near_end_choice::EchoChoice,
-    recent_log::RecentLog,
+    device::simulated::virtual_speaker::Ear,
+    engine::{
+        echo_control::{EchoMemory, control::Learned},
+        engine_thread::EngineThread,
+        near_end_choice::EchoChoice,
+        recent_log::RecentLog,
+        uplink::Uplink,
+    },
     recording::Recording,
-    report::Report,
-    screen::Panel,
+    report::{Report, call_status::CallStatus},
     session::{Line, NOTHING_COMES, SessionEnd, SessionStatus, never_answered},
-    signals::Signals,
-    ui::{Key, PushToTalk, Ui},
-    uplink::Uplink,
+    ui::{Key, PushToTalk, Ui, screen::Panel},
 };
 
 /// How often the screen is renewed, and the ends of a call are looked for.

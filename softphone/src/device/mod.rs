@@ -6,48 +6,24 @@
 //! `Microphone` and the `Speaker` and never waits for either.
 
 mod callback;
-mod capture;
-mod config;
-pub(crate) mod deadline;
-mod default_device_watch;
-mod device_lookup;
-mod device_routing;
-mod device_selection;
 mod error;
-mod found_device;
-mod host;
-mod latency_line;
-pub mod list;
-mod names;
 mod notice;
-mod open;
-#[cfg(target_os = "linux")]
-mod open_native;
-mod order;
 #[cfg(target_os = "linux")]
 mod pipewire;
 #[cfg(target_os = "linux")]
 mod pulse;
-mod render;
-mod ring_target;
-mod stream;
-mod supervisor;
-pub mod virtual_clock;
-pub mod virtual_microphone;
-pub mod virtual_speaker;
-mod watch;
-pub mod wav_microphone;
-mod wear_query;
-mod worn;
+pub mod selection;
+pub mod simulated;
+pub mod stream;
 
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use device_lookup::shown_name;
 pub use error::DeviceError;
 pub use notice::{DeviceChange, DeviceNotice};
-pub use open::{Devices, open, open_microphone, open_speaker};
-pub use worn::Worn;
+pub use selection::Worn;
+pub(crate) use selection::shown_name;
+pub use stream::{Devices, open, open_microphone, open_speaker};
 
 /// Where captured sound comes from. Read by the engine thread only.
 pub trait Microphone: Send {
@@ -235,7 +211,7 @@ impl fmt::Display for RebuildReason {
 /// # Errors
 /// [`DeviceError::UnknownHost`], which names those that there are.
 pub fn known_host(wanted: Option<&str>) -> Result<(), DeviceError> {
-    host::candidates(wanted).map(drop)
+    selection::host::candidates(wanted).map(drop)
 }
 
 /// Which devices to open, and how.

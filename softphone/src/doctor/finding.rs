@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fault::Fault;
-use crate::reachability::Remedy;
+use crate::session::reachability::Remedy;
 
 /// One thing that the doctor looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::{
     finding::{Finding, Fix},
     fixes,
 };
-use crate::device::list::{DeviceInfo, DeviceList, HostDevices};
+use crate::device::selection::list::{DeviceInfo, DeviceList, HostDevices};
 
 /// What a call would meet, host after host in its own order.
 enum Choice<'a> {

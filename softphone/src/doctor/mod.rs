@@ -33,8 +33,8 @@ use crate::{
     args::DoctorArgs,
     device::{
         self, DeviceError, DeviceOptions,
-        deadline::{Outstanding, aside},
-        list,
+        selection::list,
+        stream::deadline::{Outstanding, aside},
     },
 };
 use fault::Fault;

@@ -6,7 +6,7 @@ use proto::text::one_line;
 use serde_json::{Value, json};
 
 use super::finding::{Check, Finding, Fix, Status};
-use crate::printable_json::printable;
+use crate::report::printable_json::printable;
 
 /// What the program ends with when a required check failed. 2 is clap's: wrong usage.
 const EXIT_FAILED: u8 = 1;

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     args::Args,
     call,
-    reachability::{Unreachable, start},
-    verdict::{ExitCode, Verdict},
+    report::verdict::{ExitCode, Verdict},
+    session::reachability::{Unreachable, start},
 };
 
 /// What does not answer in this time is not there.

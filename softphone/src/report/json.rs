@@ -4,12 +4,11 @@ use audio::{ToneReport, measure::Level, near_end::EchoCanceller};
 use serde_json::{Value, json};
 
 use super::{Report, VirtualFigures};
+use super::{printable_json::printable, verdict::Verdict};
 use crate::{
-    delay::Stages,
     device::{DeviceState, DeviceStats, Placement},
-    printable_json::printable,
+    engine::delay::Stages,
     recording::RecordingStatus,
-    verdict::Verdict,
 };
 
 /// Of `docs/softphone-json.schema.json`. Grows when a key goes or means something else; new keys may

@@ -6,10 +6,9 @@ use super::{
     Report,
     json::{SCHEMA_VERSION, hundredths, level_json, ms},
 };
+use super::{call_status::CallStatus, printable_json::printable};
 use crate::{
-    call_status::CallStatus,
     device::{DeviceState, DeviceStats},
-    printable_json::printable,
     session::Line,
 };
 

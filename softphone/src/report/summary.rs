@@ -3,7 +3,8 @@
 use proto::text::one_line;
 
 use super::Report;
-use crate::{call_stats::CallStats, recording::RecordingStatus, text_layout::wrap};
+use super::text_layout::wrap;
+use crate::{engine::call_stats::CallStats, recording::RecordingStatus};
 
 impl Report {
     /// A few lines for people, of at most `width` columns.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::line_trace::{BACK_WITHIN, TraceFigures};
+use super::line_trace::{BACK_WITHIN, TraceFigures};
 
 /// What a virtual call has to tell beside what every call has.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::reachability::Unreachable;
+use super::reachability::Unreachable;
 
 /// When nothing at all was heard of the far end for so long, it is asked whether it is there.
 const ASK_AFTER: Duration = Duration::from_millis(500);

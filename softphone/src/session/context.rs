@@ -11,8 +11,12 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::numbering::Numbering;
 use super::state::{SessionOptions, SessionStatus};
-use crate::{clock::Clock, numbering::Numbering, playout_path::Downlink, uplink::Uplink};
+use crate::{
+    clock::Clock,
+    engine::{playout_path::Downlink, uplink::Uplink},
+};
 
 /// The call, whichever stream carries it.
 pub(super) struct Context {

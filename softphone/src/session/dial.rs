@@ -6,6 +6,7 @@ use proto::callcenter::{AudioChunk, call_center_client::CallCenterClient};
 use tokio::time::timeout;
 use tonic::{Status, Streaming, transport::Channel};
 
+use super::reachability::Unreachable;
 use super::{
     attempts::{Dial, NoConnection, NoLeg},
     connection::{ask, connect},
@@ -15,7 +16,7 @@ use super::{
     state::Line,
     stream_end::{Heard, StreamEnd},
 };
-use crate::{reachability::Unreachable, uplink::Outgoing};
+use crate::engine::uplink::Outgoing;
 
 /// What an attempt may take until its server answers; or eight round trips, if that is longer. Others
 /// begin meanwhile, so this is for servers that are slow.

@@ -6,7 +6,8 @@ use proto::callcenter::{AudioChunk, Join};
 use tokio::sync::watch;
 
 use super::context::Context;
-use crate::{numbering::Numbering, uplink::Outgoing};
+use super::numbering::Numbering;
+use crate::engine::uplink::Outgoing;
 
 /// One stream of the call, as far as we send on it. When it is dropped, sending ends: a request
 /// stream that outlived it would take chunks from the next one.
@@ -108,8 +109,8 @@ mod tests {
     use super::*;
     use crate::{
         clock::Clock,
+        engine::uplink::Uplink,
         session::state::{SessionOptions, SessionStatus},
-        uplink::Uplink,
     };
 
     #[tokio::test]

@@ -4,12 +4,13 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use proto::{callcenter::AudioChunk, text::excerpt};
 
+use super::{answered_format, numbering::Numbering};
 use super::{
     context::Context,
     state::Line,
     stream_end::{Heard, StreamEnd},
 };
-use crate::{answered_format, numbering::Numbering, playout_path::Downlink};
+use crate::engine::playout_path::Downlink;
 
 /// The most of the server's name for our leg that is shown.
 const LEG_ID_COLUMNS: usize = 64;

@@ -9,9 +9,11 @@ use proto::callcenter::Gap;
 
 use crate::device::{
     DeviceStats,
-    virtual_clock::VirtualClock,
-    virtual_microphone::ToneMicrophone,
-    virtual_speaker::{Ear, VirtualSpeaker},
+    simulated::{
+        virtual_clock::VirtualClock,
+        virtual_microphone::ToneMicrophone,
+        virtual_speaker::{Ear, VirtualSpeaker},
+    },
 };
 
 const TONE_HZ: f32 = 440.0;

@@ -12,7 +12,7 @@ use super::tally::Tally;
 use super::{Health, Record};
 
 /// The half of a microphone's ring that lives in the device callback.
-pub(in crate::device) struct CaptureCallback {
+pub(crate) struct CaptureCallback {
     samples: HeapProd<f32>,
     tally: Tally,
     lateness: Lateness,
@@ -23,7 +23,7 @@ pub(in crate::device) struct CaptureCallback {
 impl CaptureCallback {
     /// For a device of `rate_hz` and `theirs` channels, of which the first `ours` (1 or 2) go into the
     /// ring.
-    pub(in crate::device) fn new(
+    pub(crate) fn new(
         samples: HeapProd<f32>,
         records: HeapProd<Record>,
         health: Arc<Health>,
@@ -41,11 +41,7 @@ impl CaptureCallback {
     }
 
     /// One delivery of the device, of any size. What is stale goes nowhere, and is lost.
-    pub(in crate::device) fn on_data<T: DeviceSample>(
-        &mut self,
-        data: &[T],
-        info: &InputCallbackInfo,
-    ) {
+    pub(crate) fn on_data<T: DeviceSample>(&mut self, data: &[T], info: &InputCallbackInfo) {
         let at = self.tally.now();
         let samples = data.len() / self.theirs;
         let lost = match self.lateness.is_stale(at, samples) {

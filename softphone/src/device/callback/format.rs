@@ -9,9 +9,7 @@ pub(super) const BLOCK: usize = 256;
 const ALMOST_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 /// A sample type that a device may use.
-pub(in crate::device) trait DeviceSample:
-    SizedSample + FromSample<f32> + Send + 'static
-{
+pub(crate) trait DeviceSample: SizedSample + FromSample<f32> + Send + 'static {
     /// The sample as −1..1; anything not finite is silence.
     fn to_ours(self) -> f32;
 

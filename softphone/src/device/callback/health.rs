@@ -11,7 +11,7 @@ use crate::device::RebuildReason;
 /// What supervisor and statistics need to know of one stream. A stream that was given up keeps its
 /// own, so that its late callbacks and its 700,000 errors a second disturb nobody.
 #[derive(Debug)]
-pub(in crate::device) struct Health {
+pub(crate) struct Health {
     epoch: Instant,
     callbacks: AtomicU64,
     busy_ns: AtomicU64,
@@ -23,13 +23,13 @@ pub(in crate::device) struct Health {
 }
 
 impl Health {
-    pub(in crate::device) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Self::since(Instant::now())
     }
 
     /// Of a stream that began so long ago.
     #[cfg(test)]
-    pub(in crate::device) fn begun(ago: Duration) -> Arc<Self> {
+    pub(crate) fn begun(ago: Duration) -> Arc<Self> {
         Self::since(Instant::now() - ago)
     }
 
@@ -47,12 +47,12 @@ impl Health {
     }
 
     /// Time since the stream's epoch: the one clock of callback and engine half.
-    pub(in crate::device) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
 
     /// From the data callback, at its end; it `began` on this clock.
-    pub(in crate::device) fn count_callback(&self, began: Duration) {
+    pub(crate) fn count_callback(&self, began: Duration) {
         let took = self.now().saturating_sub(began).as_nanos() as u64;
         self.busy_ns.fetch_add(took, Ordering::Relaxed);
         self.worst_ns.fetch_max(took, Ordering::Relaxed);
@@ -60,7 +60,7 @@ impl Health {
     }
 
     /// From the error callback.
-    pub(in crate::device) fn note_error(&self, kind: ErrorKind) {
+    pub(crate) fn note_error(&self, kind: ErrorKind) {
         let fault = match kind {
             ErrorKind::Xrun => {
                 self.xruns.fetch_add(1, Ordering::Relaxed);
@@ -86,39 +86,39 @@ impl Health {
         self.fault.store(encode(Some(fault)), Ordering::Relaxed);
     }
 
-    pub(in crate::device) fn callbacks(&self) -> u64 {
+    pub(crate) fn callbacks(&self) -> u64 {
         self.callbacks.load(Ordering::Relaxed)
     }
 
     /// Time spent in our callbacks altogether, in nanoseconds.
-    pub(in crate::device) fn busy_ns(&self) -> u64 {
+    pub(crate) fn busy_ns(&self) -> u64 {
         self.busy_ns.load(Ordering::Relaxed)
     }
 
     /// The longest callback, in nanoseconds.
-    pub(in crate::device) fn worst_ns(&self) -> u64 {
+    pub(crate) fn worst_ns(&self) -> u64 {
         self.worst_ns.load(Ordering::Relaxed)
     }
 
-    pub(in crate::device) fn xruns(&self) -> u64 {
+    pub(crate) fn xruns(&self) -> u64 {
         self.xruns.load(Ordering::Relaxed)
     }
 
-    pub(in crate::device) fn backend_errors(&self) -> u64 {
+    pub(crate) fn backend_errors(&self) -> u64 {
         self.backend_errors.load(Ordering::Relaxed)
     }
 
-    pub(in crate::device) fn route_changes(&self) -> u64 {
+    pub(crate) fn route_changes(&self) -> u64 {
         self.route_changes.load(Ordering::Relaxed)
     }
 
-    pub(in crate::device) fn fault(&self) -> Option<RebuildReason> {
+    pub(crate) fn fault(&self) -> Option<RebuildReason> {
         decode(self.fault.load(Ordering::Relaxed))
     }
 }
 
 /// A reason in an atomic; 0 is none.
-pub(in crate::device) fn encode(reason: Option<RebuildReason>) -> u8 {
+pub(crate) fn encode(reason: Option<RebuildReason>) -> u8 {
     match reason {
         None => 0,
         Some(RebuildReason::Silent) => 1,
@@ -129,7 +129,7 @@ pub(in crate::device) fn encode(reason: Option<RebuildReason>) -> u8 {
 }
 
 /// The reverse of [`encode`].
-pub(in crate::device) fn decode(code: u8) -> Option<RebuildReason> {
+pub(crate) fn decode(code: u8) -> Option<RebuildReason> {
     match code {
         1 => Some(RebuildReason::Silent),
         2 => Some(RebuildReason::Backend),

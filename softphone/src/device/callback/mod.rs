@@ -49,7 +49,7 @@ mod allocations {
     /// Those of all threads, since a host's callback thread asserts nothing itself.
     static VIOLATIONS: AtomicU32 = AtomicU32::new(0);
 
-    pub(in crate::device) fn guarded<T>(body: impl FnOnce() -> T) -> T {
+    pub(crate) fn guarded<T>(body: impl FnOnce() -> T) -> T {
         let before = violation_count();
         let result = assert_no_alloc(body);
         VIOLATIONS.fetch_add(violation_count() - before, Ordering::Relaxed);
@@ -57,7 +57,7 @@ mod allocations {
     }
 
     /// Allocations in callbacks until now, on any thread.
-    pub(in crate::device) fn violations() -> u32 {
+    pub(crate) fn violations() -> u32 {
         VIOLATIONS.load(Ordering::Relaxed)
     }
 }
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::device::stream::Stream;
-    use crate::device::{capture, render};
+    use crate::device::stream::{capture, render};
 
     /// Samples per channel: nothing, one, what hosts deliver, more than the ring holds.
     const SIZES: [usize; 9] = [0, 1, 7, 24, 320, 480, 1024, 4_096, 30_000];

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use super::{Health, Record};
 
 /// The half of a speaker's ring that lives in the device callback.
-pub(in crate::device) struct RenderCallback {
+pub(crate) struct RenderCallback {
     samples: HeapCons<f32>,
     tally: Tally,
     theirs: usize,
@@ -20,7 +20,7 @@ pub(in crate::device) struct RenderCallback {
 
 impl RenderCallback {
     /// For a device of `theirs` channels, of which the first `ours` (1 or 2) come from the ring.
-    pub(in crate::device) fn new(
+    pub(crate) fn new(
         samples: HeapCons<f32>,
         records: HeapProd<Record>,
         health: Arc<Health>,
@@ -36,11 +36,7 @@ impl RenderCallback {
     }
 
     /// One request of the device, of any size.
-    pub(in crate::device) fn on_data<T: DeviceSample>(
-        &mut self,
-        data: &mut [T],
-        info: &OutputCallbackInfo,
-    ) {
+    pub(crate) fn on_data<T: DeviceSample>(&mut self, data: &mut [T], info: &OutputCallbackInfo) {
         let at = self.tally.now();
         let missing = format::render(data, self.theirs, self.ours, |block| {
             self.samples.pop_slice(block)

@@ -10,24 +10,24 @@ use super::Health;
 
 /// Records that fit between two looks of the engine; what does not fit is made up for by the next
 /// record, since the counts in it are totals.
-pub(in crate::device) const RECORDS: usize = 256;
+pub(crate) const RECORDS: usize = 256;
 
 /// One callback, as the engine sees it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::device) struct Record {
+pub(crate) struct Record {
     /// When it came, since the stream's epoch.
-    pub(in crate::device) at: Duration,
+    pub(crate) at: Duration,
     /// Samples per channel that the device handed over or took until and including this callback.
-    pub(in crate::device) total: u64,
+    pub(crate) total: u64,
     /// Samples per channel until now that the ring could not take or did not have.
-    pub(in crate::device) faulty: u64,
+    pub(crate) faulty: u64,
     /// Callbacks until now that met such a ring.
-    pub(in crate::device) faults: u64,
+    pub(crate) faults: u64,
     /// Samples per channel in this callback.
-    pub(in crate::device) samples: u32,
+    pub(crate) samples: u32,
     /// The host's word for the time between this callback and the microphone or the ear, for the
     /// first sample of the callback; `None` if it gave none that is plausible.
-    pub(in crate::device) latency: Option<Duration>,
+    pub(crate) latency: Option<Duration>,
 }
 
 /// The counts of one stream, and where they are told.

@@ -9,13 +9,13 @@ use std::slice;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::super::Direction;
 use super::format::raw_audio;
 use super::library::{
     ANY_ID, DIRECTION_INPUT, DIRECTION_OUTPUT, FLAG_AUTOCONNECT, FLAG_MAP_BUFFERS, FLAG_RT_PROCESS,
     Functions, Opaque, PwTime, STATE_ERROR, STATE_STREAMING, STATE_UNCONNECTED, StreamEvents,
     functions,
 };
+use crate::device::Direction;
 
 /// How long a session manager may take to connect a stream; it needs some 30 ms.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);

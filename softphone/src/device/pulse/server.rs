@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 
 use pulseaudio::protocol::{Command, GetSinkInfo, Prop, ServerInfo, SinkInfo};
 
-use super::super::worn::{SinkTraits, Worn, judge};
 use super::connection::Connection;
+use crate::device::selection::{SinkTraits, Worn, judge};
 
 /// A connection that is kept for questions.
 pub(in crate::device) struct PulseServer(Connection);

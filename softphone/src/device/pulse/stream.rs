@@ -11,9 +11,9 @@ use pulseaudio::protocol::{
     ProtocolError, RecordLatency, RecordStreamParams, SampleFormat, SampleSpec, encode_descriptor,
 };
 
-use super::super::Direction;
 use super::connection::{Closer, Connection, Message};
 use super::timing::{Report, Timing};
+use crate::device::Direction;
 
 const BYTES: usize = size_of::<f32>();
 /// Samples of all channels that are handed over at a time.
