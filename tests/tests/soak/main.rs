@@ -21,7 +21,6 @@ use schedule::schedule;
 use soak::Soak;
 
 #[test]
-#[ignore = "takes minutes: script/soak"]
 fn nothing_is_held_at_the_end_that_was_not_held_at_the_beginning() {
     let minutes = number("SOAK_MINUTES", 2.0);
     let seed = number("SOAK_SEED", 1.0) as u64;
