@@ -190,7 +190,7 @@ impl Path {
         })
     }
 
-    /// Answers in no lower quality than the peer speaks in. Speech takes up to half as much again as
+    /// Answers in no lower quality than the peer speaks in, and not for ever in that of its best second. Speech takes up to half as much again as
     /// the bitrate that an encoder was told, so that is what the measured one may be and what is taken
     /// off it.
     fn follow_bitrate(&mut self, bytes: usize, samples: usize) -> Result<(), CodecError> {
@@ -208,7 +208,10 @@ impl Path {
         (self.measured_bytes, self.measured_samples) = (0, 0);
         let told = u32::try_from(theirs * 2 / 3).unwrap_or(u32::MAX);
         let told = told.min(MAX_BITRATE);
-        if told > self.bitrate + self.bitrate / 8 {
+        // At once where they are better, an eighth a second where they are not: a pause is no wish.
+        let least = default_bitrate(format).max(self.bitrate - self.bitrate / 8);
+        let told = told.max(least);
+        if told > self.bitrate + self.bitrate / 8 || told < self.bitrate {
             self.bitrate = told;
             self.encoder.set_bitrate(told)?;
         }
@@ -494,6 +497,34 @@ mod tests {
                 bytes * 4
             );
         }
+    }
+
+    #[test]
+    fn one_rich_second_is_not_answered_in_kind_for_ever() {
+        let sound = speech_like(4);
+        let mut leg = Leg::new(Format::OPUS_48K_MONO, &effects("limiter"));
+        let (mut payload, mut answer) = (Vec::new(), Vec::new());
+        let mut say = |bitrate, seconds| {
+            let mut encoder = Encoder::new(Format::OPUS_48K_MONO, bitrate).unwrap();
+            let mut bytes = 0;
+            for chunk in sound.chunks_exact(960).cycle().take(50 * seconds) {
+                payload.clear();
+                encoder.encode(chunk, &mut payload).unwrap();
+                leg.process(&payload, &mut answer).unwrap();
+                bytes += answer.len();
+            }
+            bytes * 8 / seconds
+        };
+        let usual = say(64_000, 4);
+        say(200_000, 2);
+        let rich = say(64_000, 1);
+        assert!(rich > usual * 3 / 2, "{rich} after {usual}");
+        say(64_000, 20);
+        let after = say(64_000, 4);
+        assert!(
+            after < usual * 9 / 8,
+            "{after} after {rich}, {usual} before"
+        );
     }
 
     #[test]

@@ -99,7 +99,8 @@ pub(super) struct Leg {
     /// Where the next sample of our direction stands, in samples per channel; for a peer that
     /// numbers its own chunks.
     media_time: Option<u64>,
-    accepted: bool,
+    /// What the peer was told of the processing's delay.
+    told_delay_us: Option<u32>,
     undecodable_in_a_row: u32,
     totals: LegTotals,
     answer: Vec<u8>,
@@ -131,7 +132,7 @@ impl Leg {
             format,
             audio: audio::Leg::new(format, &effects),
             media_time: (first.sequence > 0).then_some(first.media_time),
-            accepted: false,
+            told_delay_us: None,
             undecodable_in_a_row: 0,
             totals: LegTotals::default(),
             answer: Vec::new(),
@@ -188,10 +189,12 @@ impl Leg {
             answer.chunk.media_time = position;
             answer.chunk.level = level.map_or(0, |level| 1 + u32::from(level));
             answer.chunk.gap = Gap::try_from(chunk.gap).unwrap_or(Gap::None).into();
-            if !std::mem::replace(&mut self.accepted, true) {
+            // Before the first sound it is reckoned for chunks of 10 ms.
+            let processing_delay_us = self.audio.processing_delay_us();
+            if self.told_delay_us.replace(processing_delay_us) != Some(processing_delay_us) {
                 answer.chunk.accepted = Some(Accepted {
                     leg_id: self.leg_id.clone(),
-                    processing_delay_us: self.audio.processing_delay_us(),
+                    processing_delay_us,
                     echo: Some(true),
                 });
             }

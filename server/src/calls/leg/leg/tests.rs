@@ -241,3 +241,27 @@ fn one_good_packet_ends_a_row_of_bad_ones() {
     let error = leg.leg.answer(&bad, ms(0), None).unwrap_err();
     assert!(matches!(error, LegError::Undecodable), "{error}");
 }
+
+#[test]
+fn a_leg_that_opens_without_sound_says_its_delay_again_when_it_is_known() {
+    let mut leg = open(&pcm(1, 0), "limiter");
+    let told = |answer: &AudioChunk| answer.accepted.as_ref().map(|a| a.processing_delay_us);
+    let first = answer(&mut leg, &pcm(1, 0), ms(0), ms(0));
+    let reckoned = told(&first).unwrap();
+    // Of 5 ms, which make up a frame of 10 only with the next.
+    let said = AudioChunk {
+        age_us: 1_000,
+        ..pcm(2, 240)
+    };
+    let second = answer(&mut leg, &said, ms(10), ms(10));
+    assert_eq!(second.age_us, 1_000 + reckoned + 5_000);
+    assert_eq!(told(&second), Some(reckoned + 5_000));
+    let third = answer(&mut leg, &pcm(3, 240), ms(15), ms(15));
+    assert_eq!(told(&third), None);
+    // Where it was right it is said once.
+    let mut leg = open(&pcm(1, 0), "limiter");
+    for (sequence, samples) in [(1, 0), (2, 480), (3, 480)] {
+        let answer = answer(&mut leg, &pcm(sequence, samples), ms(0), ms(0));
+        assert_eq!(answer.accepted.is_some(), sequence == 1);
+    }
+}
