@@ -47,8 +47,8 @@ pub(crate) struct NoWorkers;
 
 /// Running threads. Those that still run are told to end when it is dropped, and not waited for.
 pub(crate) struct Workers {
+    /// Who was dealt to the longest ago comes first.
     connections: Vec<mpsc::Sender<Dealt>>,
-    dealt: u64,
     draining: watch::Sender<bool>,
     /// Nobody listens to it any more: the end.
     ending: watch::Sender<()>,
@@ -67,7 +67,6 @@ impl Workers {
         let in_time = InTime::default();
         let mut workers = Self {
             connections: Vec::new(),
-            dealt: 0,
             draining: watch::Sender::new(!DRAINING),
             ending: watch::Sender::new(()),
             running,
@@ -93,10 +92,11 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Gives a new connection to the next thread in turn that lives.
+    /// Gives a new connection to the next thread in turn; but none to one that has not taken up what
+    /// it was given before, while another has: it may be stuck.
     ///
     /// # Errors
-    /// None does.
+    /// None lives.
     pub(crate) async fn deal(
         &mut self,
         tcp: TcpStream,
@@ -112,24 +112,25 @@ impl Workers {
                 return Ok(());
             }
         };
-        self.dealt += 1;
         let mut dealt = Dealt {
             tcp,
             addr,
             admitted,
         };
-        while !self.connections.is_empty() {
-            let next = self.dealt as usize % self.connections.len();
-            let Some(connections) = self.connections.get(next) else {
-                break;
+        loop {
+            self.connections.retain(|worker| !worker.is_closed());
+            let waiting = |worker: &mpsc::Sender<Dealt>| worker.max_capacity() - worker.capacity();
+            let workers = self.connections.iter().enumerate();
+            let Some((next, _)) = workers.min_by_key(|(_, worker)| waiting(worker)) else {
+                return Err(NoWorkers);
             };
-            match connections.send(dealt).await {
+            let worker = self.connections.remove(next);
+            self.connections.push(worker.clone());
+            match worker.send(dealt).await {
                 Ok(()) => return Ok(()),
                 Err(undealt) => dealt = undealt.0,
             }
-            self.connections.swap_remove(next);
         }
-        Err(NoWorkers)
     }
 
     /// No new streams from now on: each thread ends when its streams have.
@@ -276,17 +277,42 @@ mod tests {
     fn workers(connections: Vec<mpsc::Sender<Dealt>>, running: mpsc::Receiver<()>) -> Workers {
         Workers {
             connections,
-            dealt: 0,
             draining: watch::Sender::new(!DRAINING),
             ending: watch::Sender::new(()),
             running,
         }
     }
 
+    /// Far more than anything here needs.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// Connections of strangers.
+    struct Strangers {
+        listener: TcpListener,
+        admission: Admission,
+    }
+
+    impl Strangers {
+        async fn new() -> Self {
+            Self {
+                listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+                admission: Admission::new(1_024, 1 << 30),
+            }
+        }
+
+        async fn deal(&self, workers: &mut Workers) -> Result<(), NoWorkers> {
+            let tcp = TcpStream::connect(self.listener.local_addr().unwrap()).await;
+            let tcp = tcp.unwrap();
+            let addr = tcp.local_addr().unwrap();
+            let admitted = self.admission.admit(addr.ip(), Instant::now()).unwrap();
+            let dealt = workers.deal(tcp, addr, admitted);
+            timeout(LIMIT, dealt).await.expect("it waits for a thread")
+        }
+    }
+
     #[tokio::test]
     async fn a_connection_is_dealt_to_a_thread_that_lives_and_none_is_an_error() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let admission = Admission::new(16, 1 << 30);
+        let strangers = Strangers::new().await;
         let (alive, mut taken) = mpsc::channel(16);
         let dead = || mpsc::channel(1).0;
         let mut workers = workers(vec![dead(), alive, dead()], mpsc::channel(1).1);
@@ -294,13 +320,33 @@ mod tests {
             if !is_taken {
                 taken.close();
             }
-            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
-            let tcp = tcp.unwrap();
-            let addr = tcp.local_addr().unwrap();
-            let admitted = admission.admit(addr.ip(), Instant::now()).unwrap();
-            let dealt = workers.deal(tcp, addr, admitted).await;
-            assert_eq!(dealt.is_ok(), is_taken);
+            assert_eq!(strangers.deal(&mut workers).await.is_ok(), is_taken);
             assert_eq!(taken.try_recv().is_ok(), is_taken);
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_are_dealt_in_turn_and_only_one_to_a_thread_that_is_stuck() {
+        for is_stuck in [false, true] {
+            let strangers = Strangers::new().await;
+            let (senders, mut threads): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel(4)).unzip();
+            let mut workers = workers(senders, mpsc::channel(1).1);
+            let mut taken = [0; 3];
+            for _ in 0..60 {
+                strangers.deal(&mut workers).await.unwrap();
+                let takers = threads.iter_mut().zip(&mut taken);
+                for (thread, taken) in takers.skip(usize::from(is_stuck)) {
+                    *taken += usize::from(thread.try_recv().is_ok());
+                }
+            }
+            let waiting = threads[0].len();
+            match is_stuck {
+                false => assert_eq!((taken, waiting), ([20, 20, 20], 0)),
+                true => {
+                    assert_eq!((taken[0], waiting), (0, 1));
+                    assert!(taken[1].abs_diff(taken[2]) <= 1, "{taken:?}");
+                }
+            }
         }
     }
 

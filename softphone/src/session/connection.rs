@@ -1,13 +1,11 @@
 //! The way to the server: an HTTP/2 connection, and whether anybody is at its other end.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use proto::{ServerAddress, text::words};
 use tokio::time::sleep;
-use tonic::{
-    codegen::{Service, http},
-    transport::{Channel, Endpoint},
-};
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::reachability::Unreachable;
 
@@ -43,20 +41,16 @@ pub(super) async fn connect(
         .map_err(|error| Unreachable::of(&error, patience))
 }
 
-/// Asks the server whether it is there: one that is answers a call of a method that it does not have
-/// at once, whatever else it is doing. `false`: the connection broke.
-pub(super) async fn ask(mut channel: Channel) -> bool {
-    let mut request = http::Request::new(tonic::body::Body::empty());
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = http::Uri::from_static("/callcenter.CallCenter/AreYouThere");
-    let headers = request.headers_mut();
-    headers.insert("te", http::HeaderValue::from_static("trailers"));
-    headers.insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/grpc"),
-    );
-    let ready = std::future::poll_fn(|cx| channel.poll_ready(cx)).await;
-    ready.is_ok() && channel.call(request).await.is_ok()
+/// Asks the server whether it is there: one that is answers a question after its health at once,
+/// whatever else it is doing, if only to say that it knows nothing of that. `false`: the connection
+/// broke.
+pub(super) async fn ask(channel: Channel) -> bool {
+    let mut health = HealthClient::new(channel);
+    match health.check(HealthCheckRequest::default()).await {
+        Ok(_) => true,
+        // What the far end says has no cause on this side.
+        Err(status) => status.source().is_none(),
+    }
 }
 
 /// Asks a server that sends nothing.
