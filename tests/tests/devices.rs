@@ -119,7 +119,7 @@ fn speech_comes_back_through_the_default_effects() {
 #[test]
 fn callbacks_of_real_devices_allocate_nothing() {
     let Some(rig) = Rig::start() else { return };
-    let name = "device::open::tests::callbacks_of_real_devices_allocate_nothing";
+    let name = "device::stream::open::tests::callbacks_of_real_devices_allocate_nothing";
     let args = ["--ignored", "--exact", name];
     let mut tests = Process::start(unit_tests("softphone"), &args, &rig.env());
     let output = tests.wait(Duration::from_secs(60));

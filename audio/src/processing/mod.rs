@@ -1,8 +1,8 @@
 //! What is done to the samples of a leg: resampling, effects, gain control, limiters.
 //!
 //! Read `leg` first: payload in, payload out, by way of a `chain` of `effects`. `denoise` is RNNoise (`rnnoise`, with
-//! `band_filter`); `output_limiter` stands before a device. Nothing here reads a clock; a chain allocates only when it is
-//! built.
+//! `band_filter`); `output_limiter` stands before a device. Nothing here reads a clock; a chain may allocate, so
+//! never in a device callback.
 
 mod agc;
 mod band_filter;

@@ -1,5 +1,5 @@
 //! What the lab's original server did, for its tests (`--lab`): a stamp behind each chunk, five quotes for each
-//! request. Pure.
+//! request.
 
 mod quotes;
 mod stamp;

@@ -5,7 +5,7 @@
 //! (`frames`; those of an address have one together); `connection` speaks HTTP/2 on it within limits
 //! of memory; `open_streams` knows when it is idle; `permits` counts the streams of one kind by
 //! address; `turn` shares out the thread. A connection runs on the worker thread it was dealt to
-//! (`workers`).
+//! (`workers`). `address` says who is one party, `goaway` turns away who is one too many.
 //!
 //! `listen` binds the addresses that people write (`listen_address`). `fault` keeps a panic in its
 //! stream, `unreadable` words what the gRPC library says of a request that it cannot read, and
@@ -45,6 +45,6 @@ pub(crate) use log_limit::LogLimit;
 pub use peer_log_limit::PeerLogLimit;
 pub(crate) use permits::{Permit, Permits};
 pub(crate) use token_bucket::TokenBucket;
-pub(crate) use turn::{InTime, LegInTime, Pouring, Turn};
+pub(crate) use turn::{InTime, LegInTime, Pouring, Turn, Work};
 pub(crate) use unreadable::{AUDIO_CHUNK, TICKER_REQUEST, check_encoding};
 pub(crate) use workers::{NoWorkers, Workers};

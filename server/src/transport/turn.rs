@@ -29,7 +29,19 @@ pub(crate) struct Turn {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pouring {
     spent: Arc<Mutex<Duration>>,
+    /// By those that begin. A new call does not wait for all that pour.
+    spent_beginning: Arc<Mutex<Duration>>,
     in_time: InTime,
+}
+
+/// What a chunk is worked on as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    InTime,
+    /// The first sound of a leg: it costs the most, and many may begin at once.
+    Begins,
+    /// Ahead of time.
+    Pours,
 }
 
 /// The server's legs that do not pour. They need not be of the same thread: what another one works
@@ -64,12 +76,14 @@ impl Turn {
 
     /// Does this work when it is this leg's turn among those of its connection, first come, first
     /// served; and returns when the other connections have had theirs, if that is due. Of all legs
-    /// that pour, one has its turn between two of those that do not, however many they are.
-    pub(crate) async fn take<T>(&self, pours: bool, work: impl FnOnce() -> T) -> T {
-        // First, so that a leg of this connection that does not pour need not wait for it.
-        let poured = match pours {
-            true => Some(self.pouring.spent.lock().await),
-            false => None,
+    /// that pour, one has its turn between two of those that are in time, however many they are; and
+    /// likewise of those that begin.
+    pub(crate) async fn take<T>(&self, kind: Work, work: impl FnOnce() -> T) -> T {
+        // First, so that a leg of this connection that is in time need not wait for it.
+        let poured = match kind {
+            Work::InTime => None,
+            Work::Begins => Some(self.pouring.spent_beginning.lock().await),
+            Work::Pours => Some(self.pouring.spent.lock().await),
         };
         let mut spent = self.spent.lock().await;
         let began = Instant::now();
@@ -99,8 +113,8 @@ impl Pouring {
     /// Of a thread, beside these.
     pub(crate) fn beside(in_time: InTime) -> Self {
         Self {
-            spent: Arc::default(),
             in_time,
+            ..Self::default()
         }
     }
 }

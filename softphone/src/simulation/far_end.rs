@@ -19,6 +19,7 @@ pub struct FarEnd {
     origin: Option<u64>,
     /// Where our next sample stands.
     media_time: u64,
+    told_delay_us: Option<u32>,
     answer: Vec<u8>,
 }
 
@@ -31,6 +32,7 @@ impl FarEnd {
             sequence: 0,
             origin: None,
             media_time: 0,
+            told_delay_us: None,
             answer: Vec::new(),
         }
     }
@@ -62,6 +64,8 @@ impl FarEnd {
         let media_time = position.max(self.media_time);
         self.media_time = media_time + samples;
         let processing_delay_us = self.leg.processing_delay_us();
+        let told = self.told_delay_us.replace(processing_delay_us);
+        let is_news = told != Some(processing_delay_us);
         Ok(AudioChunk {
             audio_data: Bytes::copy_from_slice(&self.answer),
             sequence: self.sequence,
@@ -74,7 +78,7 @@ impl FarEnd {
                     .saturating_add(self.transit.one_way().map_or(0, micros))
                     .saturating_add(processing_delay_us),
             },
-            accepted: (self.sequence == 1).then(|| Accepted {
+            accepted: is_news.then(|| Accepted {
                 leg_id: "virtual".to_owned(),
                 processing_delay_us,
                 echo: Some(true),

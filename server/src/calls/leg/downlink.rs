@@ -68,7 +68,7 @@ struct Numbered {
     waiting: LateQueue<Answer>,
     /// Fields 2 to 5.
     header: AudioChunk,
-    /// Goes with the next chunk, which is the first, whatever became of the answer it came with.
+    /// Goes with the next chunk, whatever became of the answer it came with.
     accepted: Option<Accepted>,
 }
 

@@ -189,7 +189,8 @@ impl Leg {
             answer.chunk.media_time = position;
             answer.chunk.level = level.map_or(0, |level| 1 + u32::from(level));
             answer.chunk.gap = Gap::try_from(chunk.gap).unwrap_or(Gap::None).into();
-            // Before the first sound it is reckoned for chunks of 10 ms.
+            // Before the first sound it is reckoned for chunks of 10 ms, and where their length changes it
+            // may grow.
             let processing_delay_us = self.audio.processing_delay_us();
             if self.told_delay_us.replace(processing_delay_us) != Some(processing_delay_us) {
                 answer.chunk.accepted = Some(Accepted {

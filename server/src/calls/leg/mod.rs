@@ -3,8 +3,8 @@
 //! `stream` is a task that reads requests and the stream that answers are taken from, both on the thread of their
 //! connection. `leg` makes an `answer` of a chunk; `downlink` is the queue before the transport, and drops what has
 //! waited too long; `numbering` counts and acknowledges for peers that number their chunks; `pace` tells a leg that
-//! pours from one in time; `log` has the two lines of a leg. Only `stream` knows tokio; to the others time is a
-//! number.
+//! pours from one in time; `log` has the two lines of a leg. Only `stream` and `log` know
+//! what time it is; to the others it is a number.
 
 mod answer;
 mod downlink;

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// longest chunk.
 const HEAD_START: Duration = Duration::from_millis(120);
 
-/// A leg's head start is this part of its age, until it is whole. Many legs that begin to pour at once
+/// A leg's head start is this part of the time since its first sound, until it is whole. Many legs that begin to pour at once
 /// would have all of theirs at once.
 const HEAD_START_PART: u32 = 4;
 
@@ -27,6 +27,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 /// The sound of one leg against time.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    /// When its first sound came.
+    began: Option<Duration>,
     /// When all that came would have been heard.
     heard_at: Duration,
     /// When what was poured would have been heard at the greatest speed.
@@ -39,13 +41,19 @@ impl Pace {
         if self.pours(now) {
             self.poured_at = self.poured_at.max(now) + media / MAX_SPEED;
         }
+        if !media.is_zero() && self.began.is_none() {
+            // What was not said before is not saved up.
+            self.began = Some(now);
+            self.heard_at = now;
+        }
         let media = media * 100 / (100 + MAX_DRIFT_PERCENT);
         self.heard_at = self.heard_at.max(now.saturating_sub(MAX_STALL)) + media;
     }
 
     /// Whether the leg is ahead of time.
     pub(crate) fn pours(&self, now: Duration) -> bool {
-        self.heard_at > now + HEAD_START.min(now / HEAD_START_PART)
+        let age = now.saturating_sub(self.began.unwrap_or(now));
+        self.heard_at > now + HEAD_START.min(age / HEAD_START_PART)
     }
 
     /// How long the next chunk is left unread, beside legs that do not pour.
@@ -93,11 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn a_leg_that_begins_has_no_head_start_yet() {
-        let mut pace = Pace::default();
-        pace.came(CHUNK, Duration::ZERO);
-        assert!(pace.pours(Duration::ZERO));
-        assert!(!pace.pours(CHUNK));
+    fn a_leg_that_begins_has_no_head_start_yet_however_long_it_was_silent() {
+        for silent in [Duration::ZERO, Duration::from_secs(60)] {
+            let mut pace = Pace::default();
+            pace.came(Duration::ZERO, Duration::ZERO);
+            assert!(!pace.pours(silent));
+            pace.came(CHUNK, silent);
+            assert!(pace.pours(silent));
+            assert!(!pace.pours(silent + CHUNK));
+        }
         for (age_ms, most_ms) in [(100, 45), (200, 70), (480, 140), (1_000, 140)] {
             let mut pace = Pace::default();
             let age = Duration::from_millis(age_ms);
@@ -121,8 +133,8 @@ mod tests {
         let (mut pace, mut now) = (Pace::default(), Duration::ZERO);
         while now < Duration::from_secs(86_400) {
             now += CHUNK * 99 / 100;
-            pace.came(CHUNK, now);
             assert!(!pace.pours(now), "after {now:?}");
+            pace.came(CHUNK, now);
         }
     }
 

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     calls::config::CallCenterConfig,
     lab::stamped,
-    transport::{AUDIO_CHUNK, Contained, LegInTime, Permit, StreamName, Turn},
+    transport::{AUDIO_CHUNK, Contained, LegInTime, Permit, StreamName, Turn, Work},
 };
 
 /// What one leg reads: the chunks of its peer.
@@ -236,18 +236,27 @@ impl<R: Requests> LegTask<R> {
             };
             let turn = self.turn.clone();
             let arrived = self.shared.lock().log.elapsed();
-            // A leg that opens costs the most, and many may open at once.
-            let pours = self.leg.is_none() || self.pace.pours(arrived);
-            match pours {
-                true => self.in_time = None,
-                false => {
+            let media = self.media();
+            let work = match () {
+                () if self.begins_with(&chunk) => Work::Begins,
+                () if self.pace.pours(arrived) => Work::Pours,
+                () => Work::InTime,
+            };
+            match work {
+                Work::Pours => self.in_time = None,
+                Work::InTime | Work::Begins => {
                     self.in_time.get_or_insert_with(|| turn.in_time());
                 }
             }
-            let media = self.media();
-            turn.take(pours, || self.answer(chunk, arrived)).await?;
+            turn.take(work, || self.answer(chunk, arrived)).await?;
             self.pace.came(self.media() - media, arrived);
         }
+    }
+
+    /// Whether this is the first sound.
+    fn begins_with(&self, chunk: &AudioChunk) -> bool {
+        let is_lab = matches!(self.leg, Some(Lines::Lab(_)));
+        !is_lab && self.media().is_zero() && !chunk.audio_data.is_empty()
     }
 
     /// How much sound has come; of a leg of the lab nobody looks at it.

@@ -2,7 +2,7 @@
 //!
 //! `exchange` answers what was traded until a moment; `playback` plays a `stock_tape`, once or over and over;
 //! `not_traded` and `nearest` are what is told of a symbol that is not listed; `trade_clock` says when a trade was.
-//! Pure, but for the file of the tape.
+//! Only `exchange` and `playback` know what time it is.
 
 mod exchange;
 mod nearest;
