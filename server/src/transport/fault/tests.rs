@@ -68,6 +68,10 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn has(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&self.lock()).contains(words)
+    }
+
     /// The line with these words, once it is there.
     async fn line(&self, words: &str) -> String {
         let found = async {
@@ -319,13 +323,17 @@ async fn a_panic_ends_its_own_stream_with_an_id_and_nothing_else() {
 async fn a_worker_thread_that_dies_is_started_again_and_takes_connections() {
     let log = Log::of_this_process();
     let mut server = Server::start().await;
-    // They have their connections in turn, so that each dies at least once.
+    // They have their connections in turn, but for one that has not begun yet.
     let workers = thread::available_parallelism().unwrap().get();
-    for _ in 0..workers {
-        server.kill_a_worker().await;
-    }
     for worker in 0..workers {
-        let line = log.line(&format!("connections of worker-{worker}:")).await;
+        let words = format!("connections of worker-{worker}:");
+        let dies = async {
+            while !log.has(&words) {
+                server.kill_a_worker().await;
+            }
+        };
+        timeout(LIMIT, dies).await.expect("it does not die");
+        let line = log.line(&words).await;
         assert!(line.contains("forced: "), "{line}");
     }
     for n in 0..2 * workers {
