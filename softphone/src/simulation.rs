@@ -1,8 +1,8 @@
 //! A whole call on a virtual clock: the real engine, queue and numbering, a far end made of the
 //! processing of a server's leg, and between them a line as bad as one asks for.
 //!
-//! `far_end` is the server's side; `virtual_call` is `--virtual-time`. Deterministic, and as fast as the machine: nothing here reads a real clock or waits. Runs on
-//! whichever thread steps it.
+//! `far_end` is the server's side; `virtual_call` is `--virtual-time`. Deterministic, and as fast as
+//! the machine: nothing here reads a real clock or waits. Runs on whichever thread steps it.
 
 #[cfg(test)]
 mod echo_simulation;

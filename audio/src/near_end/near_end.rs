@@ -10,7 +10,7 @@ use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, Pipeli
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use super::{
-    aec3::Aec3,
+    aec3::{self, Aec3},
     echo_canceller,
     voice_cleaner::{Canceller, VoiceCleaner},
 };
@@ -68,7 +68,7 @@ impl EchoCanceller {
 
     fn delay_samples(self) -> usize {
         match self {
-            Self::Aec3 => super::aec3::DELAY_SAMPLES,
+            Self::Aec3 => aec3::DELAY_SAMPLES,
             Self::Kalman => echo_canceller::DELAY_SAMPLES,
         }
     }

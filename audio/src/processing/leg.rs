@@ -190,9 +190,9 @@ impl Path {
         })
     }
 
-    /// Answers in no lower quality than the peer speaks in, and not for ever in that of its best second. Speech takes up to half as much again as
-    /// the bitrate that an encoder was told, so that is what the measured one may be and what is taken
-    /// off it.
+    /// Answers in no lower quality than the peer speaks in, and not for ever in that of its best
+    /// second. Speech takes up to half as much again as the bitrate that an encoder was told, so that
+    /// is what the measured one may be and what is taken off it.
     fn follow_bitrate(&mut self, bytes: usize, samples: usize) -> Result<(), CodecError> {
         let format = self.encoder.format();
         if format.codec() != Codec::Opus {

@@ -16,8 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     exchange::{Exchange, TradeSource},
-    stream as quote_stream,
-    stream::QuoteStream,
+    stream::{self as quote_stream, QuoteStream},
 };
 use crate::transport::{Contained, Permits};
 

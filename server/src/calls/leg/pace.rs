@@ -7,8 +7,8 @@ use std::time::Duration;
 /// longest chunk.
 const HEAD_START: Duration = Duration::from_millis(120);
 
-/// A leg's head start is this part of the time since its first sound, until it is whole. Many legs that begin to pour at once
-/// would have all of theirs at once.
+/// A leg's head start is this part of the time since its first sound, until it is whole. Many legs
+/// that begin to pour at once would have all of theirs at once.
 const HEAD_START_PART: u32 = 4;
 
 /// Of sound that comes so many percent too fast nothing adds up: no clock is so wrong.

@@ -237,10 +237,12 @@ impl<R: Requests> LegTask<R> {
             let turn = self.turn.clone();
             let arrived = self.shared.lock().log.elapsed();
             let media = self.media();
-            let work = match () {
-                () if self.begins_with(&chunk) => Work::Begins,
-                () if self.pace.pours(arrived) => Work::Pours,
-                () => Work::InTime,
+            let work = if self.begins_with(&chunk) {
+                Work::Begins
+            } else if self.pace.pours(arrived) {
+                Work::Pours
+            } else {
+                Work::InTime
             };
             match work {
                 Work::Pours => self.in_time = None,

@@ -348,8 +348,6 @@ async fn beside_a_leg_that_does_not_pour_one_that_does_goes_twenty_times_as_fast
     let in_time = InTime::default();
     let turn = || Turn::on(Pouring::beside(in_time.clone()));
     let mut other = leg_on(turn());
-    // The first chunk, which opens the leg, counts as poured.
-    other.flow(2).await;
     let pours = tokio::spawn(poured(leg_on(turn()), Duration::from_secs(20)));
     while !pours.is_finished() {
         other.flow(1).await;
@@ -407,6 +405,7 @@ async fn of_twenty_legs_that_begin_to_pour_one_chunk_comes_between_two_of_others
     let mut witness = leg_on(Turn::on(pouring.clone()));
     witness.peer.send(witness.plain()).unwrap();
     witness.answers.next().await.unwrap().unwrap();
+    // So that what it says below is in time, however quickly it follows.
     sleep(Duration::from_secs(1)).await;
     let (_shutdown, ends) = watch::channel(None);
     let permits = Permits::new("legs", "", 100);
@@ -477,7 +476,7 @@ async fn between_two_of_others(turns: &[Turn], other: Turn) {
         tokio::spawn(async move { while answers.next().await.is_some() {} });
     }
     let mut witness = leg_on(other);
-    // The chunk that opens a leg counts as poured.
+    // The first sound of a leg takes one more turn, with those that begin.
     witness.peer.send(witness.plain()).unwrap();
     witness.answers.next().await.unwrap().unwrap();
     // Until it is known of each that it pours.
