@@ -8,12 +8,14 @@
 //! samples per channel unless a name says otherwise.
 //!
 //! A packet that arrives goes through [`playout`], which uses [`codec`]; what a microphone takes goes
-//! through [`near_end`]; what a leg says goes through [`processing`]. [`measure`] tells how it sounds.
+//! through [`near_end`]; what a leg says goes through [`processing`], and what several say through
+//! [`mixing`]. [`measure`] tells how it sounds.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod codec;
 pub mod frame;
 pub mod measure;
+pub mod mixing;
 pub mod near_end;
 pub mod playout;
 pub mod processing;

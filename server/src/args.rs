@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use crate::{quotes::MIN_TICK, transport::ListenAddress};
+use crate::{calls::MAX_LEGS_PER_CALL, quotes::MIN_TICK, transport::ListenAddress};
 
 /// The call centre's server: LiveCall and the stock ticker on one port.
 #[derive(Debug, Clone, Parser)]
@@ -94,6 +94,14 @@ pub struct Args {
     /// The most legs carried at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_legs: u32,
+
+    /// The most legs that one call has.
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=MAX_LEGS_PER_CALL as i64))]
+    pub max_legs_per_call: u16,
+
+    /// The most calls at once. A leg that is alone has one, too.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_calls: u32,
 
     /// The most streams (legs, quotes, others) that one connection carries at once. Clients and proxies
     /// are told: a proxy opens another connection for more, other clients wait until one is over.

@@ -69,6 +69,8 @@ async fn serve(args: Args, trades: TradeSource) -> anyhow::Result<()> {
             lab: args.lab,
             idle_timeout: args.idle_timeout,
             max_legs: args.max_legs as usize,
+            max_legs_per_call: args.max_legs_per_call.into(),
+            max_calls: args.max_calls as usize,
         },
         ticker: TickerConfig {
             trades,

@@ -6,11 +6,11 @@ use std::{
 };
 
 use audio::{Codec, Effects};
-use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use line::Impairment;
 
-use proto::ServerAddress;
+use proto::{ServerAddress, callcenter::Alone};
 use tracing_subscriber::EnvFilter;
 
 use crate::engine::near_end_choice::{EchoChoice, NearEndChoice, Switch};
@@ -25,6 +25,7 @@ use crate::engine::near_end_choice::{EchoChoice, NearEndChoice, Switch};
     after_help = "Examples:\n  \
         softphone                                  speak to the server on this machine\n  \
         softphone --server 192.168.1.20            to one on the local network\n  \
+        softphone --call support --name Ada        to whoever else is in the call \"support\"\n  \
         softphone --source hello.wav --sink answer.wav\n  \
         softphone --synthetic --duration 5s        check the line without a sound card\n  \
         softphone --synthetic --virtual-time --impair jitter=15ms,stall=2s@10s --duration 1m\n  \
@@ -117,9 +118,23 @@ pub struct CallArgs {
     #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:50051")]
     pub server: ServerAddress,
 
-    /// The call to take part in. [default: a new one]
+    /// The call to take part in: whoever names the same one is heard there. [default: a new one, whose far
+    /// end is the server's echo]
     #[arg(long, value_name = "ID")]
     pub call: Option<String>,
+
+    /// What the others in the call are shown.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub name: String,
+
+    /// What is heard while nobody else is in the call. [default: silence with --call, else echo]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub alone: Option<AloneChoice>,
 
     /// How the sound travels: opus (48 kHz), pcm (48 kHz), pcmu or pcma (8 kHz).
     #[arg(long, value_name = "CODEC", default_value = "opus", value_parser = Codec::parse)]
@@ -135,7 +150,7 @@ pub struct CallArgs {
     pub bitrate: u32,
 
     /// Processing of this leg by the server: a comma list of highpass, denoise, agc, limiter,
-    /// delay[=MILLISECONDS]; or none. [default: the server's; with --synthetic: none]
+    /// delay[=MILLISECONDS]; or none. [default: the server's; with --call or --synthetic: none]
     #[arg(long, value_name = "LIST", value_parser = Effects::parse)]
     pub effects: Option<Effects>,
 
@@ -149,13 +164,15 @@ pub struct CallArgs {
     #[arg(long)]
     pub no_tone: bool,
 
-    /// Remove steady noise here, at the price of 6 ms, rather than at the server.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    pub ns: Switch,
+    /// Remove steady noise here, at the price of 6 ms, rather than at the server. [default: on for a
+    /// microphone with --call, else off]
+    #[arg(long, value_name = "WHEN", value_enum)]
+    pub ns: Option<Switch>,
 
-    /// Raise quiet speech here rather than at the server.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    pub agc: Switch,
+    /// Raise quiet speech here rather than at the server. [default: on for a microphone with --call, else
+    /// off]
+    #[arg(long, value_name = "WHEN", value_enum)]
+    pub agc: Option<Switch>,
 
     /// Microphone: a name, or an unambiguous part of one. While it is away the system's takes its
     /// place. [default: the system's, wherever that goes]
@@ -193,7 +210,8 @@ pub struct CallArgs {
     pub force: bool,
 
     /// A call without devices: a tone for a microphone, a detector for an ear. Good only if the
-    /// tone comes back as it was sent, with at most 1 % concealed and nothing over 60 ms missing.
+    /// tone comes back as it was sent, with at most 1 % concealed (60 ms in a short call) and nothing over
+    /// 60 ms missing.
     #[arg(long, conflicts_with_all = ["source", "sink", "input", "output", "audio_host"])]
     pub synthetic: bool,
 
@@ -239,8 +257,27 @@ impl CallArgs {
     pub fn near_end(&self) -> NearEndChoice {
         NearEndChoice {
             echo: self.aec,
-            noise_suppression: self.ns,
-            gain_control: self.agc,
+            noise_suppression: self.ns.unwrap_or(self.cleans()),
+            gain_control: self.agc.unwrap_or(self.cleans()),
+        }
+    }
+
+    /// Where others hear this microphone, it is cleaned here: what they are sent can then be relayed as it
+    /// is.
+    fn cleans(&self) -> Switch {
+        let is_microphone = self.source == Source::Mic && !self.synthetic;
+        match self.call.is_some() && is_microphone {
+            true => Switch::On,
+            false => Switch::Off,
+        }
+    }
+
+    /// What is heard while nobody else is in the call.
+    pub fn alone(&self) -> Alone {
+        match (self.alone, &self.call) {
+            (Some(AloneChoice::Silence), _) | (None, Some(_)) => Alone::Silence,
+            (Some(AloneChoice::Music), _) => Alone::Music,
+            (Some(AloneChoice::Echo), _) | (None, None) => Alone::Echo,
         }
     }
 
@@ -268,6 +305,17 @@ impl CallArgs {
     pub fn has_real_devices(&self) -> bool {
         !self.synthetic && self.source == Source::Mic && self.sink == Sink::Speaker
     }
+}
+
+/// What is heard by who is alone in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AloneChoice {
+    /// Nothing.
+    Silence,
+    /// Music of the server's.
+    Music,
+    /// One's own voice.
+    Echo,
 }
 
 /// Where the sound comes from.

@@ -134,7 +134,7 @@ impl Plan {
         };
         let format =
             Format::parse(args.codec.name(), rate, 1).map_err(|error| usage(error.to_string()))?;
-        let synthetic_effects = args.synthetic.then(Effects::none);
+        let unprocessed = (args.synthetic || args.call.is_some()).then(Effects::none);
         Ok(Self {
             // Left empty, the server would choose one, and another one for each new stream.
             call_id: args
@@ -143,7 +143,7 @@ impl Plan {
                 .filter(|id| !id.is_empty())
                 .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             format,
-            effects: args.effects.clone().or(synthetic_effects),
+            effects: args.effects.clone().or(unprocessed),
             duration: args
                 .duration
                 .or(args.synthetic.then_some(SYNTHETIC_DURATION)),
@@ -163,6 +163,8 @@ impl Plan {
             format: self.format,
             chunk: args.frame,
             effects: self.effects_wish(),
+            display_name: args.name.clone(),
+            alone: args.alone(),
         }
     }
 }

@@ -27,7 +27,7 @@ mod state;
 mod stream_end;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool, mpsc::SyncSender},
+    sync::{Arc, Mutex, atomic::AtomicBool, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -111,6 +111,7 @@ impl Session {
             downlink,
             status,
             acknowledges: AtomicBool::new(false),
+            resume_token: Mutex::default(),
         };
         (Self { context }, receiver)
     }

@@ -258,7 +258,6 @@ async fn round_trips(uri: &str, packet: &bytes::Bytes, numbered: bool) -> Vec<f6
 fn chunk(audio_data: bytes::Bytes, sequence: u64) -> AudioChunk {
     AudioChunk {
         audio_data,
-        call_id: "benchmark".to_owned(),
         sample_rate: 48_000,
         channels: 1,
         codec: "opus".to_owned(),

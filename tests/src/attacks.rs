@@ -131,7 +131,6 @@ pub fn rapid_reset(stream: u32) -> Vec<u8> {
 fn chunk(codec: &str, rate: i32, channels: i32, bytes: usize) -> AudioChunk {
     AudioChunk {
         audio_data: vec![1; bytes].into(),
-        call_id: "a-call".to_owned(),
         sample_rate: rate,
         channels,
         codec: codec.to_owned(),

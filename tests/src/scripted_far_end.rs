@@ -166,10 +166,12 @@ mod tests {
             level: 6,
             join: Some(Join {
                 effects: "none".to_owned(),
+                ..Join::default()
             }),
             accepted: Some(Accepted {
                 leg_id: "leg".to_owned(),
                 processing_delay_us: 7,
+                resume_token: String::new(),
                 echo: Some(true),
             }),
             ..AudioChunk::default()

@@ -485,6 +485,7 @@ async fn what_only_a_server_may_say_is_not_taken_from_a_client() {
     let accepted = Some(Accepted {
         leg_id: "mine".to_owned(),
         processing_delay_us: 7,
+        resume_token: "mine".to_owned(),
         echo: Some(true),
     });
     let first = AudioChunk {
@@ -807,7 +808,7 @@ async fn an_undecodable_packet_is_concealed_and_counted_and_fifty_in_a_row_are_r
 }
 
 #[tokio::test]
-async fn two_legs_with_one_call_id_each_hear_themselves() {
+async fn two_legs_in_calls_of_their_own_each_hear_themselves() {
     let server = Server::start(&["--effects", "none"]);
     let (mut one, mut two) = (Caller::dial(&server).await, Caller::dial(&server).await);
     let mut legs = HashSet::new();

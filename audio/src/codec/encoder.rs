@@ -24,6 +24,7 @@ const MAX_OPUS_PACKET: usize = 1_277 * 6;
 pub struct Encoder {
     format: Format,
     opus: Option<opus::Encoder>,
+    is_independent: bool,
 }
 
 impl Encoder {
@@ -50,7 +51,11 @@ impl Encoder {
             }
             _ => None,
         };
-        Ok(Self { format, opus })
+        Ok(Self {
+            format,
+            opus,
+            is_independent: false,
+        })
     }
 
     /// Changes the bitrate (bits per second, Opus only) from the next packet on.
@@ -60,6 +65,21 @@ impl Encoder {
     pub fn set_bitrate(&mut self, bitrate: u32) -> Result<(), CodecError> {
         if let Some(opus) = &mut self.opus {
             opus.set_bitrate(bits(bitrate))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the packets from now on are to be understood without those before them. A decoder that has
+    /// heard another encoder would otherwise take its levels for this one's.
+    ///
+    /// # Errors
+    /// libopus refused it.
+    pub fn set_independent(&mut self, independent: bool) -> Result<(), CodecError> {
+        if let Some(opus) = &mut self.opus
+            && self.is_independent != independent
+        {
+            opus.set_prediction_disabled(independent)?;
+            self.is_independent = independent;
         }
         Ok(())
     }

@@ -38,6 +38,11 @@ impl Concealment {
         }
     }
 
+    /// What comes first follows sound that was heard elsewhere, and is not ramped up.
+    pub(crate) fn continue_sound(&mut self) {
+        self.gain = 1.0;
+    }
+
     /// Samples since the last real one; 0 where the sound is real.
     pub(crate) fn in_a_row(&self) -> usize {
         self.in_a_row

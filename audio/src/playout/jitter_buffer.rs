@@ -160,6 +160,16 @@ impl JitterBuffer {
         self.bound_waiting();
     }
 
+    /// Decodes a packet into `samples` (appended, interleaved) that is not to be played, so that the
+    /// decoder is as if it had been.
+    pub fn warm(&mut self, payload: &[u8], samples: &mut Vec<f32>) {
+        let start = samples.len();
+        match self.decoder.decode(payload, samples) {
+            Ok(_) => self.concealment.continue_sound(),
+            Err(_) => samples.truncate(start),
+        }
+    }
+
     /// Fills `samples` (interleaved, whole samples of all channels, any number of them) with what
     /// is to be played next.
     pub fn pull(&mut self, samples: &mut [f32], now: Duration) -> Playout {

@@ -34,6 +34,8 @@ pub struct RenderPath {
     pulled: Vec<f32>,
     /// At the speaker's rate: a sample or two more than it wanted last.
     ready: Vec<f32>,
+    /// So many samples of what comes next were heard elsewhere, per channel at the speaker's rate.
+    skip: usize,
 }
 
 impl RenderPath {
@@ -51,12 +53,39 @@ impl RenderPath {
             resampler: Resampler::adjustable(from_hz, speaker_hz, channels)?,
             pulled: Vec::new(),
             ready: Vec::new(),
+            skip: 0,
         })
     }
 
     /// Takes a packet as it arrives ([`JitterBuffer::insert`]).
     pub fn insert(&mut self, packet: Packet<'_>, now: Duration) {
         self.jitter_buffer.insert(packet, now);
+    }
+
+    /// Takes a packet that was heard elsewhere, so that what follows it joins it without a seam. Returns
+    /// its sound, interleaved, at the speaker's rate.
+    pub fn warm(&mut self, payload: &[u8]) -> Vec<f32> {
+        let channels = self.format.channels();
+        self.pulled.clear();
+        self.jitter_buffer.warm(payload, &mut self.pulled);
+        let mut resampled = Vec::new();
+        self.resampler.process(&self.pulled, &mut resampled);
+        let (from_hz, to_hz) = (
+            u64::from(self.format.sample_rate_hz()),
+            u64::from(self.speaker_hz),
+        );
+        let heard = (self.pulled.len() / channels) as u64 * to_hz / from_hz;
+        // The filter gives out later what was heard in full.
+        if self.skip == 0 {
+            let delay = u64::from(self.resampler.delay_us()) * to_hz;
+            self.skip = (delay as f64 / 1e6).round() as usize;
+        }
+        self.skip += (heard as usize).saturating_sub(resampled.len() / channels);
+        self.ready.clear();
+        match from_hz == to_hz {
+            true => self.pulled.clone(),
+            false => resampled,
+        }
     }
 
     /// A new stream begins ([`JitterBuffer::reset`]). Its clock is likely the one before.
@@ -88,8 +117,9 @@ impl RenderPath {
     pub fn pull(&mut self, samples: &mut [f32], now: Duration) -> Playout {
         let channels = self.format.channels();
         let mut playout = Playout::Silence;
-        while self.ready.len() < samples.len() {
-            let missing = (samples.len() - self.ready.len()).div_ceil(channels) as u64;
+        let skipped = self.skip * channels;
+        while self.ready.len() < samples.len() + skipped {
+            let missing = (samples.len() + skipped - self.ready.len()).div_ceil(channels) as u64;
             let missing = missing * u64::from(self.format.sample_rate_hz());
             // All at once but for a sample or two, so that hardly anything waits behind the buffer,
             // where it could not be steered any more.
@@ -102,6 +132,11 @@ impl RenderPath {
                 (Playout::Sound, _) | (_, Playout::Sound) => Playout::Sound,
                 _ => Playout::Silence,
             };
+            // What was heard elsewhere is joined by what follows it, and by no silence between them.
+            if self.skip > 0 && playout == Playout::Silence {
+                samples.fill(0.0);
+                return playout;
+            }
             if let Some(error) = self.jitter_buffer.take_depth_error() {
                 self.drift.adjust(error.adjusted);
                 self.drift.update(error.samples, error.elapsed);
@@ -109,6 +144,8 @@ impl RenderPath {
             }
             self.resampler.process(&self.pulled, &mut self.ready);
         }
+        self.ready.drain(..skipped);
+        self.skip = 0;
         samples.copy_from_slice(&self.ready[..samples.len()]);
         self.ready.drain(..samples.len());
         playout

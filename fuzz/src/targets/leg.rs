@@ -55,6 +55,8 @@ fn service(lab: bool) -> CallCenterServer<CallCenterService> {
         lab,
         idle_timeout: Duration::from_secs(60),
         max_legs: 4,
+        max_legs_per_call: 4,
+        max_calls: 4,
     };
     let (_, never) = watch::channel(None);
     CallCenterServer::from_arc(Arc::new(CallCenterService::new(config, never)))
@@ -128,6 +130,7 @@ fn request(
         };
         chunk.join = Some(Join {
             effects: effects.to_owned(),
+            ..Join::default()
         });
     }
     // Faults are rare, or no stream is long.

@@ -15,4 +15,8 @@ pub struct CallCenterConfig {
     pub idle_timeout: Duration,
     /// So many legs at once, no more.
     pub max_legs: usize,
+    /// So many of them in one call.
+    pub max_legs_per_call: usize,
+    /// So many calls at once.
+    pub max_calls: usize,
 }

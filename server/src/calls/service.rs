@@ -6,12 +6,13 @@ use std::sync::{
 };
 
 use proto::callcenter::{AudioChunk, call_center_server::CallCenter};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    bridge::Directory,
     config::CallCenterConfig,
-    leg::{Answers, LegLog, begin},
+    leg::{Answers, LegContext, LegLog, begin},
 };
 use crate::transport::{Contained, Permits, Turn};
 
@@ -21,6 +22,8 @@ pub struct CallCenterService {
     /// Becomes the reason when streams in flight must end.
     shutdown: watch::Receiver<Option<String>>,
     permits: Arc<Permits>,
+    directory: Arc<Directory>,
+    epoch: Instant,
     next_leg: AtomicU64,
 }
 
@@ -29,6 +32,8 @@ impl CallCenterService {
     pub fn new(config: CallCenterConfig, shutdown: watch::Receiver<Option<String>>) -> Self {
         Self {
             permits: Permits::new("legs", " (--max-legs)", config.max_legs),
+            directory: Directory::new(config.max_calls, config.max_legs_per_call),
+            epoch: Instant::now(),
             config: Arc::new(config),
             shutdown,
             next_leg: AtomicU64::new(1),
@@ -48,12 +53,18 @@ impl CallCenter for CallCenterService {
         let permit = self.permits.take(peer.map(|addr| addr.ip()))?;
         let peer = peer.map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
         let turn = request.extensions().get::<Turn>().cloned();
-        let leg_id = format!("leg-{}", self.next_leg.fetch_add(1, Ordering::Relaxed));
+        let key = self.next_leg.fetch_add(1, Ordering::Relaxed);
+        let context = LegContext {
+            key,
+            config: Arc::clone(&self.config),
+            directory: Arc::clone(&self.directory),
+            epoch: self.epoch,
+            shutdown: self.shutdown.clone(),
+        };
         Ok(Response::new(begin(
             request.into_inner(),
-            Arc::clone(&self.config),
-            self.shutdown.clone(),
-            LegLog::new(leg_id, peer),
+            context,
+            LegLog::new(format!("leg-{key}"), peer),
             permit,
             turn.unwrap_or_default(),
         )))

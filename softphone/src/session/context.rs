@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::SyncSender,
     },
@@ -27,6 +27,8 @@ pub(super) struct Context {
     pub(super) status: watch::Sender<SessionStatus>,
     /// Whether the far end has been seen to acknowledge, on whichever stream.
     pub(super) acknowledges: AtomicBool,
+    /// What lets the next stream take the place of this one; empty: none was given.
+    pub(super) resume_token: Mutex<String>,
 }
 
 impl Context {
@@ -43,6 +45,20 @@ impl Context {
 
     pub(super) fn acknowledges(&self) -> bool {
         self.acknowledges.load(Ordering::Relaxed)
+    }
+
+    /// What lets the next stream take the place of this one.
+    pub(super) fn resume_token(&self) -> String {
+        let token = self.resume_token.lock();
+        token.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_resume_token(&self, token: &str) {
+        let mut kept = self
+            .resume_token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        token.clone_into(&mut kept);
     }
 
     /// The numbers of a stream that begins.

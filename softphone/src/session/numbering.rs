@@ -77,6 +77,8 @@ struct State {
     accepted: bool,
     /// What the far end said that it adds.
     processing_us: u32,
+    /// Whether others are heard, and not what we said.
+    hears_others: bool,
     /// Our newest chunks with sound, until they are answered.
     remembered: VecDeque<Sent>,
     /// Where the next sample of a far end stands that does not number its chunks.
@@ -91,14 +93,18 @@ impl State {
         self.remembered.push_back(sent);
     }
 
-    /// The stages of what answers a chunk of ours: as long as calls do not mix, everything that
-    /// comes back. `None` where that chunk is not remembered.
+    /// The stages of what answers a chunk of ours. `None` where that chunk is not remembered, or others
+    /// are heard.
     fn stages(
         &mut self,
         chunk: &AudioChunk,
         arrived: Duration,
         lookahead_us: u32,
     ) -> Option<Stages> {
+        if self.hears_others {
+            self.remembered.clear();
+            return None;
+        }
         let older = self
             .remembered
             .partition_point(|sent| sent.sequence < chunk.ack_sequence);
@@ -172,6 +178,7 @@ impl Numbering {
         if let Some(accepted) = &chunk.accepted {
             state.accepted = true;
             state.processing_us = accepted.processing_delay_us;
+            state.hears_others = accepted.echo == Some(false);
         }
         self.received.notify_one();
         if state.accepted && chunk.sequence > 0 {

@@ -49,6 +49,9 @@ impl Context {
             codec: self.options.format.codec().name().to_owned(),
             join: Some(Join {
                 effects: self.options.effects.clone(),
+                display_name: self.options.display_name.clone(),
+                alone: self.options.alone.into(),
+                resume_token: self.resume_token(),
             }),
             ..AudioChunk::default()
         });
@@ -99,12 +102,13 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::{atomic::AtomicBool, mpsc},
+        sync::{Mutex, atomic::AtomicBool, mpsc},
         time::Duration,
     };
 
     use audio::Format;
     use futures_util::StreamExt;
+    use proto::callcenter::Alone;
 
     use super::*;
     use crate::{
@@ -123,6 +127,8 @@ mod tests {
             format: Format::parse("pcmu", 8_000, 1).unwrap(),
             chunk: Duration::from_millis(20),
             effects: String::new(),
+            display_name: String::new(),
+            alone: Alone::Echo,
         };
         let (downlink, _) = mpsc::sync_channel(1);
         let (status_tx, status) = watch::channel(SessionStatus::default());
@@ -133,6 +139,7 @@ mod tests {
             downlink,
             status: status_tx,
             acknowledges: AtomicBool::new(false),
+            resume_token: Mutex::default(),
         };
         uplink.open();
         let chunk = || Outgoing::without_sound(0, clock.now());

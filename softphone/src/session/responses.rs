@@ -35,6 +35,7 @@ impl Context {
         let accepted = chunk.accepted.clone();
         if let Some(accepted) = &accepted {
             self.acknowledges.store(true, Ordering::Relaxed);
+            self.set_resume_token(&accepted.resume_token);
             self.deliver(Downlink::FarEnd {
                 returns_own_voice: accepted.echo,
             });

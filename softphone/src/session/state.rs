@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audio::Format;
-use proto::ServerAddress;
+use proto::{ServerAddress, callcenter::Alone};
 
 /// What the session is to do.
 #[derive(Debug, Clone)]
@@ -18,6 +18,10 @@ pub struct SessionOptions {
     pub chunk: Duration,
     /// Wish for this leg's processing; empty: the server's default.
     pub effects: String,
+    /// What the others in the call are shown; may be empty.
+    pub display_name: String,
+    /// What comes back while nobody else is in the call.
+    pub alone: Alone,
 }
 
 /// How the line is.

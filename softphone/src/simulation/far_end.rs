@@ -81,6 +81,7 @@ impl FarEnd {
             accepted: is_news.then(|| Accepted {
                 leg_id: "virtual".to_owned(),
                 processing_delay_us,
+                resume_token: String::new(),
                 echo: Some(true),
             }),
             ..AudioChunk::default()

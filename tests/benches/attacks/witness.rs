@@ -111,7 +111,6 @@ async fn call(addr: SocketAddr, orders: Receiver<()>) -> Seen {
 fn chunk() -> AudioChunk {
     AudioChunk {
         audio_data: vec![1; 160].into(),
-        call_id: "witness".to_owned(),
         sample_rate: 8_000,
         channels: 1,
         codec: "pcm".to_owned(),

@@ -4,7 +4,12 @@
 // Each test program uses its own part of it, and it is a module of each.
 #![allow(dead_code, unreachable_pub)]
 
-use std::{io::Read, net::TcpStream, time::Duration};
+use std::{
+    io::Read,
+    net::TcpStream,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bytes::{Buf, Bytes};
 use http_body_util::{BodyExt, Full};
@@ -21,14 +26,21 @@ use tonic::{
 /// Far more than anything here needs; a hang becomes a failure.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
+static NEXT_CALL: AtomicU64 = AtomicU64::new(1);
+
 /// A connection to the server.
 pub async fn connect(server: &Server) -> Channel {
     let endpoint = Endpoint::from_shared(server.uri()).expect("a URI");
     endpoint.connect().await.expect("the server is there")
 }
 
+/// What [`chunk`] calls its call. On the wire each [`Caller`] has another id in its place: callers are in
+/// calls of their own unless a test says otherwise.
+pub const OWN_CALL: &str = "a-call";
+
 /// One leg.
 pub struct Caller {
+    call_id: String,
     requests_tx: Option<mpsc::UnboundedSender<AudioChunk>>,
     answers: Streaming<AudioChunk>,
 }
@@ -50,13 +62,17 @@ impl Caller {
         let mut client = CallCenterClient::new(channel.clone());
         let response = timeout(LIMIT, client.live_call(requests)).await;
         Ok(Self {
+            call_id: format!("call-{}", NEXT_CALL.fetch_add(1, Ordering::Relaxed)),
             requests_tx: Some(requests_tx),
             answers: response.expect("the call is not answered")?.into_inner(),
         })
     }
 
     /// Sends a chunk, without waiting for anything.
-    pub fn say(&self, chunk: AudioChunk) {
+    pub fn say(&self, mut chunk: AudioChunk) {
+        if chunk.call_id == OWN_CALL {
+            chunk.call_id.clone_from(&self.call_id);
+        }
         let requests_tx = self.requests_tx.as_ref().expect("not half-closed");
         // A stream that is over has no reader; what it said is read below.
         let _ = requests_tx.send(chunk);
@@ -64,9 +80,15 @@ impl Caller {
 
     /// The next answer, `None` after an end with OK.
     pub async fn next(&mut self) -> Result<Option<AudioChunk>, Status> {
-        timeout(LIMIT, self.answers.message())
-            .await
-            .expect("the leg hangs")
+        let next = timeout(LIMIT, self.answers.message());
+        let mut next = next.await.expect("the leg hangs")?;
+        if let Some(answer) = next
+            .as_mut()
+            .filter(|answer| answer.call_id == self.call_id)
+        {
+            answer.call_id = OWN_CALL.to_owned();
+        }
+        Ok(next)
     }
 
     /// The next answer, which must come.
@@ -118,7 +140,7 @@ pub fn chunk(
 ) -> AudioChunk {
     AudioChunk {
         audio_data: audio_data.into().into(),
-        call_id: "a-call".to_owned(),
+        call_id: OWN_CALL.to_owned(),
         sample_rate: rate as i32,
         channels: channels as i32,
         codec: codec.to_owned(),
@@ -139,6 +161,7 @@ pub fn wishing(effects: &str, chunk: AudioChunk) -> AudioChunk {
     AudioChunk {
         join: Some(Join {
             effects: effects.to_owned(),
+            ..Join::default()
         }),
         ..chunk
     }

@@ -37,12 +37,12 @@ async fn connect(uri: &str) -> Result<Channel, Status> {
 fn chunk(said: u64) -> AudioChunk {
     AudioChunk {
         audio_data: (said as u8).to_le_bytes().repeat(CHUNK_BYTES).into(),
-        call_id: "soak".to_owned(),
         sample_rate: 8_000,
         channels: 1,
         codec: "pcm".to_owned(),
         join: Some(Join {
             effects: "none".to_owned(),
+            ..Join::default()
         }),
         ..AudioChunk::default()
     }

@@ -47,11 +47,6 @@ impl LegLog {
         }
     }
 
-    /// Time since the leg began.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.opened.elapsed()
-    }
-
     /// As the log shows it; empty before the first chunk.
     #[cfg(test)]
     pub(crate) fn call_id(&self) -> &str {

@@ -1,6 +1,6 @@
 //! The numbers of one leg whose peer numbers its chunks: sequences, acknowledgements, ages.
 //!
-//! Pure: `now` is passed in, and counts from the leg's beginning.
+//! Pure: `now` is passed in.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use audio::Format;
 use line::{Arrival, Transit, sending_rule::is_stalled};
 use proto::callcenter::AudioChunk;
 
-use super::answer::Answer;
+use crate::calls::route::Received;
 
 /// What a numbered stream remembers of both directions.
 #[derive(Debug)]
@@ -17,21 +17,21 @@ pub(crate) struct Numbering {
     transit: Transit,
     /// Whether the peer has acknowledged anything: one that only numbers is not held to it.
     acknowledges: bool,
-    /// The newest request for which no chunk of ours has spoken yet, and when it came.
-    owed: Option<(u64, Duration)>,
-    /// Where what was handed over ends, in samples per channel.
-    media_time: u64,
+    /// The newest request that no chunk of ours has acknowledged yet.
+    pending_ack: Option<Received>,
+    /// The newest request of all.
+    newest: Option<Received>,
 }
 
 impl Numbering {
-    /// Of a stream whose first chunk stands at `media_time`.
-    pub(crate) fn new(media_time: u64) -> Self {
+    /// Of a stream that begins.
+    pub(crate) fn new() -> Self {
         Self {
             sequence: 0,
             transit: Transit::new(),
             acknowledges: false,
-            owed: None,
-            media_time,
+            pending_ack: None,
+            newest: None,
         }
     }
 
@@ -63,61 +63,39 @@ impl Numbering {
         self.acknowledges && is_stalled(&self.transit, now)
     }
 
-    /// The answer to the newest request is there: from now on the peer is to hear of it.
-    pub(crate) fn owe(&mut self, answer: &Answer) {
-        self.owed = Some((answer.request, answer.arrived));
+    /// A request was worked off: from now on the peer is to hear of it.
+    pub(crate) fn set_pending_ack(&mut self, received: Received) {
+        self.pending_ack = Some(received);
+        self.newest = Some(received);
     }
 
     /// Nobody listens any more.
-    pub(crate) fn owe_nothing(&mut self) {
-        self.owed = None;
+    pub(crate) fn clear_pending_ack(&mut self) {
+        self.pending_ack = None;
     }
 
     /// Whether the peer waits for an acknowledgement.
-    pub(crate) fn owes(&self) -> bool {
-        self.owed.is_some()
+    pub(crate) fn has_pending_ack(&self) -> bool {
+        self.pending_ack.is_some()
     }
 
-    /// Numbers an answer as it goes to the transport.
-    pub(crate) fn stamp(&mut self, mut answer: Answer, now: Duration) -> AudioChunk {
-        let residence_us = micros(now.saturating_sub(answer.arrived));
-        if let Some(age_us) = answer.age_us {
-            answer.chunk.age_us = age_us.saturating_add(residence_us);
-        }
-        self.media_time = answer
-            .chunk
-            .media_time
-            .saturating_add(answer.samples_per_channel);
-        self.acknowledge(&mut answer.chunk, answer.request, answer.arrived, now);
-        answer.chunk
-    }
-
-    /// Makes a chunk without audio of `chunk`, which acknowledges all that has come.
-    pub(crate) fn stamp_acknowledgement(
-        &mut self,
-        mut chunk: AudioChunk,
-        now: Duration,
-    ) -> Option<AudioChunk> {
-        let (request, arrived) = self.owed?;
-        chunk.media_time = self.media_time;
-        self.acknowledge(&mut chunk, request, arrived, now);
-        Some(chunk)
-    }
-
-    fn acknowledge(
+    /// Numbers a chunk as it goes to the transport. It acknowledges the request that it answers, or the
+    /// newest.
+    pub(crate) fn number(
         &mut self,
         chunk: &mut AudioChunk,
-        request: u64,
-        arrived: Duration,
+        answers: Option<Received>,
         now: Duration,
     ) {
         self.sequence += 1;
         self.transit.on_sent(self.sequence, now);
         chunk.sequence = self.sequence;
-        chunk.ack_sequence = request;
-        chunk.ack_delay_us = micros(now.saturating_sub(arrived));
-        if self.owed.is_some_and(|owed| owed == (request, arrived)) {
-            self.owed = None;
+        if let Some(received) = answers.or(self.newest) {
+            chunk.ack_sequence = received.sequence;
+            chunk.ack_delay_us = micros(now.saturating_sub(received.at));
+            if self.pending_ack == Some(received) {
+                self.pending_ack = None;
+            }
         }
     }
 }
@@ -132,6 +110,6 @@ fn sender_clock_us(chunk: &AudioChunk, format: Format) -> Option<u64> {
     u64::try_from(position_us + u128::from(chunk.age_us)).ok()
 }
 
-fn micros(duration: Duration) -> u32 {
+pub(super) fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }

@@ -21,6 +21,10 @@ const MAX_STALL: Duration = Duration::from_secs(10);
 /// So many times as fast as it lasts is a stream worked on that pours while others do not.
 pub(crate) const MAX_SPEED: u32 = 20;
 
+/// Sound may come so much earlier than it is heard in a call of several: what a line's jitter makes of sound
+/// in time, and the longest chunk but one.
+const MAX_LEAD: Duration = Duration::from_millis(80);
+
 /// What is waited for at once: short waits cost more than they are worth.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -54,6 +58,12 @@ impl Pace {
     pub(crate) fn pours(&self, now: Duration) -> bool {
         let age = now.saturating_sub(self.began.unwrap_or(now));
         self.heard_at > now + HEAD_START.min(age / HEAD_START_PART)
+    }
+
+    /// How long the next chunk is left unread where it is heard at the pace of time.
+    pub(crate) fn early(&self, now: Duration) -> Option<Duration> {
+        let wait = self.heard_at.saturating_sub(now + MAX_LEAD);
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// How long the next chunk is left unread, beside legs that do not pour.

@@ -5,36 +5,39 @@
 //! answers while its peer does not read, and requests are to be read all the same: acknowledgements
 //! are among them, and what nobody reads is charged to the whole connection.
 
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
-use futures_util::Stream;
+use audio::{Gap, mixing::Arrived};
 use line::sending_rule::LONGEST_WAIT;
-use proto::{callcenter::AudioChunk, text::one_line};
+use proto::{
+    callcenter::{Alone, AudioChunk},
+    text::one_line,
+};
 use tokio::{
-    sync::{Notify, watch},
-    task::AbortHandle,
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, sleep, timeout},
 };
 use tonic::Status;
 
 use super::{
-    answer::Answer,
-    downlink::Downlink,
+    acts::acts_of,
     leg::{Leg, LegError, LegTotals},
     log::LegLog,
     pace::Pace,
+    shared::{Answers, Shared, not_read},
 };
 use crate::{
-    calls::config::CallCenterConfig,
+    calls::{
+        bridge::{Act, CallSender, Directory, Line, Membership, Seat, SeatOptions},
+        config::CallCenterConfig,
+        route::Received,
+    },
     lab::stamped,
     transport::{AUDIO_CHUNK, Contained, LegInTime, Permit, StreamName, Turn, Work},
 };
+
+/// What a leg said last is heard by the others so long after it came, before the leg leaves its call.
+const LAST_WORDS: Duration = Duration::from_millis(150);
 
 /// What one leg reads: the chunks of its peer.
 pub(crate) trait Requests: Send + 'static {
@@ -48,31 +51,33 @@ impl Requests for tonic::Streaming<AudioChunk> {
     }
 }
 
-/// Begins a leg: its task runs from now on. The stream yields the answers; the leg is over when it
+/// What a leg is begun with.
+pub(crate) struct LegContext {
+    /// Of this leg alone, as long as the server runs.
+    pub(crate) key: u64,
+    pub(crate) config: Arc<CallCenterConfig>,
+    pub(crate) directory: Arc<Directory>,
+    /// Where the time of all legs begins.
+    pub(crate) epoch: Instant,
+    /// Becomes the reason when the leg must end.
+    pub(crate) shutdown: watch::Receiver<Option<String>>,
+}
+
+/// Begins a leg: its task runs from now on. The stream yields what is to be sent; the leg is over when it
 /// is dropped.
 pub(crate) fn begin(
     requests: impl Requests,
-    config: Arc<CallCenterConfig>,
-    shutdown: watch::Receiver<Option<String>>,
+    context: LegContext,
     log: LegLog,
     permit: Permit,
     turn: Turn,
 ) -> Contained<Answers> {
     let name = log.name();
-    let shared = Arc::new(Shared {
-        state: Mutex::new(State {
-            downlink: Downlink::plain(),
-            all_is_read: false,
-            end: None,
-            taker: None,
-            log,
-            permit,
-        }),
-        taken: Notify::new(),
-    });
+    let shared = Arc::new(Shared::new(context.epoch, log, permit));
+    let shutdown = context.shutdown.clone();
     let task = LegTask {
         requests,
-        config,
+        context,
         shared: Arc::clone(&shared),
         leg: None,
         pace: Pace::default(),
@@ -81,107 +86,13 @@ pub(crate) fn begin(
         name: name.clone(),
     };
     let task = tokio::spawn(task.run(shutdown)).abort_handle();
-    Contained::new(Answers { shared, task }, name)
-}
-
-/// What the two share. The lock is held for a few additions.
-struct Shared {
-    state: Mutex<State>,
-    /// An answer was taken.
-    taken: Notify,
-}
-
-struct State {
-    downlink: Downlink,
-    /// Whether no request lies unread, as far as the task knows: it waits for one, or had to wait for
-    /// the one that it is at.
-    all_is_read: bool,
-    /// How the stream ends once everything in the downlink is taken.
-    end: Option<Result<(), Status>>,
-    taker: Option<Waker>,
-    log: LegLog,
-    permit: Permit,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic half-way.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Something is there to be taken, or the end.
-    fn wake_taker(&self, mut state: MutexGuard<'_, State>) {
-        let taker = state.taker.take();
-        drop(state);
-        if let Some(taker) = taker {
-            taker.wake();
-        }
-    }
-
-    /// After the end: returns when nothing was taken for so long, and somebody else may have the
-    /// place. A peer without room for an answer has none for what comes after it, either.
-    async fn give_up_unread(&self, idle: Duration) {
-        while timeout(idle, self.taken.notified()).await.is_ok() {}
-        let mut state = self.lock();
-        state.downlink.clear();
-        state.permit.give_up_unread();
-        if let Some(Ok(())) = state.end {
-            state.end = Some(Err(not_read(idle)));
-        }
-    }
-}
-
-/// The status of a leg whose peer reads nothing.
-fn not_read(idle: Duration) -> Status {
-    Status::deadline_exceeded(format!(
-        "no answer was read for {}; a party that does not want to hear hangs up",
-        humantime::format_duration(idle)
-    ))
-}
-
-/// The response stream.
-pub struct Answers {
-    shared: Arc<Shared>,
-    task: AbortHandle,
-}
-
-impl Stream for Answers {
-    type Item = Result<AudioChunk, Status>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut state = self.shared.lock();
-        let now = state.log.elapsed();
-        let all_is_read = state.all_is_read && state.end.is_none();
-        if let Some(chunk) = state.downlink.pop(now, all_is_read) {
-            drop(state);
-            self.shared.taken.notify_one();
-            return Poll::Ready(Some(Ok(chunk)));
-        }
-        match &mut state.end {
-            Some(end) => Poll::Ready(std::mem::replace(end, Ok(())).err().map(Err)),
-            None => {
-                state.taker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        self.task.abort();
-        let mut state = self.shared.lock();
-        let (bytes_out, dropped_late) = (state.downlink.bytes_out(), state.downlink.dropped_late());
-        state.log.sent(bytes_out, dropped_late);
-        #[cfg(test)]
-        crate::transport::forced::at(crate::transport::forced::IN_DROP, state.log.call_id());
-    }
+    Contained::new(Answers::new(shared, task), name)
 }
 
 /// Reads requests and makes answers.
 struct LegTask<R> {
     requests: R,
-    config: Arc<CallCenterConfig>,
+    context: LegContext,
     shared: Arc<Shared>,
     leg: Option<Lines>,
     pace: Pace,
@@ -194,22 +105,33 @@ struct LegTask<R> {
 
 /// What makes answers of requests.
 enum Lines {
-    Sound(Box<Leg>),
+    Sound(Box<InCall>),
     Lab(LegTotals),
+}
+
+/// A leg in its call.
+struct InCall {
+    leg: Leg,
+    /// `None`: it has only been tried.
+    membership: Option<Membership>,
+    /// Whether its newest chunk was answered here.
+    was_alone: bool,
 }
 
 impl<R: Requests> LegTask<R> {
     async fn run(mut self, mut shutdown: watch::Receiver<Option<String>>) {
         let name = self.name.clone();
+        let shared = Arc::clone(&self.shared);
         let end = tokio::select! {
             biased;
             reason = ended(&mut shutdown) => Err(Status::unavailable(reason)),
+            status = shared.ended() => Err(status),
             end = name.contain_all(self.answer_all()) => end.flatten(),
         };
         self.in_time = None;
         let was_ended = end.is_err();
         self.end(end);
-        let gives_up = self.shared.give_up_unread(self.config.idle_timeout);
+        let gives_up = self.shared.give_up_unread(self.context.config.idle_timeout);
         // The transport ends this when it drops the answers.
         if was_ended {
             // The peer may say more before it has read the end; unread, that would be charged to its
@@ -226,16 +148,20 @@ impl<R: Requests> LegTask<R> {
         loop {
             self.room_for_an_answer().await?;
             self.keep_pace().await;
+            let credit = self.credit().await;
             let Some(chunk) = self.next_request().await? else {
                 return match self.leg {
-                    Some(_) => Ok(()),
+                    Some(_) => {
+                        self.say_last_words(credit).await;
+                        Ok(())
+                    }
                     None => Err(Status::invalid_argument(
                         "the stream ended before its first chunk; send at least one AudioChunk with codec, sample_rate and channels",
                     )),
                 };
             };
             let turn = self.turn.clone();
-            let arrived = self.shared.lock().log.elapsed();
+            let arrived = self.shared.now();
             let media = self.media();
             let work = if self.begins_with(&chunk) {
                 Work::Begins
@@ -250,7 +176,8 @@ impl<R: Requests> LegTask<R> {
                     self.in_time.get_or_insert_with(|| turn.in_time());
                 }
             }
-            turn.take(work, || self.answer(chunk, arrived)).await?;
+            turn.take(work, || self.answer(chunk, arrived, credit))
+                .await?;
             self.pace.came(self.media() - media, arrived);
         }
     }
@@ -264,14 +191,22 @@ impl<R: Requests> LegTask<R> {
     /// How much sound has come; of a leg of the lab nobody looks at it.
     fn media(&self) -> Duration {
         match &self.leg {
-            Some(Lines::Sound(leg)) => leg.totals().media,
+            Some(Lines::Sound(in_call)) => in_call.leg.totals().media,
             Some(Lines::Lab(_)) | None => Duration::ZERO,
         }
     }
 
-    /// Beside others, what is poured is read no faster than it may be.
+    /// What others in the call hear is read at the pace of time. Beside other calls, what is poured is read
+    /// no faster than it may be.
     async fn keep_pace(&mut self) {
-        let now = self.shared.lock().log.elapsed();
+        let now = self.shared.now();
+        if self.shared.call().is_some() {
+            if let Some(wait) = self.pace.early(now) {
+                self.shared.lock().all_is_read = false;
+                sleep(wait).await;
+            }
+            return;
+        }
         if let Some(wait) = self.pace.wait(now)
             && self.in_time.is_none()
             && self.turn.is_beside_others()
@@ -286,9 +221,9 @@ impl<R: Requests> LegTask<R> {
     async fn room_for_an_answer(&mut self) -> Result<(), Status> {
         loop {
             {
+                let now = self.shared.now();
                 let mut state = self.shared.lock();
-                let now = state.log.elapsed();
-                let idle = self.config.idle_timeout;
+                let idle = self.context.config.idle_timeout;
                 if state.downlink.untaken_for(now) >= idle {
                     return Err(not_read(idle));
                 }
@@ -299,7 +234,7 @@ impl<R: Requests> LegTask<R> {
                 state.all_is_read = false;
             }
             // Room comes when an answer is taken, or when one is so late that it is dropped.
-            let patience = self.config.idle_timeout.min(LONGEST_WAIT);
+            let patience = self.context.config.idle_timeout.min(LONGEST_WAIT);
             let _ = timeout(patience, self.shared.taken.notified()).await;
         }
     }
@@ -315,7 +250,7 @@ impl<R: Requests> LegTask<R> {
             }
             Poll::Pending => {
                 self.shared.lock().all_is_read = true;
-                let idle = self.config.idle_timeout;
+                let idle = self.context.config.idle_timeout;
                 timeout(idle, next).await.map_err(|_| {
                     Status::deadline_exceeded(format!(
                         "no chunk for {}; a party with nothing to say sends a chunk without audio now and then",
@@ -327,61 +262,90 @@ impl<R: Requests> LegTask<R> {
         chunk.map_err(|status| AUDIO_CHUNK.readable(status))
     }
 
-    /// `arrived`: when the chunk was read.
-    fn answer(&mut self, chunk: AudioChunk, arrived: Duration) -> Result<(), Status> {
-        self.answer_or_error(chunk, arrived)
-            .map_err(|error| match error {
-                LegError::Internal(_) => Status::internal(error.to_string()),
-                // It may repeat what was sent.
-                _ => Status::invalid_argument(one_line(&error.to_string())),
-            })
+    /// What a chunk is handed to the call with, in a call of several.
+    async fn credit(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.shared.call()?;
+        let Some(Lines::Sound(in_call)) = &self.leg else {
+            return None;
+        };
+        // While there is none, what comes is not read.
+        let credits = Arc::clone(&in_call.membership.as_ref()?.seat().credits);
+        credits.acquire_owned().await.ok()
     }
 
-    fn answer_or_error(&mut self, chunk: AudioChunk, arrived: Duration) -> Result<(), LegError> {
+    /// The peer has said all. The others hear the end of it.
+    async fn say_last_words(&mut self, credit: Option<OwnedSemaphorePermit>) {
+        let Some(credit) = credit else {
+            return;
+        };
+        let Some(call) = self.shared.call() else {
+            return;
+        };
+        let end = Arrived {
+            media_time: 0,
+            gap: Gap::Silence,
+            payload: bytes::Bytes::new(),
+            level: None,
+            at: self.shared.now(),
+            age_us: None,
+        };
+        let _ = call.chunk(self.context.key, end, credit);
+        sleep(LAST_WORDS).await;
+    }
+
+    /// `arrived`: when the chunk was read.
+    fn answer(
+        &mut self,
+        chunk: AudioChunk,
+        arrived: Duration,
+        credit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Status> {
         let lines = match &mut self.leg {
             Some(lines) => lines,
             None => {
-                let lines = open(&chunk, &self.config, &self.shared)?;
+                let lines = open(&chunk, &self.context, &self.shared)?;
                 self.leg.insert(lines)
             }
         };
         match lines {
-            Lines::Sound(leg) => {
-                let age_us = self.shared.lock().downlink.receive(&chunk, arrived);
-                let answer = leg.answer(&chunk, arrived, age_us);
-                let totals = leg.totals();
-                self.push(answer, totals)
+            Lines::Sound(in_call) => {
+                if in_call.is_to_join(&chunk) {
+                    in_call.join(&self.context, &self.shared)?;
+                }
+                in_call
+                    .take(&chunk, arrived, credit, &self.shared)
+                    .map_err(|error| status_of(&error))
             }
             Lines::Lab(totals) => {
                 totals.chunks += 1;
                 totals.bytes_in += chunk.audio_data.len() as u64;
-                let totals = *totals;
-                let answer = Answer {
-                    chunk: stamped(chunk),
-                    ..Answer::default()
-                };
-                self.push(Ok(answer), totals)
+                self.shared.lock().log.received(*totals);
+                let answer = stamped(chunk);
+                self.shared
+                    .queue(|downlink, now| downlink.push_as_is(answer, now));
+                Ok(())
             }
         }
     }
 
-    fn push(&self, answer: Result<Answer, LegError>, totals: LegTotals) -> Result<(), LegError> {
-        let mut state = self.shared.lock();
-        state.log.received(totals);
-        let now = state.log.elapsed();
-        state.downlink.push(answer?, now);
-        self.shared.wake_taker(state);
-        Ok(())
-    }
-
-    fn end(&self, end: Result<(), Status>) {
+    fn end(&mut self, end: Result<(), Status>) {
+        if let Some(Lines::Sound(in_call)) = &mut self.leg {
+            if let Some(membership) = &mut in_call.membership {
+                membership.leaves_because(&match &end {
+                    Ok(()) => "hung up".to_owned(),
+                    Err(status) => one_line(status.message()),
+                });
+            }
+        }
+        // It leaves its call.
+        self.leg = None;
+        let now = self.shared.now();
         let mut state = self.shared.lock();
         state.log.outcome(match &end {
             Ok(()) => "ended by the peer".to_owned(),
             Err(status) => format!("{:?}: {}", status.code(), status.message()),
         });
-        let now = state.log.elapsed();
-        if state.downlink.untaken_for(now) >= self.config.idle_timeout {
+        if state.downlink.untaken_for(now) >= self.context.config.idle_timeout {
             state.downlink.clear();
             state.permit.give_up_unread();
         }
@@ -390,17 +354,148 @@ impl<R: Requests> LegTask<R> {
     }
 }
 
+impl InCall {
+    /// Whether it is time to join: at once, but for a stream that may take another one's place.
+    fn is_to_join(&self, chunk: &AudioChunk) -> bool {
+        let is_tried = self.leg.resumes().is_empty() || self.leg.totals().chunks > 0;
+        self.membership.is_none() && (is_tried || !chunk.audio_data.is_empty())
+    }
+
+    fn join(&mut self, context: &LegContext, shared: &Arc<Shared>) -> Result<(), Status> {
+        let line: Arc<dyn Line> = Arc::clone(shared) as Arc<dyn Line>;
+        let leg_id = shared.lock().log.leg_id().to_owned();
+        let seat = Seat::new(SeatOptions {
+            key: context.key,
+            leg_id,
+            display_name: self.leg.display_name().to_owned(),
+            resume_token: self.leg.resume_token().to_owned(),
+            format: self.leg.leg_format(),
+            line,
+        });
+        let resumes = self.leg.resumes();
+        self.membership = Some(context.directory.join(self.leg.call_id(), seat, resumes)?);
+        Ok(())
+    }
+
+    /// Takes a chunk: hands it to the call, or answers it if nobody else is there.
+    fn take(
+        &mut self,
+        chunk: &AudioChunk,
+        arrived: Duration,
+        credit: Option<OwnedSemaphorePermit>,
+        shared: &Shared,
+    ) -> Result<(), LegError> {
+        let age_us = shared.lock().downlink.receive(chunk, arrived);
+        let call = shared.call();
+        let acts = acts_of(chunk, self.leg.totals().chunks + 1)?;
+        if let Some(membership) = &self.membership {
+            for act in acts {
+                do_act(act, membership.seat(), call.as_ref());
+            }
+        }
+        let received = Received {
+            sequence: chunk.sequence,
+            at: arrived,
+        };
+        let taken = match call {
+            Some(call) => {
+                self.was_alone = false;
+                self.hand_over(&call, chunk, arrived, age_us, credit)
+                    .map(|()| None)
+            }
+            None => {
+                if !std::mem::replace(&mut self.was_alone, true) {
+                    self.leg.begin_alone();
+                }
+                match self.leg.alone() {
+                    Alone::Silence => self.leg.take(chunk, arrived, age_us).map(|_| None),
+                    Alone::Music => self.leg.play_music(chunk, arrived).map(Some),
+                    Alone::Unspecified | Alone::Echo => {
+                        self.leg.answer(chunk, arrived, age_us).map(Some)
+                    }
+                }
+            }
+        };
+        shared.lock().log.received(self.leg.totals());
+        let answer = taken?;
+        let accepted = match shared.call() {
+            Some(_) => None,
+            None => self.leg.accepted(),
+        };
+        shared.queue(|downlink, now| {
+            if let Some(accepted) = accepted {
+                downlink.accept(accepted, now);
+            }
+            match answer {
+                Some(answer) => downlink.push(answer, now),
+                None => downlink.acknowledge(received, now),
+            }
+        });
+        Ok(())
+    }
+
+    fn hand_over(
+        &mut self,
+        call: &CallSender,
+        chunk: &AudioChunk,
+        arrived: Duration,
+        age_us: Option<u32>,
+        credit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), LegError> {
+        let taken = self.leg.take(chunk, arrived, age_us)?;
+        let Some(membership) = &self.membership else {
+            return Ok(());
+        };
+        let seat = membership.seat();
+        // One that came to be in a call as this chunk was read has all its credits.
+        let own = || Arc::clone(&seat.credits).try_acquire_owned().ok();
+        let Some(credit) = credit.or_else(own) else {
+            return Ok(());
+        };
+        let handed_over = call.chunk(seat.key, taken, credit);
+        match handed_over.is_err() && seat.line.is_in(call) {
+            true => Err(LegError::CallLost),
+            // It has just become alone.
+            false => Ok(()),
+        }
+    }
+}
+
+fn do_act(act: Act, seat: &Seat, call: Option<&CallSender>) {
+    match &act {
+        Act::Mute(is_muted) => seat.set_muted(*is_muted),
+        Act::Hold(is_on_hold) => seat.set_on_hold(*is_on_hold),
+        Act::Dtmf { .. } => {}
+    }
+    if let Some(call) = call {
+        call.act(seat.key, act);
+    }
+}
+
+fn status_of(error: &LegError) -> Status {
+    match error {
+        LegError::Internal(_) => Status::internal(error.to_string()),
+        LegError::CallLost => Status::unavailable(error.to_string()),
+        // It may repeat what was sent.
+        _ => Status::invalid_argument(one_line(&error.to_string())),
+    }
+}
+
 /// Opens a leg with the first chunk of its stream.
-fn open(first: &AudioChunk, config: &CallCenterConfig, shared: &Shared) -> Result<Lines, LegError> {
-    let mut state = shared.lock();
+fn open(first: &AudioChunk, context: &LegContext, shared: &Arc<Shared>) -> Result<Lines, Status> {
+    let config = &context.config;
     if config.lab {
-        state.log.start(&first.call_id, "lab");
+        shared.lock().log.start(&first.call_id, "lab");
         return Ok(Lines::Lab(LegTotals::default()));
     }
-    let leg = Leg::open(first, state.log.leg_id().to_owned(), &config.effects)?;
-    state.log.start(leg.call_id(), &leg.format().to_string());
-    state.downlink = leg.downlink();
-    Ok(Lines::Sound(Box::new(leg)))
+    let leg_id = shared.lock().log.leg_id().to_owned();
+    let leg = Leg::open(first, leg_id, &config.effects).map_err(|error| status_of(&error))?;
+    shared.open(&leg);
+    Ok(Lines::Sound(Box::new(InCall {
+        leg,
+        membership: None,
+        was_alone: true,
+    })))
 }
 
 /// Waits until the streams in flight must end, and says why.

@@ -129,6 +129,8 @@ impl Server {
                 lab: false,
                 idle_timeout: LIMIT,
                 max_legs: 2,
+                max_legs_per_call: 2,
+                max_calls: 2,
             },
             ticker: TickerConfig {
                 trades: TradeSource::Simulated {

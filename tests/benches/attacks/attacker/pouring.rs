@@ -83,7 +83,6 @@ pub(crate) fn bots(addr: SocketAddr, until: Instant) -> String {
 
 fn format(codec: &str, sample_rate: i32, channels: i32) -> AudioChunk {
     AudioChunk {
-        call_id: "pours".to_owned(),
         codec: codec.to_owned(),
         sample_rate,
         channels,
@@ -94,6 +93,7 @@ fn format(codec: &str, sample_rate: i32, channels: i32) -> AudioChunk {
 fn join(effects: &str) -> Option<Join> {
     (!effects.is_empty()).then(|| Join {
         effects: effects.to_owned(),
+        ..Join::default()
     })
 }
 

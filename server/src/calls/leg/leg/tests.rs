@@ -36,6 +36,9 @@ fn open(first: &AudioChunk, effects: &str) -> Ends {
 fn answer(ends: &mut Ends, chunk: &AudioChunk, arrived: Duration, ready: Duration) -> AudioChunk {
     let age_us = ends.downlink.receive(chunk, arrived);
     let answer = ends.leg.answer(chunk, arrived, age_us).unwrap();
+    if let Some(accepted) = ends.leg.accepted() {
+        ends.downlink.accept(accepted, arrived);
+    }
     ends.downlink.push(answer, arrived);
     ends.downlink.pop(ready, false).unwrap()
 }
@@ -177,6 +180,7 @@ fn an_unnumbered_peer_gets_the_five_fields_it_knows() {
         ack_sequence: 9,
         join: Some(Join {
             effects: "none".to_owned(),
+            ..Join::default()
         }),
         ..pcm(0, 480)
     };

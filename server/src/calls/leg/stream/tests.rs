@@ -49,20 +49,34 @@ fn leg_on(turn: Turn) -> Ends {
         lab: false,
         idle_timeout: IDLE,
         max_legs: 1,
+        max_legs_per_call: 64,
+        max_calls: 64,
     };
     let (peer, requests) = unbounded_channel();
     let (shutdown, ends) = watch::channel(None);
     let permits = Permits::new("legs", "", 1);
     let permit = permits.take(None).unwrap();
+    let context = context(config, ends);
     let log = LegLog::new("leg-1".to_owned(), "a test".to_owned());
     Ends {
         peer,
-        answers: begin(requests, Arc::new(config), ends, log, permit, turn),
+        answers: begin(requests, context, log, permit, turn),
         permits,
         _shutdown: shutdown,
         sent: 0,
         newest: 0,
         newest_came: Instant::now(),
+    }
+}
+
+/// Of a leg that is the only one.
+fn context(config: CallCenterConfig, shutdown: watch::Receiver<Option<String>>) -> LegContext {
+    LegContext {
+        key: 1,
+        directory: Directory::new(config.max_calls, config.max_legs_per_call),
+        config: Arc::new(config),
+        epoch: Instant::now(),
+        shutdown,
     }
 }
 
@@ -453,11 +467,12 @@ fn endless(
         lab: false,
         idle_timeout: IDLE,
         max_legs: 100,
+        max_legs_per_call: 64,
+        max_calls: 100,
     };
     begin(
         requests,
-        Arc::new(config),
-        ends.clone(),
+        context(config, ends.clone()),
         LegLog::new("leg".to_owned(), "a test".to_owned()),
         permits.take(None).unwrap(),
         turn,

@@ -1,0 +1,207 @@
+//! Which calls there are, and where each lives. Asked when a leg comes or goes, not on the way of a chunk.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use proto::callcenter::{Event, Roster, event};
+use tonic::Status;
+
+use super::{
+    bridge::contract_party,
+    call_task::{CallSender, CallTask, Newcomer},
+    line::Seat,
+};
+
+/// All calls of the server.
+pub(crate) struct Directory {
+    max_calls: usize,
+    max_legs_per_call: usize,
+    calls: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    legs: usize,
+    home: Home,
+}
+
+enum Home {
+    /// The only leg is answered where it is read.
+    Alone(Arc<Seat>),
+    /// It has a task.
+    Task(CallSender),
+}
+
+/// A leg's being in a call. When it is dropped, the leg leaves.
+pub(crate) struct Membership {
+    directory: Arc<Directory>,
+    call_id: String,
+    seat: Arc<Seat>,
+    reason: Option<String>,
+}
+
+impl Directory {
+    pub(crate) fn new(max_calls: usize, max_legs_per_call: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max_calls,
+            max_legs_per_call,
+            calls: Mutex::default(),
+        })
+    }
+
+    /// Takes the leg into the call of this id, which begins with its first leg. `resumes`: the token of the
+    /// leg whose place it takes; empty: nobody's.
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED: the call has as many legs as it may, or the server as many calls.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        call_id: &str,
+        seat: Seat,
+        resumes: &str,
+    ) -> Result<Membership, Status> {
+        let seat = Arc::new(seat);
+        let mut calls = self.lock();
+        let count = calls.len();
+        match calls.get_mut(call_id) {
+            Some(entry) => {
+                // One that takes another's place is one more for a moment.
+                if entry.legs >= self.max_legs_per_call + usize::from(!resumes.is_empty()) {
+                    return Err(Status::resource_exhausted(format!(
+                        "this call has {} legs, which is as many as one may have (--max-legs-per-call)",
+                        entry.legs
+                    )));
+                }
+                entry.legs += 1;
+                self.add(call_id, entry, Arc::clone(&seat), resumes);
+            }
+            None => {
+                if count >= self.max_calls {
+                    return Err(Status::resource_exhausted(format!(
+                        "the server carries at most {count} calls at once (--max-calls); try again later"
+                    )));
+                }
+                let entry = Entry {
+                    legs: 1,
+                    home: Home::Alone(Arc::clone(&seat)),
+                };
+                calls.insert(call_id.to_owned(), entry);
+                tell_alone(&seat);
+            }
+        }
+        Ok(Membership {
+            directory: Arc::clone(self),
+            call_id: call_id.to_owned(),
+            seat,
+            reason: None,
+        })
+    }
+
+    /// The call's task ends, as only this leg is left; unless somebody has come meanwhile.
+    pub(super) fn make_alone(&self, call_id: &str, seat: &Arc<Seat>) -> bool {
+        let mut calls = self.lock();
+        match calls.get_mut(call_id) {
+            Some(entry) if entry.legs == 1 => {
+                entry.home = Home::Alone(Arc::clone(seat));
+                seat.line.set_call(None);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether nobody is in the call of this task, or about to be.
+    pub(super) fn is_over(&self, call_id: &str, task: &CallSender) -> bool {
+        let calls = self.lock();
+        let home = calls.get(call_id).map(|entry| &entry.home);
+        !matches!(home, Some(Home::Task(call)) if call.is_same(task))
+    }
+
+    fn add(self: &Arc<Self>, call_id: &str, entry: &mut Entry, seat: Arc<Seat>, resumes: &str) {
+        if let Home::Alone(first) = &entry.home
+            && first.resume_token == resumes
+        {
+            seat.replace(first);
+            tell_alone(&seat);
+            entry.home = Home::Alone(seat);
+            return;
+        }
+        // The thread of a call may have died, with all who were in it.
+        let lives = match &entry.home {
+            Home::Alone(_) => true,
+            Home::Task(call) => !call.is_closed(),
+        };
+        if !lives {
+            entry.home = Home::Alone(seat);
+            return;
+        }
+        let call = match &entry.home {
+            Home::Task(call) => call.clone(),
+            Home::Alone(first) => {
+                let (call, task) = CallTask::new(Arc::clone(self), call_id.to_owned());
+                first.worker.spawn(task.run());
+                call.join(Arc::clone(first), Newcomer::Knows);
+                first.line.set_call(Some(call.clone()));
+                call
+            }
+        };
+        let newcomer = match resumes.is_empty() {
+            true => Newcomer::New,
+            false => Newcomer::Resumes(resumes.to_owned()),
+        };
+        call.join(Arc::clone(&seat), newcomer);
+        seat.line.set_call(Some(call.clone()));
+        entry.home = Home::Task(call);
+    }
+
+    fn leave(&self, call_id: &str, seat: &Seat, reason: &str) {
+        let mut calls = self.lock();
+        let Some(entry) = calls.get_mut(call_id) else {
+            return;
+        };
+        entry.legs -= 1;
+        if let Home::Task(call) = &entry.home {
+            call.leave(seat.key, reason);
+        }
+        if entry.legs == 0 {
+            calls.remove(call_id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        // Nothing that is done under the lock can panic half-way.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is alone in a call is told that.
+fn tell_alone(seat: &Seat) {
+    let party = contract_party(&seat.party());
+    let roster = Roster {
+        own_leg_id: party.leg_id.clone(),
+        parties: vec![party],
+    };
+    seat.line.tell(Event {
+        event: Some(event::Event::Roster(roster)),
+    });
+}
+
+impl Membership {
+    /// Its seat.
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    /// Why it will have left; the first word counts.
+    pub(crate) fn leaves_because(&mut self, reason: &str) {
+        self.reason.get_or_insert_with(|| reason.to_owned());
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let reason = self.reason.as_deref().unwrap_or("the line was lost");
+        self.directory.leave(&self.call_id, &self.seat, reason);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a call must know of one of its legs.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use proto::callcenter::Event;
+use tokio::{runtime::Handle, sync::Semaphore};
+use tonic::Status;
+
+use super::call_task::CallSender;
+use crate::calls::{
+    call::Party,
+    route::{LegFormat, Outgoing},
+};
+
+/// Chunks of one leg that its call has not taken up yet.
+const MAX_UNTAKEN: usize = 32;
+
+/// The way back to a leg's peer, from whatever thread. Nothing here waits.
+pub(crate) trait Line: Send + Sync {
+    /// The time that `since` and `at` of chunks are told in.
+    fn now(&self) -> Duration;
+    /// Queues something to be sent.
+    fn send(&self, outgoing: Outgoing);
+    /// Queues an event, if the peer wants any.
+    fn tell(&self, event: Event);
+    /// From now on the leg's chunks go to this call; `None`: it is alone, and answered where it is read.
+    fn set_call(&self, call: Option<CallSender>);
+    /// Whether that is this call.
+    fn is_in(&self, call: &CallSender) -> bool;
+    /// Ends the leg.
+    fn end(&self, status: Status);
+}
+
+/// What a seat is made of.
+pub(crate) struct SeatOptions {
+    /// Of this leg alone, as long as the server runs.
+    pub(crate) key: u64,
+    pub(crate) leg_id: String,
+    pub(crate) display_name: String,
+    /// What lets another stream take its place.
+    pub(crate) resume_token: String,
+    pub(crate) format: LegFormat,
+    pub(crate) line: Arc<dyn Line>,
+}
+
+/// One leg's place in its call.
+pub(crate) struct Seat {
+    options: SeatOptions,
+    /// Of the thread that the leg is read on.
+    pub(crate) worker: Handle,
+    /// One for each chunk that the call may still be handed.
+    pub(crate) credits: Arc<Semaphore>,
+    is_muted: AtomicBool,
+    is_on_hold: AtomicBool,
+}
+
+impl std::ops::Deref for Seat {
+    type Target = SeatOptions;
+
+    fn deref(&self) -> &SeatOptions {
+        &self.options
+    }
+}
+
+impl Seat {
+    /// Of a leg that is read on this thread.
+    pub(crate) fn new(options: SeatOptions) -> Self {
+        Self {
+            options,
+            worker: Handle::current(),
+            credits: Arc::new(Semaphore::new(MAX_UNTAKEN)),
+            is_muted: AtomicBool::new(false),
+            is_on_hold: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes over what another stream of the same party has set, and ends that.
+    pub(crate) fn replace(&self, other: &Self) {
+        let party = other.party();
+        self.set_muted(party.is_muted);
+        self.set_on_hold(party.is_on_hold);
+        other.line.end(Status::aborted(
+            "another stream of the same party has taken this one's place in the call",
+        ));
+    }
+
+    /// What the others know of it.
+    pub(crate) fn party(&self) -> Party {
+        Party {
+            leg_id: self.leg_id.clone(),
+            display_name: self.display_name.clone(),
+            is_muted: self.is_muted.load(Ordering::Relaxed),
+            is_on_hold: self.is_on_hold.load(Ordering::Relaxed),
+        }
+    }
+
+    /// It is, also when it is alone.
+    pub(crate) fn set_muted(&self, is_muted: bool) {
+        self.is_muted.store(is_muted, Ordering::Relaxed);
+    }
+
+    /// It is, also when it is alone.
+    pub(crate) fn set_on_hold(&self, is_on_hold: bool) {
+        self.is_on_hold.store(is_on_hold, Ordering::Relaxed);
+    }
+}

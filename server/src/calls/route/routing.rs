@@ -1,0 +1,587 @@
+//! Which way sound takes to each listener, and what each is to be sent.
+//!
+//! Pure: packets come in as they arrive, and every 10 ms a tick. What is to be sent is taken after each.
+
+use std::{collections::VecDeque, time::Duration};
+
+use audio::{
+    Effects, Format,
+    mixing::{Arrived, ExactSum},
+};
+use bytes::Bytes;
+use proto::callcenter::Gap;
+
+use super::{
+    Outgoing, Place,
+    bus::{Bus, Class, Packet, Said},
+    voices::{Before, Voice},
+};
+use crate::calls::call::{Call, PartyId, PartySet};
+
+/// A listener whose route becomes a mix waits at most so many ticks until its speaker is heard in it.
+const MAX_WAIT_TICKS: u64 = 10;
+
+/// More than this is not missing, but another beginning.
+const MAX_JUMP: Duration = Duration::from_secs(10);
+
+/// What a leg's sound looks like.
+#[derive(Debug, Clone)]
+pub(crate) struct LegFormat {
+    pub(crate) format: Format,
+    /// What its sound goes through before others hear it.
+    pub(crate) effects: Effects,
+    /// Whether its peer numbers its chunks: then it may be sent packets of any length, and none.
+    pub(crate) is_numbered: bool,
+}
+
+/// Something for one party.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) to: PartyId,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// How a listener hears whom it hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Nothing,
+    /// The packets of this one, as they come.
+    Relay {
+        from: PartyId,
+        /// Where what was forwarded ends, in the speaker's media time.
+        until: Option<u64>,
+    },
+    Mix {
+        /// Until it is heard there from where it was heard last.
+        waits: Option<Wait>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wait {
+    speaker: PartyId,
+    from: u64,
+    /// In ticks: then it waits no longer.
+    deadline: u64,
+}
+
+/// One leg as the routes see it.
+struct Leg {
+    format: LegFormat,
+    /// Samples per channel in its own newest chunk.
+    chunk_samples: usize,
+    /// Where the next sample of a peer stands that does not number.
+    media_time: u64,
+    voice: Voice,
+    hears: PartySet,
+    route: Route,
+}
+
+/// The routes of one call.
+#[derive(Default)]
+pub(crate) struct Routing {
+    legs: Vec<Option<Leg>>,
+    buses: Vec<Bus>,
+    ticks: u64,
+    audible: PartySet,
+    /// Who was cut off, as it spoke, since the last tick: its last words fade.
+    cut_off: Vec<(PartyId, Voice)>,
+    encoded: u64,
+    deliveries: Vec<Delivery>,
+}
+
+impl Routing {
+    /// One more party. [`Routing::update`] is due.
+    pub(crate) fn join(&mut self, party: PartyId, format: LegFormat) {
+        if self.legs.len() <= party.index() {
+            self.legs.resize_with(party.index() + 1, || None);
+        }
+        self.cut_off.retain(|(id, _)| *id != party);
+        self.legs[party.index()] = Some(Leg {
+            chunk_samples: format.format.samples_in(2 * super::TICK),
+            voice: Voice::new(format.format, &format.effects),
+            format,
+            media_time: 0,
+            hears: PartySet::default(),
+            route: Route::Nothing,
+        });
+    }
+
+    /// A party has gone. [`Routing::update`] is due.
+    pub(crate) fn leave(&mut self, party: PartyId) {
+        let leg = self.legs.get_mut(party.index()).and_then(Option::take);
+        if let Some(leg) = leg {
+            self.cut_off.push((party, leg.voice));
+        }
+        self.remove_listener(party);
+    }
+
+    /// Chooses the routes anew, after somebody has come, gone, been muted or held. What it returns is a
+    /// fault: those parties cannot be in the call.
+    pub(crate) fn update(&mut self, call: &Call, now: Duration) -> Vec<PartyId> {
+        for (party, _) in call.parties() {
+            let hears = call.hears(party);
+            if let Some(leg) = self.leg_mut(party) {
+                leg.hears = hears;
+            }
+        }
+        let parties: Vec<_> = call.parties().map(|(party, _)| party).collect();
+        let mut faults: Vec<_> = parties
+            .into_iter()
+            .filter(|&party| self.route(party, now).is_err())
+            .collect();
+        for speaker in self.mixed().iter() {
+            let leg = self.leg_mut(speaker);
+            if leg.is_some_and(|leg| leg.voice.begin(Before::NotHeard).is_err()) {
+                faults.push(speaker);
+            }
+        }
+        faults
+    }
+
+    /// Takes a chunk of a party as it arrives; of one that does not number, its media time is counted
+    /// here.
+    ///
+    /// # Errors
+    /// It panicked, with these words.
+    pub(crate) fn insert(&mut self, from: PartyId, mut arrived: Arrived) -> Result<(), String> {
+        let Some(leg) = self.leg_mut(from) else {
+            return Ok(());
+        };
+        let samples = match arrived.payload.is_empty() {
+            true => 0,
+            false => {
+                let samples = leg.format.format.samples_per_channel(&arrived.payload);
+                let samples = samples.unwrap_or(leg.chunk_samples);
+                leg.chunk_samples = samples;
+                samples as u64
+            }
+        };
+        if !leg.format.is_numbered {
+            arrived.media_time = leg.media_time;
+            leg.media_time += samples;
+        }
+        self.forward(from, &arrived, samples);
+        let Some(leg) = self.leg_mut(from) else {
+            return Ok(());
+        };
+        output::contain(|| leg.voice.insert(&arrived))
+    }
+
+    /// The next 10 ms. What it returns is a fault of ours: those parties cannot go on.
+    pub(crate) fn tick(&mut self, now: Duration) -> Vec<PartyId> {
+        self.ticks += 1;
+        let mixed = self.mixed();
+        let before = self.audible;
+        self.audible = PartySet::default();
+        let mut faults = Vec::new();
+        for (party, leg) in parties_mut(&mut self.legs) {
+            let is_mixed = mixed.contains(party);
+            if output::contain(|| leg.voice.tick(is_mixed, now)).is_err() {
+                faults.push(party);
+            } else if leg.voice.frame().is_some() {
+                self.audible.insert(party);
+            }
+        }
+        self.cut_off
+            .retain_mut(|(_, voice)| output::contain(|| voice.tick(true, now)).is_ok());
+        let begun = self.audible.without(&before);
+        faults.extend(self.sort_into_buses());
+        faults.extend(self.mix(begun, now));
+        self.cut_off.clear();
+        self.relay_in_pauses(now);
+        faults
+    }
+
+    /// What is to be sent by now, in order.
+    pub(crate) fn take_deliveries(&mut self) -> Vec<Delivery> {
+        std::mem::take(&mut self.deliveries)
+    }
+
+    /// Whether anybody needs ticks.
+    pub(crate) fn needs_ticks(&self) -> bool {
+        let mut legs = self.legs.iter().flatten();
+        legs.any(|leg| matches!(leg.route, Route::Mix { .. }) || leg.voice.is_mixed())
+    }
+
+    /// The level of what a party says (−dBov, RFC 6464), if it is mixed.
+    pub(crate) fn level(&self, party: PartyId) -> Option<u8> {
+        self.leg(party)?.voice.level()
+    }
+
+    /// How many packets were encoded so far.
+    pub(crate) fn encoded(&self) -> u64 {
+        self.encoded
+    }
+
+    /// Whether this listener's speaker is forwarded to it as it comes.
+    #[cfg(test)]
+    pub(crate) fn is_relayed(&self, listener: PartyId) -> bool {
+        self.leg(listener)
+            .is_some_and(|leg| matches!(leg.route, Route::Relay { .. }))
+    }
+
+    fn leg(&self, party: PartyId) -> Option<&Leg> {
+        self.legs.get(party.index())?.as_ref()
+    }
+
+    fn leg_mut(&mut self, party: PartyId) -> Option<&mut Leg> {
+        self.legs.get_mut(party.index())?.as_mut()
+    }
+
+    /// Whose packets a listener can be sent as they are.
+    fn can_relay(&self, listener: PartyId) -> Option<PartyId> {
+        let leg = self.leg(listener)?;
+        let from = leg.hears.only().filter(|_| leg.format.is_numbered)?;
+        let speaker = &self.leg(from)?.format;
+        (speaker.format == leg.format.format && speaker.effects.is_none()).then_some(from)
+    }
+
+    /// Chooses the route of one listener.
+    fn route(
+        &mut self,
+        listener: PartyId,
+        now: Duration,
+    ) -> Result<(), audio::mixing::MixingError> {
+        let relay = self.can_relay(listener);
+        let Some(leg) = self.leg(listener) else {
+            return Ok(());
+        };
+        let next = match (leg.route, relay) {
+            _ if leg.format.is_numbered && leg.hears.is_empty() => Route::Nothing,
+            (Route::Relay { from, .. }, Some(wanted)) if from == wanted => return Ok(()),
+            // In the middle of a word that would be heard.
+            (Route::Mix { .. }, Some(from)) if !self.is_pausing(from) => return Ok(()),
+            (Route::Mix { .. }, Some(from)) => Route::Relay {
+                from,
+                until: self.leg(from).and_then(|leg| leg.voice.position()),
+            },
+            (_, Some(from)) => Route::Relay { from, until: None },
+            (Route::Mix { .. }, None) => return Ok(()),
+            (Route::Nothing | Route::Relay { .. }, None) => return self.begin_mix(listener),
+        };
+        let stops = next == Route::Nothing && leg.route != Route::Nothing;
+        self.remove_listener(listener);
+        if let Some(leg) = self.leg_mut(listener) {
+            leg.route = next;
+        }
+        if stops {
+            let marker = Outgoing {
+                payload: Bytes::new(),
+                samples_per_channel: 0,
+                place: Place::After(0),
+                gap: Gap::Silence,
+                level: None,
+                since: now,
+                age_us: None,
+                answers: None,
+            };
+            self.deliveries.push(Delivery {
+                to: listener,
+                outgoing: marker,
+            });
+        }
+        Ok(())
+    }
+
+    /// From now on the listener hears a mix, from where its speaker was heard last.
+    fn begin_mix(&mut self, listener: PartyId) -> Result<(), audio::mixing::MixingError> {
+        let ticks = self.ticks;
+        let Some(leg) = self.leg(listener) else {
+            return Ok(());
+        };
+        let (route, format, hears) = (leg.route, leg.format.format, leg.hears);
+        let mut history = VecDeque::new();
+        let mut heard = PartySet::default();
+        let mut waits = None;
+        if let Route::Relay { from, until } = route
+            && hears.contains(from)
+            && let Some(speaker) = self.leg_mut(from)
+        {
+            history.extend(speaker.voice.begin(Before::Heard)?);
+            heard.insert(from);
+            waits = until.map(|from_time| Wait {
+                speaker: from,
+                from: from_time,
+                deadline: ticks + MAX_WAIT_TICKS,
+            });
+        }
+        if !history.is_empty() {
+            let class = Class {
+                voices: heard,
+                format,
+                packet_samples: self.packet_samples(listener),
+            };
+            let mut bus = Bus::new(class, history, 0)?;
+            bus.add(listener);
+            self.buses.push(bus);
+        }
+        if let Some(leg) = self.leg_mut(listener) {
+            leg.route = Route::Mix { waits };
+        }
+        Ok(())
+    }
+
+    /// A peer is sent chunks as long as its own; Opus packets cannot have any other length.
+    fn packet_samples(&self, listener: PartyId) -> usize {
+        self.leg(listener).map_or(1, |leg| leg.chunk_samples.max(1))
+    }
+
+    fn is_pausing(&self, speaker: PartyId) -> bool {
+        self.leg(speaker)
+            .is_none_or(|leg| leg.voice.is_quiet() || !leg.voice.is_playing())
+    }
+
+    /// Everybody whom somebody hears in a mix.
+    fn mixed(&self) -> PartySet {
+        let legs = self.legs.iter().flatten();
+        legs.filter(|leg| matches!(leg.route, Route::Mix { .. }))
+            .flat_map(|leg| leg.hears.iter())
+            .collect()
+    }
+
+    /// Sends a packet to all to whom its speaker is relayed.
+    fn forward(&mut self, from: PartyId, arrived: &Arrived, samples: u64) {
+        let Some(speaker) = self.leg(from) else {
+            return;
+        };
+        let most = speaker.format.format.samples_in(MAX_JUMP) as u64;
+        for (listener, leg) in parties_mut(&mut self.legs) {
+            let Route::Relay { from: heard, until } = &mut leg.route else {
+                continue;
+            };
+            if *heard != from {
+                continue;
+            }
+            let mut skipped = 0;
+            if samples > 0 {
+                skipped = until.map_or(0, |until| arrived.media_time.saturating_sub(until));
+                *until = Some(arrived.media_time.saturating_add(samples));
+            }
+            self.deliveries.push(Delivery {
+                to: listener,
+                outgoing: Outgoing {
+                    payload: arrived.payload.clone(),
+                    samples_per_channel: samples,
+                    place: Place::After(if skipped > most { 0 } else { skipped }),
+                    gap: gap(arrived.gap),
+                    level: arrived.level,
+                    since: arrived.at,
+                    age_us: arrived.age_us.filter(|_| samples > 0),
+                    answers: None,
+                },
+            });
+        }
+    }
+
+    /// Each listener to the bus on which it hears what it hears now, in its format.
+    fn sort_into_buses(&mut self) -> Vec<PartyId> {
+        let mut classes: Vec<(PartyId, Class)> = Vec::new();
+        for (party, leg) in parties_mut(&mut self.legs) {
+            if matches!(leg.route, Route::Mix { .. }) {
+                let class = Class {
+                    voices: leg.hears.and(&self.audible),
+                    format: leg.format.format,
+                    packet_samples: leg.chunk_samples.max(1),
+                };
+                classes.push((party, class));
+            }
+        }
+        // What each bus goes on with: what most of its listeners hear.
+        let mut next: Vec<Option<Class>> = vec![None; self.buses.len()];
+        for at in 0..self.buses.len() {
+            let wanted = classes.iter().filter(|(party, class)| {
+                self.buses[at].listeners.contains(*party) && fits(class, self.buses[at].class())
+            });
+            let mut counts: Vec<(Class, usize)> = Vec::new();
+            for (_, class) in wanted {
+                match counts.iter_mut().find(|(other, _)| other == class) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((*class, 1)),
+                }
+            }
+            next[at] = counts
+                .into_iter()
+                .max_by_key(|(_, count)| *count)
+                .map(|(class, _)| class);
+        }
+        let mut faults = Vec::new();
+        for (party, class) in classes {
+            let now_on = self
+                .buses
+                .iter()
+                .position(|bus| bus.listeners.contains(party));
+            let same = |at: usize| next[at] == Some(class);
+            // What it was heard to say at the last tick may still fade out there.
+            let is_free = |at: usize| !self.buses[at].class().voices.contains(party);
+            let target =
+                (0..self.buses.len()).find(|&at| same(at) && (is_free(at) || now_on == Some(at)));
+            match (now_on, target) {
+                (Some(from), Some(to)) if from == to => {}
+                (from, Some(to)) => {
+                    if let Some(from) = from {
+                        self.buses[from].listeners.remove(party);
+                    }
+                    self.buses[to].add(party);
+                }
+                (from, None) => {
+                    let bus = match from.filter(|&from| fits(&class, self.buses[from].class())) {
+                        Some(from) => self.buses[from].fork(),
+                        None => Bus::new(class, VecDeque::new(), 0),
+                    };
+                    match bus {
+                        Ok(mut bus) => {
+                            if let Some(from) = from {
+                                self.buses[from].listeners.remove(party);
+                            }
+                            bus.add(party);
+                            self.buses.push(bus);
+                            next.push(Some(class));
+                        }
+                        Err(_) => faults.push(party),
+                    }
+                }
+            }
+        }
+        self.buses.retain(|bus| !bus.listeners.is_empty());
+        faults
+    }
+
+    /// Mixes each bus and sends its packets to its listeners.
+    fn mix(&mut self, begun: PartySet, now: Duration) -> Vec<PartyId> {
+        let mut totals = [ExactSum::silence(1), ExactSum::silence(2)];
+        let legs = &self.legs;
+        let cut_off = &self.cut_off;
+        let frame = |party: PartyId| {
+            let leg = legs.get(party.index()).and_then(Option::as_ref);
+            let gone = || {
+                cut_off
+                    .iter()
+                    .find(|(id, _)| *id == party)
+                    .map(|(_, voice)| voice)
+            };
+            leg.map(|leg| &leg.voice).or_else(gone)?.frame()
+        };
+        for voice in self.audible.iter().filter_map(frame) {
+            totals.iter_mut().for_each(|total| total.add(voice));
+        }
+        let said = Said {
+            now,
+            audible: self.audible,
+            begun,
+            totals,
+            frame,
+        };
+        let mut faults = Vec::new();
+        let mut ready = Vec::new();
+        for bus in &mut self.buses {
+            // All its listeners hear the same.
+            let Some(listener) = bus.listeners.iter().next() else {
+                continue;
+            };
+            let Some(Some(leg)) = legs.get(listener.index()) else {
+                continue;
+            };
+            let voices = leg.hears.and(&self.audible);
+            let ages = voices.iter().filter_map(|voice| {
+                let leg = legs.get(voice.index())?.as_ref()?;
+                leg.voice.age_us()
+            });
+            match bus.mix(voices, &said, ages.max()) {
+                Ok(packets) => {
+                    self.encoded += packets.len() as u64;
+                    ready.push((bus.listeners, packets));
+                }
+                Err(_) => faults.extend(bus.listeners.iter()),
+            }
+        }
+        for (listeners, packets) in ready {
+            for listener in listeners.iter() {
+                if self.has_waited(listener) {
+                    self.deliver(listener, &packets, now);
+                }
+            }
+        }
+        faults
+    }
+
+    /// Whether a listener hears its mix by now.
+    fn has_waited(&mut self, listener: PartyId) -> bool {
+        let Some(Route::Mix { waits }) = self.leg(listener).map(|leg| leg.route) else {
+            return false;
+        };
+        let Some(wait) = waits else {
+            return true;
+        };
+        let speaker = self.leg(wait.speaker).map(|leg| &leg.voice);
+        let is_heard = speaker.is_some_and(|voice| {
+            voice.is_playing()
+                && voice
+                    .position()
+                    .is_some_and(|position| position >= wait.from)
+        });
+        let is_over = is_heard || self.ticks >= wait.deadline;
+        if is_over && let Some(leg) = self.leg_mut(listener) {
+            leg.route = Route::Mix { waits: None };
+        }
+        is_over
+    }
+
+    fn deliver(&mut self, listener: PartyId, packets: &[Packet], now: Duration) {
+        for packet in packets {
+            self.deliveries.push(Delivery {
+                to: listener,
+                outgoing: Outgoing {
+                    payload: packet.payload.clone(),
+                    samples_per_channel: packet.samples_per_channel as u64,
+                    place: Place::After(0),
+                    gap: Gap::None,
+                    level: Some(packet.level),
+                    since: now,
+                    age_us: packet.age_us,
+                    answers: None,
+                },
+            });
+        }
+    }
+
+    /// Listeners that no longer need a mix are relayed to from the next pause on.
+    fn relay_in_pauses(&mut self, now: Duration) {
+        let listeners: Vec<_> = parties_mut(&mut self.legs)
+            .filter(|(_, leg)| {
+                matches!(leg.route, Route::Mix { waits: None }) && leg.hears.len() <= 1
+            })
+            .map(|(party, _)| party)
+            .collect();
+        for listener in listeners {
+            // From a mix nothing is set up.
+            let _ = self.route(listener, now);
+        }
+    }
+
+    fn remove_listener(&mut self, listener: PartyId) {
+        for bus in &mut self.buses {
+            bus.listeners.remove(listener);
+        }
+    }
+}
+
+/// Whether a bus can go on with another class.
+fn fits(class: &Class, bus: &Class) -> bool {
+    (class.format, class.packet_samples) == (bus.format, bus.packet_samples)
+}
+
+fn parties_mut(legs: &mut [Option<Leg>]) -> impl Iterator<Item = (PartyId, &mut Leg)> {
+    let places = legs.iter_mut().enumerate();
+    places.filter_map(|(index, leg)| Some((PartyId::at(index)?, leg.as_mut()?)))
+}
+
+fn gap(gap: audio::Gap) -> Gap {
+    match gap {
+        audio::Gap::None => Gap::None,
+        audio::Gap::Muted => Gap::Muted,
+        audio::Gap::Silence => Gap::Silence,
+        audio::Gap::Late => Gap::Late,
+        audio::Gap::Device => Gap::Device,
+    }
+}
