@@ -132,7 +132,8 @@ pub struct CallArgs {
     )]
     pub name: String,
 
-    /// What is heard while nobody else is in the call. [default: silence with --call, else echo]
+    /// What is heard while nobody else is in the call. [default: silence with --call, else
+    /// echo; with --synthetic: echo]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub alone: Option<AloneChoice>,
 
@@ -275,9 +276,12 @@ impl CallArgs {
     /// What is heard while nobody else is in the call.
     pub fn alone(&self) -> Alone {
         match (self.alone, &self.call) {
-            (Some(AloneChoice::Silence), _) | (None, Some(_)) => Alone::Silence,
+            (Some(AloneChoice::Silence), _) => Alone::Silence,
             (Some(AloneChoice::Music), _) => Alone::Music,
             (Some(AloneChoice::Echo), _) | (None, None) => Alone::Echo,
+            // An ear for a tone is to hear one.
+            (None, Some(_)) if self.synthetic => Alone::Echo,
+            (None, Some(_)) => Alone::Silence,
         }
     }
 

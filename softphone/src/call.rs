@@ -104,6 +104,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         push_to_talk: PushToTalk::default(),
         signals: Signals::new(),
         said: Said::default(),
+        is_with_others: args.call.is_some(),
         decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
     };
     running.greet(args, &plan);

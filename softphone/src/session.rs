@@ -5,7 +5,7 @@
 //! `attempt_pace` says when it is tried again, `attempts` does so, `dial` is the network's part of it;
 //! `race` decides between two streams; `requests` and `responses` are the two directions of one, and
 //! `stream_end` says what its end means. `context` is what all streams share.
-//! `numbering` counts and acknowledges; `answered_format` refuses what was not asked for; `reachability` says why there is
+//! `parties` is who is in the call. `numbering` counts and acknowledges; `answered_format` refuses what was not asked for; `reachability` says why there is
 //! no connection.
 //!
 //! Runs on tokio. Everything audible happens in the engine; here chunks are numbered, acknowledged
@@ -18,6 +18,7 @@ mod connection;
 mod context;
 mod dial;
 pub mod numbering;
+pub mod parties;
 mod race;
 pub mod reachability;
 mod requests;

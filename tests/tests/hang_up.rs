@@ -67,6 +67,7 @@ fn numbered(chunk: AudioChunk) -> AudioChunk {
         accepted: Some(Accepted {
             leg_id: "leg".to_owned(),
             processing_delay_us: 0,
+            resume_token: String::new(),
             echo: Some(true),
         }),
         ack_sequence: chunk.sequence,

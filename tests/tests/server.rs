@@ -590,7 +590,10 @@ async fn stalled_leg(
     let count = Arc::clone(&taken);
     let pour = tokio_stream::iter(std::iter::repeat_with(move || {
         count.fetch_add(1, Ordering::Relaxed);
-        chunk("pcm", 192_000, 2, vec![1; POURED_BYTES])
+        AudioChunk {
+            call_id: String::new(),
+            ..chunk("pcm", 192_000, 2, vec![1; POURED_BYTES])
+        }
     }));
     let mut client = CallCenterClient::new(connect(server).await);
     let answers = client.live_call(pour).await.expect("accepted").into_inner();

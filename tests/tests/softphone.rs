@@ -590,7 +590,7 @@ impl LongCall {
         let sink = sink.to_str().expect("UTF-8");
         let server = server.to_string();
         let args = [
-            "--json", "--server", &server, "--call", "long", "--source", "tone",
+            "--json", "--server", &server, "--call", "long", "--alone", "echo", "--source", "tone",
         ];
         let args = [&args[..], &["--effects", "none", "--sink", sink]].concat();
         let process = Process::start(bin("softphone"), &args, &[]);

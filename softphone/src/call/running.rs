@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use proto::{ServerAddress, text::one_line};
+use proto::{
+    ServerAddress,
+    callcenter::{self, event},
+    text::one_line,
+};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::signals::Signals;
@@ -63,6 +67,8 @@ pub(super) struct Said {
     /// What was found out about echoes, and kept.
     learned: usize,
     reconnects: u64,
+    /// Who came and went.
+    parties: usize,
     /// That what arrives is no sound.
     garbage: bool,
     /// That the recording stopped.
@@ -87,6 +93,8 @@ pub(super) struct RunningCall {
     pub(super) push_to_talk: PushToTalk,
     pub(super) signals: Signals,
     pub(super) said: Said,
+    /// Whether others are expected in the call.
+    pub(super) is_with_others: bool,
     /// Whether that is measured, and so worth a word.
     pub(super) decides_on_echo: bool,
 }
@@ -110,7 +118,10 @@ impl RunningCall {
             self.ui
                 .say("use headphones: with --aec off nobody removes the loudspeaker's echo");
         }
-        self.ui.say("press ? for the keys, m to mute, q to hang up");
+        self.ui.say(match self.is_with_others {
+            true => "press ? for the keys, m to mute, h to hold, q to hang up",
+            false => "press ? for the keys, m to mute, q to hang up",
+        });
     }
 
     /// Until somebody hangs up on `server` or the line is gone for good, and all that is due was heard.
@@ -165,7 +176,31 @@ impl RunningCall {
             Key::HangUp | Key::Suspend => {}
             Key::Mute | Key::Talk | Key::TalkOrMute | Key::TalkEnd => {
                 let is_muted = self.push_to_talk.muted_after(key, control.is_muted());
+                if is_muted != control.is_muted() {
+                    let leg_id = String::new();
+                    let muted = callcenter::Muted {
+                        leg_id,
+                        muted: is_muted,
+                    };
+                    self.uplink.tell(event::Event::Muted(muted));
+                }
                 control.set_muted(is_muted);
+            }
+            Key::Hold => {
+                let is_on_hold = self.session_status.borrow().parties.is_on_hold;
+                let hold = callcenter::Hold {
+                    leg_id: String::new(),
+                    on_hold: !is_on_hold,
+                };
+                self.uplink.tell(event::Event::Hold(hold));
+            }
+            Key::Dtmf(digit) => {
+                let dtmf = callcenter::Dtmf {
+                    digit: digit.to_string(),
+                    ..callcenter::Dtmf::default()
+                };
+                self.uplink.tell(event::Event::Dtmf(dtmf));
+                self.ui.say(&format!("you pressed {digit}"));
             }
             Key::Louder => control.change_volume(1),
             Key::Quieter => control.change_volume(-1),
@@ -258,6 +293,17 @@ impl RunningCall {
                 .say("the line had stalled; the call goes on on a second one");
         }
         self.said.reconnects = status.session.reconnects;
+        let news = &status.session.parties.news;
+        // In a call of one's own that echoes nobody else is expected.
+        if self.is_with_others
+            || !status.session.parties.others().is_empty()
+            || self.said.parties > 0
+        {
+            for news in news.after(self.said.parties) {
+                self.ui.say(news);
+            }
+            self.said.parties = news.count();
+        }
         let garbage = status.engine.garbage.muted;
         if garbage != self.said.garbage {
             self.ui.say(match garbage {

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use line::sending_rule::{LateQueue, Waiting};
-use proto::callcenter::Gap;
+use proto::callcenter::{Event, Gap, event};
 use tokio::sync::{Notify, watch};
 
 use super::delay::Stages;
@@ -75,6 +75,8 @@ struct Queue {
     phase: Phase,
     /// Where the newest that was pushed stands.
     media_time: u64,
+    /// What we did, to be told with the next chunk.
+    events: Vec<Event>,
 }
 
 /// Whether somebody sends what is pushed.
@@ -115,6 +117,24 @@ impl Uplink {
             Phase::Interrupted => queue.waiting.count_drop(&chunk),
             Phase::Before | Phase::Closed => {}
         }
+    }
+
+    /// Tells the far end what we do from now on: with the next chunk, which is one without sound. Where
+    /// there is no stream, nobody is told.
+    pub fn tell(&self, event: event::Event) {
+        let mut queue = self.lock();
+        if queue.phase == Phase::Flowing {
+            queue.events.push(Event { event: Some(event) });
+            let chunk = Outgoing::without_sound(queue.media_time, self.clock.now());
+            queue.waiting.push(chunk);
+            drop(queue);
+            self.filled.notify_one();
+        }
+    }
+
+    /// What is to be told with the chunk that goes now.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut self.lock().events)
     }
 
     /// A stream begins: what is pushed from now on is sent on it. Nothing older is, or the stream

@@ -42,6 +42,7 @@ impl Context {
         let status = self.status.clone();
         let count = move |chunks| status.send_modify(|status| status.chunks_sent += chunks);
         let uplink = Arc::clone(&self.uplink);
+        let tells = Arc::clone(&self.uplink);
         let mut first = Some(AudioChunk {
             call_id: self.options.call_id.clone(),
             sample_rate: self.options.format.sample_rate_hz() as i32,
@@ -65,6 +66,7 @@ impl Context {
                 ..AudioChunk::default()
             });
             numbering.stamp(&mut chunk, outgoing);
+            chunk.events = tells.take_events();
             chunk
         };
         async_stream::stream! {

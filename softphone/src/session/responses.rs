@@ -19,7 +19,7 @@ impl Context {
     /// Takes one chunk of the far end, unless its sound is not what the engine decodes.
     pub(super) fn take(
         &self,
-        chunk: AudioChunk,
+        mut chunk: AudioChunk,
         numbering: &Numbering,
         heard: &mut Heard,
     ) -> Result<(), StreamEnd> {
@@ -40,6 +40,7 @@ impl Context {
                 returns_own_voice: accepted.echo,
             });
         }
+        let events = std::mem::take(&mut chunk.events);
         let incoming = numbering.receive(chunk);
         let has_sound = !incoming.payload.is_empty();
         self.deliver(Downlink::Chunk(incoming));
@@ -48,6 +49,10 @@ impl Context {
             status.chunks_received += 1;
             status.sound_received += u64::from(has_sound);
             status.round_trip = numbering.round_trip();
+            // A naive peer that returns what it received returns events, too.
+            if self.acknowledges() {
+                events.iter().for_each(|event| status.parties.apply(event));
+            }
             if let Some(accepted) = accepted {
                 status.leg_id = excerpt(&accepted.leg_id, LEG_ID_COLUMNS);
                 status.processing_delay_us = Some(accepted.processing_delay_us);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::parties::Parties;
 use audio::Format;
 use proto::{ServerAddress, callcenter::Alone};
 
@@ -50,6 +51,8 @@ pub enum Line {
 pub struct SessionStatus {
     /// How the line is.
     pub line: Line,
+    /// Who else is in the call.
+    pub parties: Parties,
     /// Whether the server has shown that it is there, if only by accepting the call.
     pub server_lives: bool,
     /// The server's name for our leg, if it numbers its chunks.

@@ -26,6 +26,10 @@ pub enum Key {
     Quieter,
     /// Say where the time goes, or no longer.
     Details,
+    /// Be on hold, or come back.
+    Hold,
+    /// A key of a telephone, for the others in the call.
+    Dtmf(char),
     /// List the keys, or no longer.
     Help,
     /// Stop, as any program does at Ctrl-Z, until the shell lets us go on.
@@ -98,7 +102,9 @@ impl KeyReader {
             KeyCode::Char('q' | 'Q') => Some(Key::HangUp),
             KeyCode::Char('m' | 'M') => Some(Key::Mute),
             KeyCode::Char('d' | 'D') => Some(Key::Details),
-            KeyCode::Char('?' | 'h' | 'H') => Some(Key::Help),
+            KeyCode::Char('h' | 'H') => Some(Key::Hold),
+            KeyCode::Char(digit @ ('0'..='9' | '*' | '#')) => Some(Key::Dtmf(digit)),
+            KeyCode::Char('?') => Some(Key::Help),
             _ => None,
         }
     }
@@ -146,6 +152,17 @@ mod tests {
 
     fn release(reader: &mut KeyReader, c: char) -> Option<Key> {
         reader.read(&event(c, KeyEventKind::Release), Duration::ZERO)
+    }
+
+    #[test]
+    fn digits_are_for_the_others_and_h_is_hold() {
+        let mut reader = KeyReader::default();
+        for digit in ['0', '5', '9', '*', '#'] {
+            assert_eq!(press(&mut reader, digit, 0), Some(Key::Dtmf(digit)));
+        }
+        assert_eq!(press(&mut reader, 'h', 0), Some(Key::Hold));
+        assert_eq!(press(&mut reader, '?', 0), Some(Key::Help));
+        assert_eq!(press(&mut reader, 'a', 0), None);
     }
 
     #[test]

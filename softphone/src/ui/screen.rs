@@ -81,6 +81,11 @@ impl Screen {
             true => "",
             false => &self.status.engine.echo.message,
         });
+        let parties = self.status.session.parties.words();
+        let parties = match parties.is_empty() {
+            true => None,
+            false => Some(text_layout::cut(&format!("with {parties}"), width)),
+        };
         let near = fit(self.near_parts(width), width);
         let far = fit(self.far_parts(width), width);
         let notice = match notice.is_empty() {
@@ -93,6 +98,7 @@ impl Screen {
             lines.extend([near, far]);
         } else {
             lines.extend([near, far]);
+            lines.extend(parties);
             lines.extend(notice);
         }
         if let Some(panel) = self.panel {
@@ -184,7 +190,9 @@ impl Screen {
 
     fn near_text(&self) -> String {
         let engine = &self.status.engine;
-        if engine.muted {
+        if self.status.session.parties.is_on_hold {
+            "ON HOLD   ".to_owned()
+        } else if engine.muted {
             "MUTED     ".to_owned()
         } else if engine.microphone.state != DeviceState::Running {
             "no microphone".to_owned()

@@ -214,13 +214,6 @@ impl Routing {
         self.encoded
     }
 
-    /// Whether this listener's speaker is forwarded to it as it comes.
-    #[cfg(test)]
-    pub(crate) fn is_relayed(&self, listener: PartyId) -> bool {
-        self.leg(listener)
-            .is_some_and(|leg| matches!(leg.route, Route::Relay { .. }))
-    }
-
     fn leg(&self, party: PartyId) -> Option<&Leg> {
         self.legs.get(party.index())?.as_ref()
     }

@@ -22,9 +22,11 @@ pub enum Panel {
 const CELL: usize = 21;
 
 /// Each key, and what it does.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 9] = [
     ("m", "mute, and unmute"),
     ("space", "talk while held (or mute)"),
+    ("h", "hold, and back"),
+    ("0-9", "keys of a telephone, also * and #"),
     ("+ -", "volume"),
     ("d", "where the time goes"),
     ("?", "these keys"),
