@@ -48,6 +48,9 @@ impl Parties {
         match &event.event {
             Some(event::Event::Roster(roster)) => {
                 self.own_leg_id.clone_from(&roster.own_leg_id);
+                let mut parties = roster.parties.iter();
+                let own = parties.find(|party| party.leg_id == roster.own_leg_id);
+                self.is_on_hold = own.is_some_and(|own| own.on_hold);
                 let others = roster.parties.iter();
                 let others = others.filter(|party| party.leg_id != roster.own_leg_id);
                 let others: Vec<_> = others.map(party).collect();

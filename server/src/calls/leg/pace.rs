@@ -21,6 +21,9 @@ const MAX_STALL: Duration = Duration::from_secs(10);
 /// So many times as fast as it lasts is a stream worked on that pours while others do not.
 pub(crate) const MAX_SPEED: u32 = 20;
 
+/// A clock may be fast by so many parts of 2,000, which is 500 ppm: what is faster pours, and is held.
+const MAX_CLOCK_DRIFT: u32 = 1;
+
 /// Sound may come so much earlier than it is heard in a call of several: what a line's jitter makes of sound
 /// in time, and the longest chunk but one.
 const MAX_LEAD: Duration = Duration::from_millis(80);
@@ -37,6 +40,8 @@ pub(crate) struct Pace {
     heard_at: Duration,
     /// When what was poured would have been heard at the greatest speed.
     poured_at: Duration,
+    /// When all that came would have been heard in a call of several, by a clock that is a little fast.
+    played_at: Duration,
 }
 
 impl Pace {
@@ -50,6 +55,8 @@ impl Pace {
             self.began = Some(now);
             self.heard_at = now;
         }
+        let played = media * 2_000 / (2_000 + MAX_CLOCK_DRIFT);
+        self.played_at = self.played_at.max(now.saturating_sub(MAX_STALL)) + played;
         let media = media * 100 / (100 + MAX_DRIFT_PERCENT);
         self.heard_at = self.heard_at.max(now.saturating_sub(MAX_STALL)) + media;
     }
@@ -62,8 +69,13 @@ impl Pace {
 
     /// How long the next chunk is left unread where it is heard at the pace of time.
     pub(crate) fn early(&self, now: Duration) -> Option<Duration> {
-        let wait = self.heard_at.saturating_sub(now + MAX_LEAD);
+        let wait = self.played_at.saturating_sub(now + MAX_LEAD);
         (!wait.is_zero()).then_some(wait)
+    }
+
+    /// What came before is not heard any more: it was answered at once.
+    pub(crate) fn begin_in_time(&mut self, now: Duration) {
+        self.played_at = now;
     }
 
     /// How long the next chunk is left unread, beside legs that do not pour.
@@ -136,6 +148,33 @@ mod tests {
             let most = Duration::from_millis(most_ms + 2 * age_ms / 20);
             assert!(ahead <= most, "{ahead:?} ahead at an age of {age:?}");
         }
+    }
+
+    #[test]
+    fn in_a_call_what_is_poured_is_held_and_a_fast_clock_never() {
+        let mut pace = Pace::default();
+        let (mut now, mut came) = (Duration::ZERO, Duration::ZERO);
+        while now < Duration::from_secs(60) {
+            now += pace.early(now).unwrap_or_default();
+            pace.came(CHUNK, now);
+            came += CHUNK;
+        }
+        let ahead = came.saturating_sub(now);
+        assert!((60..=150).contains(&ahead.as_millis()), "{ahead:?}");
+        let (mut pace, mut now) = (Pace::default(), Duration::ZERO);
+        while now < Duration::from_secs(8 * 3_600) {
+            // 200 ppm.
+            now += CHUNK - CHUNK / 5_000;
+            assert_eq!(pace.early(now), None, "after {now:?}");
+            pace.came(CHUNK, now);
+        }
+        // What was poured while it was answered at once is not waited for.
+        let mut pace = Pace::default();
+        for _ in 0..1_000 {
+            pace.came(CHUNK, Duration::ZERO);
+        }
+        pace.begin_in_time(CHUNK);
+        assert_eq!(pace.early(CHUNK), None);
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub(crate) fn begin(
         shared: Arc::clone(&shared),
         leg: None,
         pace: Pace::default(),
+        is_in_call: false,
         in_time: None,
         turn,
         name: name.clone(),
@@ -96,6 +97,8 @@ struct LegTask<R> {
     shared: Arc<Shared>,
     leg: Option<Lines>,
     pace: Pace,
+    /// Whether others heard its newest chunk.
+    is_in_call: bool,
     /// While it does not pour.
     in_time: Option<LegInTime>,
     /// Shared with the other legs of the connection.
@@ -200,7 +203,11 @@ impl<R: Requests> LegTask<R> {
     /// no faster than it may be.
     async fn keep_pace(&mut self) {
         let now = self.shared.now();
-        if self.shared.call().is_some() {
+        let was_in_call = std::mem::replace(&mut self.is_in_call, self.shared.call().is_some());
+        if self.is_in_call {
+            if !was_in_call {
+                self.pace.begin_in_time(now);
+            }
             if let Some(wait) = self.pace.early(now) {
                 self.shared.lock().all_is_read = false;
                 sleep(wait).await;

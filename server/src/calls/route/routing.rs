@@ -21,6 +21,13 @@ use crate::calls::call::{Call, PartyId, PartySet};
 /// A listener whose route becomes a mix waits at most so many ticks until its speaker is heard in it.
 const MAX_WAIT_TICKS: u64 = 10;
 
+/// Nobody is sent shorter packets, however short its own chunks: each costs as much as a long one.
+const MIN_PACKET: Duration = Duration::from_micros(2_500);
+
+/// The length of a listener's packets becomes another at most once in so many ticks: each time an encoder is
+/// set up.
+const TICKS_OF_A_LENGTH: u64 = 100;
+
 /// More than this is not missing, but another beginning.
 const MAX_JUMP: Duration = Duration::from_secs(10);
 
@@ -68,8 +75,11 @@ struct Wait {
 /// One leg as the routes see it.
 struct Leg {
     format: LegFormat,
-    /// Samples per channel in its own newest chunk.
-    chunk_samples: usize,
+    /// Samples per channel in its own newest chunk; `None` before the first.
+    chunk_samples: Option<usize>,
+    /// Samples per channel in what it is sent from a mix, and since which tick.
+    packet_samples: usize,
+    packet_since: u64,
     /// Where the next sample of a peer stands that does not number.
     media_time: u64,
     voice: Voice,
@@ -98,7 +108,9 @@ impl Routing {
         }
         self.cut_off.retain(|(id, _)| *id != party);
         self.legs[party.index()] = Some(Leg {
-            chunk_samples: format.format.samples_in(2 * super::TICK),
+            chunk_samples: None,
+            packet_samples: format.format.samples_in(2 * super::TICK),
+            packet_since: self.ticks,
             voice: Voice::new(format.format, &format.effects),
             format,
             media_time: 0,
@@ -145,6 +157,7 @@ impl Routing {
     /// # Errors
     /// It panicked, with these words.
     pub(crate) fn insert(&mut self, from: PartyId, mut arrived: Arrived) -> Result<(), String> {
+        let ticks = self.ticks;
         let Some(leg) = self.leg_mut(from) else {
             return Ok(());
         };
@@ -152,8 +165,9 @@ impl Routing {
             true => 0,
             false => {
                 let samples = leg.format.format.samples_per_channel(&arrived.payload);
-                let samples = samples.unwrap_or(leg.chunk_samples);
-                leg.chunk_samples = samples;
+                let samples = samples.unwrap_or(leg.packet_samples);
+                let is_first = leg.chunk_samples.replace(samples).is_none();
+                leg.follow_chunks(ticks, is_first);
                 samples as u64
             }
         };
@@ -284,6 +298,7 @@ impl Routing {
             return Ok(());
         };
         let (route, format, hears) = (leg.route, leg.format.format, leg.hears);
+        let packet_samples = leg.packet_samples;
         let mut history = VecDeque::new();
         let mut heard = PartySet::default();
         let mut waits = None;
@@ -303,7 +318,7 @@ impl Routing {
             let class = Class {
                 voices: heard,
                 format,
-                packet_samples: self.packet_samples(listener),
+                packet_samples,
             };
             let mut bus = Bus::new(class, history, 0)?;
             bus.add(listener);
@@ -313,11 +328,6 @@ impl Routing {
             leg.route = Route::Mix { waits };
         }
         Ok(())
-    }
-
-    /// A peer is sent chunks as long as its own; Opus packets cannot have any other length.
-    fn packet_samples(&self, listener: PartyId) -> usize {
-        self.leg(listener).map_or(1, |leg| leg.chunk_samples.max(1))
     }
 
     fn is_pausing(&self, speaker: PartyId) -> bool {
@@ -375,7 +385,7 @@ impl Routing {
                 let class = Class {
                     voices: leg.hears.and(&self.audible),
                     format: leg.format.format,
-                    packet_samples: leg.chunk_samples.max(1),
+                    packet_samples: leg.packet_samples,
                 };
                 classes.push((party, class));
             }
@@ -555,6 +565,19 @@ impl Routing {
     fn remove_listener(&mut self, listener: PartyId) {
         for bus in &mut self.buses {
             bus.listeners.remove(listener);
+        }
+    }
+}
+
+impl Leg {
+    /// A peer is sent packets as long as its own chunks, of which one has come.
+    fn follow_chunks(&mut self, ticks: u64, is_first: bool) {
+        let least = self.format.format.samples_in(MIN_PACKET).max(1);
+        let wanted = self.chunk_samples.unwrap_or(least).max(least);
+        let is_due = is_first || ticks - self.packet_since >= TICKS_OF_A_LENGTH;
+        if wanted != self.packet_samples && is_due {
+            self.packet_samples = wanted;
+            self.packet_since = ticks;
         }
     }
 }

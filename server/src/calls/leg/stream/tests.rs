@@ -6,8 +6,9 @@ use std::{
 };
 
 use audio::Effects;
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use proto::callcenter::Gap;
+use proto::callcenter::{Gap, Join};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, sleep},
@@ -43,21 +44,42 @@ fn leg() -> Ends {
     leg_on(Turn::default())
 }
 
-fn leg_on(turn: Turn) -> Ends {
-    let config = CallCenterConfig {
+fn config() -> CallCenterConfig {
+    CallCenterConfig {
         effects: Effects::none(),
         lab: false,
         idle_timeout: IDLE,
         max_legs: 1,
         max_legs_per_call: 64,
         max_calls: 64,
-    };
+    }
+}
+
+fn leg_on(turn: Turn) -> Ends {
+    leg_with(turn, |shutdown| context(config(), shutdown))
+}
+
+/// One of several legs of one server.
+fn leg_in(directory: &Arc<Directory>, key: u64, epoch: Instant) -> Ends {
+    leg_with(Turn::default(), |shutdown| LegContext {
+        key,
+        directory: Arc::clone(directory),
+        config: Arc::new(config()),
+        epoch,
+        shutdown,
+    })
+}
+
+fn leg_with(
+    turn: Turn,
+    context: impl FnOnce(watch::Receiver<Option<String>>) -> LegContext,
+) -> Ends {
     let (peer, requests) = unbounded_channel();
     let (shutdown, ends) = watch::channel(None);
     let permits = Permits::new("legs", "", 1);
     let permit = permits.take(None).unwrap();
-    let context = context(config, ends);
-    let log = LegLog::new("leg-1".to_owned(), "a test".to_owned());
+    let context = context(ends);
+    let log = LegLog::new(format!("leg-{}", context.key), "a test".to_owned());
     Ends {
         peer,
         answers: begin(requests, context, log, permit, turn),
@@ -519,4 +541,199 @@ async fn between_two_of_others(turns: &[Turn], other: Turn) {
     while read.load(Ordering::Relaxed) < POURING + 25 {
         tokio::task::yield_now().await;
     }
+}
+
+/// The legs of one server.
+struct CallOfSeveral {
+    directory: Arc<Directory>,
+    epoch: Instant,
+    legs: u64,
+}
+
+impl CallOfSeveral {
+    fn new() -> Self {
+        Self {
+            directory: Directory::new(64, 64),
+            epoch: Instant::now(),
+            legs: 0,
+        }
+    }
+
+    fn leg(&mut self) -> Ends {
+        self.legs += 1;
+        leg_in(&self.directory, self.legs, self.epoch)
+    }
+}
+
+/// A chunk whose every byte is this one.
+fn of(byte: u8, chunk: AudioChunk) -> AudioChunk {
+    AudioChunk {
+        audio_data: vec![byte; chunk.audio_data.len()].into(),
+        ..chunk
+    }
+}
+
+impl Ends {
+    fn say_of(&mut self, byte: u8) {
+        self.sent += 1;
+        let chunk = AudioChunk {
+            sequence: self.sent,
+            media_time: SAMPLES * (self.sent - 1),
+            ..of(byte, self.plain())
+        };
+        self.peer.send(chunk).unwrap();
+    }
+
+    /// The bytes of the sound that it is given now, one of each chunk.
+    fn heard(&mut self) -> Vec<u8> {
+        let chunks = self.take_all();
+        sound(&chunks)
+            .iter()
+            .map(|chunk| chunk.audio_data[0])
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_is_echoed_until_another_joins_its_call_and_again_when_that_has_gone() {
+    let mut call = CallOfSeveral::new();
+    let mut one = call.leg();
+    let mut accepted = Vec::new();
+    let mut step = async |one: &mut Ends, two: Option<&mut Ends>| {
+        one.say_of(1);
+        let two_heard = match two {
+            Some(two) => {
+                two.say_of(2);
+                sleep(CHUNK).await;
+                two.heard()
+            }
+            None => {
+                sleep(CHUNK).await;
+                Vec::new()
+            }
+        };
+        let chunks = one.take_all();
+        accepted.extend(
+            chunks
+                .iter()
+                .filter_map(|chunk| chunk.accepted.as_ref()?.echo),
+        );
+        let heard: Vec<_> = sound(&chunks)
+            .iter()
+            .map(|chunk| chunk.audio_data[0])
+            .collect();
+        (heard, two_heard)
+    };
+    for _ in 0..20 {
+        assert_eq!(step(&mut one, None).await.0, [1]);
+    }
+    let mut two = call.leg();
+    // The first chunk of the second brings them together.
+    step(&mut one, Some(&mut two)).await;
+    for _ in 0..50 {
+        assert_eq!(step(&mut one, Some(&mut two)).await, (vec![2], vec![1]));
+    }
+    drop(two.answers);
+    sleep(CHUNK).await;
+    step(&mut one, None).await;
+    for _ in 0..50 {
+        assert_eq!(step(&mut one, None).await.0, [1]);
+    }
+    assert_eq!(accepted, [true, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_waits_for_each_answer_has_one_whoever_comes_and_goes() {
+    let mut call = CallOfSeveral::new();
+    let mut one = call.leg();
+    let mut two: Option<Ends> = None;
+    for n in 0..400 {
+        // Knows fields 1 to 5, and says nothing before it has heard something.
+        one.peer.send(one.plain()).unwrap();
+        let answer = timeout(Duration::from_millis(200), one.answers.next()).await;
+        assert!(matches!(answer, Ok(Some(Ok(_)))), "chunk {n}: {answer:?}");
+        sleep(CHUNK / 2).await;
+        match n % 40 {
+            10 => two = Some(call.leg()),
+            30 => two = None,
+            _ => {}
+        }
+        if let Some(two) = &mut two {
+            two.say_of(2);
+            two.take_all();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stream_takes_the_place_of_the_first_when_it_speaks_and_not_before() {
+    let mut call = CallOfSeveral::new();
+    let (mut old, mut other) = (call.leg(), call.leg());
+    let mut token = String::new();
+    for _ in 0..20 {
+        old.say_of(1);
+        other.say_of(2);
+        sleep(CHUNK).await;
+        other.take_all();
+        for chunk in old.take_all() {
+            token = chunk
+                .accepted
+                .map_or(token, |accepted| accepted.resume_token);
+        }
+    }
+    assert!(!token.is_empty());
+    let mut new = call.leg();
+    let tried = AudioChunk {
+        audio_data: Bytes::new(),
+        sequence: 1,
+        join: Some(Join {
+            resume_token: token,
+            ..Join::default()
+        }),
+        ..new.plain()
+    };
+    new.sent = 1;
+    new.peer.send(tried).unwrap();
+    sleep(CHUNK).await;
+    // It is answered, and nobody else notices.
+    assert_eq!(new.take_all().len(), 1);
+    old.say_of(1);
+    sleep(CHUNK).await;
+    assert_eq!(other.heard(), [1]);
+    new.say_of(3);
+    sleep(CHUNK).await;
+    assert_eq!(other.heard(), [3]);
+    let ended = std::iter::from_fn(|| old.take()).find_map(Result::err);
+    assert_eq!(ended.map(|status| status.code()), Some(Code::Aborted));
+    other.say_of(2);
+    sleep(CHUNK).await;
+    assert_eq!(new.heard(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_pours_into_a_call_of_several_is_heard_at_the_pace_of_time() {
+    let mut call = CallOfSeveral::new();
+    let (pours, mut other) = (call.leg(), call.leg());
+    other.say_of(2);
+    sleep(CHUNK).await;
+    for n in 0..1_000_u32 {
+        let chunk = of((n / 100) as u8, pours.plain());
+        pours.peer.send(chunk).unwrap();
+    }
+    // Ten seconds at once.
+    let mut heard = Vec::new();
+    for _ in 0..800 {
+        other.say_of(2);
+        sleep(CHUNK).await;
+        heard.extend(other.heard());
+    }
+    // All of the first eight seconds, each in its time.
+    let ahead = heard.len() as i64 - 800;
+    assert!((-10..=20).contains(&ahead), "{ahead} chunks ahead of time");
+    // Nothing is missing or comes twice.
+    let counts: Vec<_> = (0..7_u8)
+        .map(|second| heard.iter().filter(|byte| **byte == second).count())
+        .collect();
+    assert_eq!(counts, [100; 7]);
+    assert!(heard.is_sorted());
 }
