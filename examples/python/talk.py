@@ -17,12 +17,12 @@ def chunks(wav, call):  # as fast as the server takes them, which plays them at 
     while True:
         chunk.sequence, chunk.media_time = sequence, position
         yield chunk
-        sequence, chunk = sequence + 1, messages.AudioChunk()
+        sequence, position = sequence + 1, position + len(chunk.audio_data) // (2 * channels)
+        chunk = messages.AudioChunk()
         if company.wait(timeout=10):  # until then a chunk without sound keeps the line
             chunk.audio_data = wav.readframes(rate // 50)
             if not chunk.audio_data:
                 return
-            position += len(chunk.audio_data) // (2 * channels)
 
 def watch(chunk):  # who is there
     for event in chunk.events:
@@ -45,3 +45,5 @@ try:
 except (OSError, EOFError, wave.Error, grpc.RpcError) as error:
     words = error.details() if isinstance(error, grpc.RpcError) else error
     sys.exit(f"{spoken_path} to {heard_path}: {words}")
+except KeyboardInterrupt:
+    sys.exit(130)

@@ -10,7 +10,7 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use line::Impairment;
 
-use proto::{ServerAddress, callcenter::Alone};
+use proto::{ServerAddress, callcenter::Alone, text::is_carried};
 use tracing_subscriber::EnvFilter;
 
 use crate::engine::near_end_choice::{EchoChoice, NearEndChoice, Switch};
@@ -124,12 +124,7 @@ pub struct CallArgs {
     pub call: Option<String>,
 
     /// What the others in the call are shown.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, value_parser = party_name)]
     pub name: String,
 
     /// What is heard while nobody else is in the call. [default: silence with --call, else
@@ -263,11 +258,16 @@ impl CallArgs {
         }
     }
 
+    /// The call that others may be in. An empty name is none.
+    pub fn named_call(&self) -> Option<&str> {
+        self.call.as_deref().filter(|id| !id.is_empty())
+    }
+
     /// Where others hear this microphone, it is cleaned here: what they are sent can then be relayed as it
     /// is.
     fn cleans(&self) -> Switch {
         let is_microphone = self.source == Source::Mic && !self.synthetic;
-        match self.call.is_some() && is_microphone {
+        match self.named_call().is_some() && is_microphone {
             true => Switch::On,
             false => Switch::Off,
         }
@@ -275,7 +275,7 @@ impl CallArgs {
 
     /// What is heard while nobody else is in the call.
     pub fn alone(&self) -> Alone {
-        match (self.alone, &self.call) {
+        match (self.alone, self.named_call()) {
             (Some(AloneChoice::Silence), _) => Alone::Silence,
             (Some(AloneChoice::Music), _) => Alone::Music,
             (Some(AloneChoice::Echo), _) | (None, None) => Alone::Echo,
@@ -308,6 +308,15 @@ impl CallArgs {
     /// Whether microphone and speaker are both devices.
     pub fn has_real_devices(&self) -> bool {
         !self.synthetic && self.source == Source::Mic && self.sink == Sink::Speaker
+    }
+}
+
+/// A name that the server takes.
+fn party_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        ..=64 if is_carried(text) => Ok(text.to_owned()),
+        ..=64 => Err("use a name without control characters".to_owned()),
+        bytes => Err(format!("that is {bytes} bytes long; use at most 64")),
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use audio::{Codec, Effects, Format};
+use proto::callcenter::Alone;
 use running::{RunningCall, Said};
 
 use crate::{
@@ -104,7 +105,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         push_to_talk: PushToTalk::default(),
         signals: Signals::new(),
         said: Said::default(),
-        is_with_others: args.call.is_some(),
+        is_with_others: args.named_call().is_some(),
         decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
     };
     running.greet(args, &plan);
@@ -135,14 +136,12 @@ impl Plan {
         };
         let format =
             Format::parse(args.codec.name(), rate, 1).map_err(|error| usage(error.to_string()))?;
-        let unprocessed = (args.synthetic || args.call.is_some()).then(Effects::none);
+        let unprocessed = (args.synthetic || args.named_call().is_some()).then(Effects::none);
         Ok(Self {
             // Left empty, the server would choose one, and another one for each new stream.
             call_id: args
-                .call
-                .clone()
-                .filter(|id| !id.is_empty())
-                .unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+                .named_call()
+                .map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned),
             format,
             effects: args.effects.clone().or(unprocessed),
             duration: args
@@ -374,6 +373,10 @@ pub(crate) fn judge(
                 plan.format
             ),
         );
+    }
+    let waits = args.alone() == Alone::Silence && !session.leg_id.is_empty();
+    if session.sound_received == 0 && waits {
+        return Verdict::new(ExitCode::Good, "the call is over; nobody was heard in it");
     }
     if session.sound_received == 0 && !engine.muted && !engine.withheld {
         return Verdict::new(

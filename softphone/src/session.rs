@@ -281,7 +281,7 @@ impl Context {
                 },
                 Some(Ok(None)) if self.uplink.is_closed() => StreamEnd::Completed,
                 Some(Ok(None)) => StreamEnd::Broken("the server ended the call".to_owned()),
-                Some(Err(status)) => self.ended_by(&status, *heard),
+                Some(Err(status)) => self.ended_by(&status, heard.clone()),
                 // Whatever is still due will not come.
                 None if self.status.borrow().line == Line::Stalled => {
                     StreamEnd::Broken(NOTHING_COMES.to_owned())

@@ -54,7 +54,7 @@ pub struct InboundPath {
     render: RenderPath,
     chain: Option<Chain>,
     /// Packets since sound was last decoded that said they were silent.
-    kept: VecDeque<Bytes>,
+    kept: VecDeque<Arrived>,
     is_asleep: bool,
     silent_frames: u32,
     frame: Frame,
@@ -123,7 +123,7 @@ impl InboundPath {
             if self.kept.len() == KEPT_PACKETS {
                 self.kept.pop_front();
             }
-            self.kept.push_back(arrived.payload.clone());
+            self.kept.push_back(arrived.clone());
             if !self.is_asleep {
                 self.is_asleep = true;
                 self.mark(arrived.media_time, Gap::Silence, arrived.at);
@@ -132,11 +132,22 @@ impl InboundPath {
         }
         let mut gap = arrived.gap;
         if std::mem::take(&mut self.is_asleep) {
-            for payload in std::mem::take(&mut self.kept) {
-                self.render.warm(&payload);
+            // A short pause is within what still waits: there it is as it was.
+            let is_within = self.render.stats().depth_us > 0;
+            for kept in std::mem::take(&mut self.kept) {
+                match is_within {
+                    true => self.insert_sound(&kept, kept.gap),
+                    false => _ = self.render.warm(&kept.payload),
+                }
             }
-            gap = Gap::Silence;
+            if !is_within {
+                gap = Gap::Silence;
+            }
         }
+        self.insert_sound(arrived, gap);
+    }
+
+    fn insert_sound(&mut self, arrived: &Arrived, gap: Gap) {
         let packet = Packet {
             media_time: arrived.media_time,
             gap,
@@ -171,7 +182,7 @@ impl InboundPath {
             .filter(|_| self.is_playing)
             .map(|captured| {
                 let age = micros(now) - captured + waiting_us + i64::from(self.behind_buffer_us());
-                u32::try_from(age).unwrap_or(0)
+                u32::try_from(age.max(0)).unwrap_or(u32::MAX)
             });
         playout
     }

@@ -1,5 +1,5 @@
-//! `LiveCall`: any sequence of chunks gets one answer for each chunk, of as many samples and with sound
-//! in it, or a status that is the peer's fault; never one that is the server's.
+//! `LiveCall`, alone in a call: any sequence of chunks gets one answer for each chunk, of as many samples and
+//! with sound in it unless the leg wished otherwise, or a status that is the peer's fault; never one that is the server's.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,10 @@ use arbitrary::{Result, Unstructured};
 use audio::{Decoder, Effects, Format};
 use bytes::Bytes;
 use prost::Message;
-use proto::callcenter::{Accepted, AudioChunk, Join, call_center_server::CallCenterServer};
+use proto::callcenter::{
+    Accepted, Alone, AudioChunk, Dtmf, Event, Hold, Join, Muted, Talking,
+    call_center_server::CallCenterServer, event,
+};
 use server::{
     MAX_MESSAGE_BYTES,
     calls::{CallCenterConfig, CallCenterService},
@@ -130,7 +133,9 @@ fn request(
         };
         chunk.join = Some(Join {
             effects: effects.to_owned(),
-            ..Join::default()
+            display_name: input.arbitrary()?,
+            alone: input.int_in_range(-1..=5)?,
+            resume_token: input.arbitrary()?,
         });
     }
     // Faults are rare, or no stream is long.
@@ -151,12 +156,50 @@ fn request(
         chunk.gap = input.arbitrary()?;
         chunk.level = input.arbitrary()?;
         chunk.accepted = input.arbitrary::<bool>()?.then(Accepted::default);
+        for _ in 0..input.int_in_range(0..=20)? {
+            chunk.events.push(event(input)?);
+        }
     }
     Ok(Request::Chunk(Box::new(chunk)))
 }
 
+fn event(input: &mut Unstructured<'_>) -> Result<Event> {
+    let leg_id = input.arbitrary()?;
+    let event = match input.int_in_range(0..=4)? {
+        0 => event::Event::Muted(Muted {
+            leg_id,
+            muted: input.arbitrary()?,
+        }),
+        1 => event::Event::Hold(Hold {
+            leg_id,
+            on_hold: input.arbitrary()?,
+        }),
+        2 => event::Event::Dtmf(Dtmf {
+            leg_id,
+            digit: input.arbitrary()?,
+            duration_ms: input.arbitrary()?,
+        }),
+        3 => event::Event::Talking(Talking::default()),
+        _ => return Ok(Event { event: None }),
+    };
+    Ok(Event { event: Some(event) })
+}
+
+/// Whether each chunk has an answer of as many samples.
+fn is_echoed(requests: &[Request]) -> bool {
+    match requests.first() {
+        Some(Request::Chunk(first)) => first
+            .join
+            .as_ref()
+            .is_none_or(|join| matches!(join.alone(), Alone::Unspecified | Alone::Echo)),
+        _ => true,
+    }
+}
+
 fn check(requests: &[Request], answered: &Answered) {
-    if let Some(Ok(())) = answered.end {
+    if let Some(Ok(())) = answered.end
+        && is_echoed(requests)
+    {
         let numbers = matches!(requests.first(), Some(Request::Chunk(first)) if first.sequence > 0);
         // A peer that numbers is spared what would come too late.
         let lost = requests.len() - answered.messages.len().min(requests.len());
@@ -172,7 +215,9 @@ fn check(requests: &[Request], answered: &Answered) {
         if answer.sequence > 0 {
             assert_eq!(answer.sequence, sequence + 1);
             sequence = answer.sequence;
-        } else if let Some(Request::Chunk(request)) = requests.get(place) {
+        } else if let Some(Request::Chunk(request)) = requests.get(place)
+            && is_echoed(requests)
+        {
             let asked = format.samples_per_channel(&request.audio_data);
             if let Ok(asked) = asked
                 && !request.audio_data.is_empty()

@@ -8,11 +8,7 @@ use std::{
     time::Duration,
 };
 
-use proto::{
-    ServerAddress,
-    callcenter::{self, event},
-    text::one_line,
-};
+use proto::{ServerAddress, text::one_line};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::signals::Signals;
@@ -176,37 +172,37 @@ impl RunningCall {
             Key::HangUp | Key::Suspend => {}
             Key::Mute | Key::Talk | Key::TalkOrMute | Key::TalkEnd => {
                 let is_muted = self.push_to_talk.muted_after(key, control.is_muted());
-                if is_muted != control.is_muted() {
-                    let leg_id = String::new();
-                    let muted = callcenter::Muted {
-                        leg_id,
-                        muted: is_muted,
-                    };
-                    self.uplink.tell(event::Event::Muted(muted));
-                }
+                self.uplink.set_muted(is_muted);
                 control.set_muted(is_muted);
             }
+            Key::Hold if self.is_alone() => self.ui.say("nobody else is in this call"),
             Key::Hold => {
-                let is_on_hold = self.session_status.borrow().parties.is_on_hold;
-                let hold = callcenter::Hold {
-                    leg_id: String::new(),
-                    on_hold: !is_on_hold,
-                };
-                self.uplink.tell(event::Event::Hold(hold));
+                let is_on_hold = !self.uplink.is_on_hold();
+                self.uplink.set_on_hold(is_on_hold);
+                // What the server does not know yet nobody is to hear.
+                control.set_on_hold(is_on_hold);
+                self.ui.say(match is_on_hold {
+                    true => "on hold: you hear nobody, and nobody hears you; h: back",
+                    false => "back from hold",
+                });
             }
             Key::Dtmf(digit) => {
-                let dtmf = callcenter::Dtmf {
-                    digit: digit.to_string(),
-                    ..callcenter::Dtmf::default()
-                };
-                self.uplink.tell(event::Event::Dtmf(dtmf));
-                self.ui.say(&format!("you pressed {digit}"));
+                let is_told = !self.is_alone() && self.uplink.press(digit);
+                self.ui.say(&match is_told {
+                    true => format!("you pressed {digit}"),
+                    false => format!("{digit} was not told: nobody else is in this call"),
+                });
             }
             Key::Louder => control.change_volume(1),
             Key::Quieter => control.change_volume(-1),
             Key::Details => self.ui.toggle(Panel::Details),
             Key::Help => self.ui.toggle(Panel::Keys),
         }
+    }
+
+    /// Whether nobody else is in the call, nor expected.
+    fn is_alone(&self) -> bool {
+        !self.is_with_others && self.session_status.borrow().parties.others().is_empty()
     }
 
     fn is_over(&self) -> bool {
@@ -261,6 +257,7 @@ impl RunningCall {
             engine: self.engine.status().borrow().clone(),
             session: self.session_status.borrow().clone(),
             dropped: self.uplink.dropped(),
+            on_hold: self.uplink.is_on_hold(),
             recording: self.recording.as_ref().is_some_and(Recording::is_running),
         }
     }

@@ -34,11 +34,22 @@ pub const MAX_VOLUME_DB: i32 = 12;
 #[derive(Debug, Default)]
 pub struct EngineControl {
     muted: AtomicBool,
+    on_hold: AtomicBool,
     volume_db: AtomicI32,
     stop: AtomicBool,
 }
 
 impl EngineControl {
+    /// Whether nothing is to be said, muted or not.
+    pub fn is_on_hold(&self) -> bool {
+        self.on_hold.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is said, or again what the microphone takes unless it is muted.
+    pub fn set_on_hold(&self, on_hold: bool) {
+        self.on_hold.store(on_hold, Ordering::Relaxed);
+    }
+
     /// Whether the microphone is muted.
     pub fn is_muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed)
@@ -176,7 +187,8 @@ fn run(
                 }
             }
         }
-        let mut done = engine.tick(now, muted, |chunk| uplink.push(chunk));
+        let is_silent = muted || control.is_on_hold();
+        let mut done = engine.tick(now, is_silent, |chunk| uplink.push(chunk));
         if now >= next_publish {
             next_publish = now + PUBLISH;
             done = done.and_then(|()| engine.follow_devices());

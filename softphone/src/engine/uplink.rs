@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use line::sending_rule::{LateQueue, Waiting};
-use proto::callcenter::{Event, Gap, event};
+use proto::callcenter::{Dtmf, Event, Gap, Hold, Muted, event};
 use tokio::sync::{Notify, watch};
 
 use super::delay::Stages;
@@ -75,8 +75,33 @@ struct Queue {
     phase: Phase,
     /// Where the newest that was pushed stands.
     media_time: u64,
-    /// What we did, to be told with the next chunk.
-    events: Vec<Event>,
+    /// What the others in the call are to know of us, and what they were told on this stream.
+    presence: Presence,
+    told: Option<Presence>,
+    /// Keys that were pressed, to be told with the next chunk.
+    digits: Vec<char>,
+    /// The far end is one that is told such things.
+    far_end_takes_events: bool,
+    /// There was a stream before this one, which may have told something else.
+    is_resumed: bool,
+}
+
+/// Whether we are heard, and hear.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Presence {
+    is_muted: bool,
+    is_on_hold: bool,
+}
+
+impl Queue {
+    /// Something is to be told: a chunk without sound takes it along. Where there is no stream, it is told
+    /// with the first chunk of the next.
+    fn push_words(&mut self, now: Duration) {
+        if self.phase == Phase::Flowing && self.far_end_takes_events {
+            self.waiting
+                .push(Outgoing::without_sound(self.media_time, now));
+        }
+    }
 }
 
 /// Whether somebody sends what is pushed.
@@ -119,14 +144,40 @@ impl Uplink {
         }
     }
 
-    /// Tells the far end what we do from now on: with the next chunk, which is one without sound. Where
-    /// there is no stream, nobody is told.
-    pub fn tell(&self, event: event::Event) {
+    /// The others in the call are to know that we are not heard, or are heard again.
+    pub fn set_muted(&self, is_muted: bool) {
+        self.change_presence(|presence| presence.is_muted = is_muted);
+    }
+
+    /// Likewise that we neither hear nor are heard.
+    pub fn set_on_hold(&self, is_on_hold: bool) {
+        self.change_presence(|presence| presence.is_on_hold = is_on_hold);
+    }
+
+    /// Whether we are on hold.
+    pub fn is_on_hold(&self) -> bool {
+        self.lock().presence.is_on_hold
+    }
+
+    /// The others are to know that a key was pressed. `false`: there is nobody to tell.
+    pub fn press(&self, digit: char) -> bool {
         let mut queue = self.lock();
-        if queue.phase == Phase::Flowing {
-            queue.events.push(Event { event: Some(event) });
-            let chunk = Outgoing::without_sound(queue.media_time, self.clock.now());
-            queue.waiting.push(chunk);
+        let is_told = queue.phase == Phase::Flowing && queue.far_end_takes_events;
+        if is_told {
+            queue.digits.push(digit);
+            queue.push_words(self.clock.now());
+            drop(queue);
+            self.filled.notify_one();
+        }
+        is_told
+    }
+
+    /// The far end is one that takes events. One that knows the original fields only might choke on a chunk
+    /// without sound.
+    pub fn far_end_takes_events(&self) {
+        let mut queue = self.lock();
+        if !std::mem::replace(&mut queue.far_end_takes_events, true) {
+            queue.push_words(self.clock.now());
             drop(queue);
             self.filled.notify_one();
         }
@@ -134,7 +185,49 @@ impl Uplink {
 
     /// What is to be told with the chunk that goes now.
     pub fn take_events(&self) -> Vec<Event> {
-        std::mem::take(&mut self.lock().events)
+        let mut queue = self.lock();
+        if !queue.far_end_takes_events {
+            return Vec::new();
+        }
+        let now = queue.presence;
+        let told = queue.told.replace(now);
+        // Of an earlier stream the server may know something else.
+        let is_new = |is: fn(&Presence) -> bool| match told {
+            Some(told) => is(&told) != is(&now),
+            None => queue.is_resumed || is(&now),
+        };
+        let (mute_is_new, hold_is_new) = (is_new(|it| it.is_muted), is_new(|it| it.is_on_hold));
+        let muted = mute_is_new.then(|| {
+            event::Event::Muted(Muted {
+                leg_id: String::new(),
+                muted: now.is_muted,
+            })
+        });
+        let hold = hold_is_new.then(|| {
+            event::Event::Hold(Hold {
+                leg_id: String::new(),
+                on_hold: now.is_on_hold,
+            })
+        });
+        let digits = std::mem::take(&mut queue.digits).into_iter().map(|digit| {
+            event::Event::Dtmf(Dtmf {
+                digit: digit.to_string(),
+                ..Dtmf::default()
+            })
+        });
+        let events = muted.into_iter().chain(hold).chain(digits);
+        events.map(|event| Event { event: Some(event) }).collect()
+    }
+
+    fn change_presence(&self, change: impl FnOnce(&mut Presence)) {
+        let mut queue = self.lock();
+        let before = queue.presence;
+        change(&mut queue.presence);
+        if queue.presence != before {
+            queue.push_words(self.clock.now());
+            drop(queue);
+            self.filled.notify_one();
+        }
     }
 
     /// A stream begins: what is pushed from now on is sent on it. Nothing older is, or the stream
@@ -152,6 +245,9 @@ impl Uplink {
         if queue.phase == Phase::Flowing {
             queue.phase = Phase::Interrupted;
         }
+        queue.told = None;
+        queue.is_resumed = true;
+        queue.digits.clear();
         queue.waiting.clear();
     }
 
@@ -212,6 +308,52 @@ impl Uplink {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn events(uplink: &Uplink) -> Vec<event::Event> {
+        let events = uplink.take_events().into_iter();
+        events.filter_map(|event| event.event).collect()
+    }
+
+    fn muted(muted: bool) -> event::Event {
+        let leg_id = String::new();
+        event::Event::Muted(Muted { leg_id, muted })
+    }
+
+    fn hold(on_hold: bool) -> event::Event {
+        let leg_id = String::new();
+        event::Event::Hold(Hold { leg_id, on_hold })
+    }
+
+    #[tokio::test]
+    async fn what_the_others_are_to_know_is_told_once_a_stream_and_again_on_the_next() {
+        let uplink = Uplink::new(Clock::start());
+        uplink.set_muted(true);
+        uplink.open();
+        // Nobody knows yet whether it would be understood.
+        assert_eq!(events(&uplink), []);
+        assert!(!uplink.press('5'));
+        uplink.far_end_takes_events();
+        // A chunk without sound takes it along.
+        assert!(
+            uplink
+                .pop()
+                .await
+                .is_some_and(|chunk| chunk.payload.is_empty())
+        );
+        assert_eq!(events(&uplink), [muted(true)]);
+        assert_eq!(events(&uplink), []);
+        uplink.set_on_hold(true);
+        assert!(uplink.press('5'));
+        let told = events(&uplink);
+        assert!(told.len() == 2 && told[0] == hold(true), "{told:?}");
+        // What is done while there is no line is told on the next, and a key is not.
+        uplink.interrupt();
+        uplink.set_muted(false);
+        assert!(!uplink.press('5'));
+        uplink.open();
+        assert_eq!(events(&uplink), [muted(false), hold(true)]);
+        assert_eq!(events(&uplink), []);
+    }
 
     fn chunk(media_time: u64, made: Duration) -> Outgoing {
         Outgoing {

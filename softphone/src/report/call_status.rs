@@ -15,6 +15,8 @@ pub struct CallStatus {
     pub session: SessionStatus,
     /// Chunks dropped on the way out.
     pub dropped: u64,
+    /// We neither hear the others nor are heard.
+    pub on_hold: bool,
     /// The call is being recorded.
     pub recording: bool,
 }

@@ -20,6 +20,7 @@ pub fn status_json(status: &CallStatus) -> Value {
         session,
         dropped,
         recording,
+        on_hold: _,
     } = status;
     printable(json!({
         "version": SCHEMA_VERSION,

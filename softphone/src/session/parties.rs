@@ -27,12 +27,9 @@ pub struct Party {
 /// Everybody in the call but us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parties {
-    own_leg_id: String,
     others: Vec<Party>,
     /// The server has told who is in the call.
     is_known: bool,
-    /// Whether we are on hold.
-    pub is_on_hold: bool,
     /// What happened, in words.
     pub news: RecentLog<String>,
 }
@@ -47,10 +44,6 @@ impl Parties {
     pub fn apply(&mut self, event: &Event) {
         match &event.event {
             Some(event::Event::Roster(roster)) => {
-                self.own_leg_id.clone_from(&roster.own_leg_id);
-                let mut parties = roster.parties.iter();
-                let own = parties.find(|party| party.leg_id == roster.own_leg_id);
-                self.is_on_hold = own.is_some_and(|own| own.on_hold);
                 let others = roster.parties.iter();
                 let others = others.filter(|party| party.leg_id != roster.own_leg_id);
                 let others: Vec<_> = others.map(party).collect();
@@ -60,6 +53,7 @@ impl Parties {
                 self.others = others;
                 if is_news {
                     self.news.push(match self.others.is_empty() {
+                        true if was_known => "nobody else is in the call now".to_owned(),
                         true => "nobody else is in the call yet".to_owned(),
                         false => format!("in the call: {}", self.words()),
                     });
@@ -89,21 +83,12 @@ impl Parties {
                     .push(format!("{} left: {reason}{alone}", party.name));
             }
             Some(event::Event::Muted(muted)) => {
-                let words = if muted.muted {
-                    "is muted"
-                } else {
-                    "is heard again"
-                };
-                self.change(&muted.leg_id, words, |party| party.muted = muted.muted);
+                // By push-to-talk it changes all the time: it is shown, and no news.
+                if let Some(party) = self.find(&muted.leg_id) {
+                    party.muted = muted.muted;
+                }
             }
             Some(event::Event::Hold(hold)) => {
-                if hold.leg_id == self.own_leg_id {
-                    self.is_on_hold = hold.on_hold;
-                    self.news.push(match hold.on_hold {
-                        true => "on hold: you hear nobody, and nobody hears you".to_owned(),
-                        false => "back from hold".to_owned(),
-                    });
-                }
                 let words = if hold.on_hold {
                     "is on hold"
                 } else {
@@ -159,8 +144,11 @@ fn party(told: &ToldParty) -> Party {
     }
 }
 
+/// In an order of their own: that of the server may change.
 fn names(parties: &[Party]) -> Vec<&str> {
-    parties.iter().map(|party| party.name.as_str()).collect()
+    let mut names: Vec<_> = parties.iter().map(|party| party.name.as_str()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn words(party: &Party) -> String {
@@ -251,7 +239,6 @@ mod tests {
                 "nobody else is in the call yet",
                 "Ada joined the call",
                 "leg-3 joined the call",
-                "Ada is muted",
                 "Ada is on hold",
                 "Ada pressed 5",
                 "leg-3 left: hung up",

@@ -57,7 +57,7 @@ impl Context {
             ..AudioChunk::default()
         });
         let format = first.clone().unwrap_or_default();
-        let mut chunk_of = move |numbering: &Numbering, outgoing| {
+        let mut chunk_of = move |numbering: &Numbering, outgoing, is_flowing: bool| {
             let mut chunk = first.take().unwrap_or_else(|| AudioChunk {
                 call_id: format.call_id.clone(),
                 sample_rate: format.sample_rate,
@@ -66,13 +66,15 @@ impl Context {
                 ..AudioChunk::default()
             });
             numbering.stamp(&mut chunk, outgoing);
-            chunk.events = tells.take_events();
+            if is_flowing {
+                chunk.events = tells.take_events();
+            }
             chunk
         };
         async_stream::stream! {
             let set_ups = u64::from(set_up.is_some());
             if let Some(set_up) = set_up {
-                yield chunk_of(&numbering, set_up);
+                yield chunk_of(&numbering, set_up, false);
             }
             // Neither this one nor any below is waited for once the session has let go of it.
             if flows.wait_for(|flows| *flows).await.is_err() {
@@ -94,7 +96,7 @@ impl Context {
                 };
                 let Some(outgoing) = outgoing else { break };
                 count(1);
-                yield chunk_of(&numbering, outgoing);
+                yield chunk_of(&numbering, outgoing, true);
             }
             numbering.say_all_is_said();
         }

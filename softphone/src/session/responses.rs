@@ -2,7 +2,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use proto::{callcenter::AudioChunk, text::excerpt};
+use proto::{
+    callcenter::{AudioChunk, Event, event},
+    text::excerpt,
+};
 
 use super::{answered_format, numbering::Numbering};
 use super::{
@@ -28,19 +31,23 @@ impl Context {
         if !heard.anything {
             self.begin();
         }
-        *heard = Heard {
-            anything: true,
-            last: self.clock.now(),
-        };
+        heard.anything = true;
+        heard.last = self.clock.now();
         let accepted = chunk.accepted.clone();
         if let Some(accepted) = &accepted {
             self.acknowledges.store(true, Ordering::Relaxed);
-            self.set_resume_token(&accepted.resume_token);
+            self.uplink.far_end_takes_events();
+            heard.resume_token.clone_from(&accepted.resume_token);
             self.deliver(Downlink::FarEnd {
                 returns_own_voice: accepted.echo,
             });
         }
         let events = std::mem::take(&mut chunk.events);
+        // Until then a stream that is only tried has no place in the call that another could take.
+        let is_roster = |event: &Event| matches!(event.event, Some(event::Event::Roster(_)));
+        if events.iter().any(is_roster) {
+            self.set_resume_token(&heard.resume_token);
+        }
         let incoming = numbering.receive(chunk);
         let has_sound = !incoming.payload.is_empty();
         self.deliver(Downlink::Chunk(incoming));

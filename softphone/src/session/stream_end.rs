@@ -32,11 +32,13 @@ impl StreamEnd {
 }
 
 /// What came from the far end on one stream, and when.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Heard {
     pub(super) anything: bool,
     /// The newest chunk; before there is one, the beginning of the stream.
     pub(super) last: Duration,
+    /// What lets another stream take its place, once it has one.
+    pub(super) resume_token: String,
 }
 
 impl Heard {
@@ -44,6 +46,7 @@ impl Heard {
         Self {
             anything: false,
             last: now,
+            resume_token: String::new(),
         }
     }
 }

@@ -93,9 +93,11 @@ impl Screen {
             false => wrap(notice, width, 0),
         };
         // Where there is no row for all, a warning comes before the levels, but leaves room for one's own.
-        if lines.len() + 2 + notice.len() > height && self.warnings.current().is_some() {
+        let rows = lines.len() + 2 + parties.iter().len() + notice.len();
+        if rows > height && self.warnings.current().is_some() {
             lines.extend(notice.into_iter().take(height.saturating_sub(2)));
             lines.extend([near, far]);
+            lines.extend(parties);
         } else {
             lines.extend([near, far]);
             lines.extend(parties);
@@ -125,7 +127,11 @@ impl Screen {
     /// The line, the delay, and whether one is heard.
     fn small_line(&self, width: usize) -> String {
         let mut words = Vec::new();
-        words.extend(self.status.engine.muted.then(|| "MUTED".to_owned()));
+        if self.status.on_hold {
+            words.push("ON HOLD".to_owned());
+        } else if self.status.engine.muted {
+            words.push("MUTED".to_owned());
+        }
         words.extend([self.line().to_owned(), self.mouth_to_ear()]);
         words.extend(self.status.recording.then(|| "REC".to_owned()));
         text_layout::cut(&words.join(" "), width)
@@ -161,7 +167,7 @@ impl Screen {
         let mut parts = vec![Part::new(9, "you")];
         parts.extend(bar(&self.near, width, self.status.elapsed));
         parts.push(Part::new(8, self.near_text()));
-        if !engine.muted {
+        if !engine.muted && !self.status.on_hold {
             let peak = self.near.peak_text(self.status.elapsed);
             parts.push(Part::new(5, peak));
         }
@@ -190,7 +196,7 @@ impl Screen {
 
     fn near_text(&self) -> String {
         let engine = &self.status.engine;
-        if self.status.session.parties.is_on_hold {
+        if self.status.on_hold {
             "ON HOLD   ".to_owned()
         } else if engine.muted {
             "MUTED     ".to_owned()

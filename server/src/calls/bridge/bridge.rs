@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use audio::mixing::Arrived;
+use audio::{Gap, mixing::Arrived};
 use proto::callcenter::{self, Event, event};
 
 use crate::calls::{
@@ -15,6 +15,9 @@ use crate::calls::{
 
 /// At and above this level (−dBov, RFC 6464) a party speaks.
 const TALKING_LEVEL: u8 = 45;
+
+/// Of no sound at all.
+const SILENT_LEVEL: u8 = 127;
 
 /// A pause of this length is within what it says.
 const TALKING_PAUSE: Duration = Duration::from_millis(400);
@@ -104,10 +107,18 @@ impl Bridge {
     /// # Errors
     /// A fault of ours: the party cannot go on. The words are for the log.
     pub(crate) fn insert(&mut self, party: PartyId, arrived: Arrived) -> Result<(), String> {
-        if let Some(level) = arrived.level {
+        let says_nothing = arrived.payload.is_empty() && arrived.gap != Gap::None;
+        if says_nothing {
+            self.stop_talking(party);
+        } else if let Some(level) = arrived.level {
             self.watch(party, level, arrived.at);
         }
-        self.routing.insert(party, arrived)
+        let now = arrived.at;
+        self.routing.insert(party, arrived)?;
+        if self.routing.is_dirty() {
+            self.update(now);
+        }
+        Ok(())
     }
 
     /// A party does something.
@@ -121,16 +132,16 @@ impl Bridge {
                 if std::mem::replace(&mut actor.is_muted, muted) == muted {
                     return;
                 }
-                let event = event::Event::Muted(callcenter::Muted { leg_id, muted });
-                self.tell_all(&event);
+                self.stop_talking(party);
+                self.tell_all(&muted_event(leg_id, muted));
                 self.update(now);
             }
             Act::Hold(on_hold) => {
                 if std::mem::replace(&mut actor.is_on_hold, on_hold) == on_hold {
                     return;
                 }
-                let event = event::Event::Hold(callcenter::Hold { leg_id, on_hold });
-                self.tell_all(&event);
+                self.stop_talking(party);
+                self.tell_all(&hold_event(leg_id, on_hold));
                 self.update(now);
             }
             Act::Dtmf { digit, duration_ms } => {
@@ -199,6 +210,14 @@ impl Bridge {
         self.call.party(party).map_or("", |party| &party.leg_id)
     }
 
+    /// What a party said is over.
+    fn stop_talking(&mut self, party: PartyId) {
+        if let Some(talk) = self.talks.get_mut(party.index()) {
+            talk.loud_at = None;
+        }
+        self.watch(party, SILENT_LEVEL, Duration::ZERO);
+    }
+
     /// Takes note of how loud a party is.
     fn watch(&mut self, party: PartyId, level: u8, now: Duration) {
         let Some(talk) = self.talks.get_mut(party.index()) else {
@@ -235,6 +254,16 @@ impl Bridge {
             self.tell(party, event.clone());
         }
     }
+}
+
+/// That a party is muted, or heard again.
+pub(super) fn muted_event(leg_id: String, muted: bool) -> event::Event {
+    event::Event::Muted(callcenter::Muted { leg_id, muted })
+}
+
+/// That a party is on hold, or back.
+pub(super) fn hold_event(leg_id: String, on_hold: bool) -> event::Event {
+    event::Event::Hold(callcenter::Hold { leg_id, on_hold })
 }
 
 /// A party as the contract tells of it.

@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use audio::mixing::Arrived;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 use tonic::Status;
@@ -19,12 +20,8 @@ use super::{
 };
 use crate::calls::{call::PartyId, route::TICK};
 
-/// A tick that is later than this is left out: what was said meanwhile is late, and the jitter buffers make
-/// up for it.
-const MAX_LATENESS: std::time::Duration = std::time::Duration::from_millis(100);
-
 /// So many messages are taken up before a tick at most.
-const MESSAGES_BEFORE_A_TICK: usize = 1_024;
+const MESSAGES_BEFORE_A_TICK: usize = 128;
 
 /// How somebody comes into a call.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,9 +44,10 @@ enum Message {
         arrived: Arrived,
         credit: OwnedSemaphorePermit,
     },
-    Act {
+    Acts {
         key: u64,
-        act: Act,
+        acts: Vec<Act>,
+        credit: OwnedSemaphorePermit,
     },
     Leave {
         key: u64,
@@ -103,8 +101,8 @@ impl CallSender {
     }
 
     /// What a leg's party does.
-    pub(crate) fn act(&self, key: u64, act: Act) {
-        let _ = self.0.send(Message::Act { key, act });
+    pub(crate) fn act(&self, key: u64, acts: Vec<Act>, credit: OwnedSemaphorePermit) {
+        let _ = self.0.send(Message::Acts { key, acts, credit });
     }
 }
 
@@ -118,6 +116,8 @@ pub(super) struct CallTask {
     seats: Vec<(PartyId, Arc<Seat>)>,
     /// By the keys of the seats.
     parties: HashMap<u64, PartyId>,
+    /// The newest chunk of each peer that does not number, after which it was sent nothing.
+    unanswered: HashMap<u64, Arrived>,
     /// When the next tick is due, while ticks are needed.
     next_tick: Option<Instant>,
 }
@@ -133,6 +133,7 @@ impl CallTask {
             bridge: Bridge::default(),
             seats: Vec::new(),
             parties: HashMap::new(),
+            unanswered: HashMap::new(),
             next_tick: None,
         };
         (CallSender(sender), task)
@@ -149,6 +150,7 @@ impl CallTask {
                 },
                 None => Some(self.inbox.recv().await),
             };
+            let began = message.is_none().then(std::time::Instant::now);
             let goes_on = output::contain(|| match message {
                 Some(Some(message)) => self.take(message),
                 Some(None) => false,
@@ -158,7 +160,12 @@ impl CallTask {
                 }
             });
             match goes_on {
-                Ok(true) => self.send(),
+                Ok(true) => {
+                    self.send();
+                    if let Some(began) = began {
+                        self.rest(began.elapsed()).await;
+                    }
+                }
                 Ok(false) => {
                     let call = proto::text::quoted(&self.call_id);
                     let encoded = self.bridge.encoded();
@@ -167,6 +174,15 @@ impl CallTask {
                 Err(words) => return self.fail(&words),
             }
         }
+    }
+
+    /// After a tick that took so long: other calls of the thread have their turn, and as much of its time.
+    /// A tick that is left out makes what is said later; the jitter buffers make up for it.
+    async fn rest(&mut self, took: std::time::Duration) {
+        if let Some(next) = &mut self.next_tick {
+            *next = (*next).max(Instant::now() + took);
+        }
+        yield_now().await;
     }
 
     /// Whether the call goes on.
@@ -181,12 +197,18 @@ impl CallTask {
                 self.insert(key, arrived);
                 drop(credit);
             }
-            Message::Act { key, act } => {
+            Message::Acts { key, acts, credit } => {
                 if let Some(&party) = self.parties.get(&key)
-                    && let Some(now) = self.now()
+                    && let Some((_, seat)) = self.seats.iter().find(|(id, _)| *id == party)
                 {
-                    self.bridge.act(party, act, now);
+                    let now = seat.line.now();
+                    for act in acts {
+                        // Its place in the call may have been another stream's until now.
+                        seat.remember(&act);
+                        self.bridge.act(party, act, now);
+                    }
                 }
+                drop(credit);
             }
             Message::Leave { key, reason } => {
                 self.leave(key, &reason);
@@ -195,7 +217,10 @@ impl CallTask {
                     [] => return !self.directory.is_over(&self.call_id, &self.sender),
                     [(_, last)] => {
                         let last = Arc::clone(last);
-                        if self.directory.make_alone(&self.call_id, &last) {
+                        if self
+                            .directory
+                            .make_alone(&self.call_id, &last, &self.sender)
+                        {
                             self.send();
                             self.answer_the_last(&last);
                             return false;
@@ -244,6 +269,11 @@ impl CallTask {
         let Some(&party) = self.parties.get(&key) else {
             return;
         };
+        let seat = self.seats.iter().find(|(id, _)| *id == party);
+        let is_plain = seat.is_some_and(|(_, seat)| !seat.format.is_numbered);
+        if is_plain && !arrived.payload.is_empty() {
+            self.unanswered.insert(key, arrived.clone());
+        }
         if let Err(words) = self.bridge.insert(party, arrived) {
             self.end_leg(party, &words);
         }
@@ -253,6 +283,7 @@ impl CallTask {
         let Some(party) = self.parties.remove(&key) else {
             return;
         };
+        self.unanswered.remove(&key);
         let now = self.now();
         self.seats.retain(|(id, _)| *id != party);
         self.bridge.leave(party, reason, now.unwrap_or_default());
@@ -279,10 +310,7 @@ impl CallTask {
         // The mixer's clock is even, whenever its ticks come.
         let late = Instant::now().saturating_duration_since(due);
         let faults = self.bridge.tick(now.saturating_sub(late));
-        self.next_tick = Some(match late > MAX_LATENESS {
-            true => Instant::now() + TICK,
-            false => due + TICK,
-        });
+        self.next_tick = Some(due + TICK);
         for party in faults {
             self.end_leg(party, "its sound could not be processed");
         }
@@ -295,7 +323,10 @@ impl CallTask {
         for (party, output) in self.bridge.take_outputs() {
             let seat = self.seats.iter().find(|(id, _)| *id == party);
             match (seat, output) {
-                (Some((_, seat)), Output::Send(outgoing)) => seat.line.send(outgoing),
+                (Some((_, seat)), Output::Send(outgoing)) => {
+                    self.unanswered.remove(&seat.key);
+                    seat.line.send(outgoing);
+                }
                 (Some((_, seat)), Output::Tell(event)) => seat.line.tell(event),
                 (None, _) => {}
             }
@@ -309,17 +340,18 @@ impl CallTask {
         };
         let id = format!("fault-{:08x}", rand::random::<u32>());
         error!(id, leg = seat.leg_id, "a fault ended this leg: {words}");
-        seat.line.end(Status::internal(format!(
-            "a fault of the server ended this stream; its log says more under {id}. Begin a new one"
-        )));
+        seat.line.end(fault(&id));
         let key = seat.key;
         self.leave(key, "a fault of the server");
     }
 
     /// A fault of ours in the call itself ends all of it.
     fn fail(&mut self, words: &str) {
-        for (party, _) in self.seats.clone() {
-            self.end_leg(party, words);
+        let id = format!("fault-{:08x}", rand::random::<u32>());
+        let call = proto::text::quoted(&self.call_id);
+        error!(id, %call, "a fault ended this call: {words}");
+        for (_, seat) in &self.seats {
+            seat.line.end(fault(&id));
         }
     }
 
@@ -327,6 +359,9 @@ impl CallTask {
     /// answer to each chunk has one.
     fn answer_the_last(&mut self, last: &Seat) {
         self.inbox.close();
+        if let Some(arrived) = self.unanswered.remove(&last.key) {
+            last.line.send(silence_like(&arrived, last));
+        }
         while let Ok(message) = self.inbox.try_recv() {
             if let Message::Chunk { key, arrived, .. } = message
                 && key == last.key
@@ -341,6 +376,12 @@ impl CallTask {
     fn now(&self) -> Option<std::time::Duration> {
         self.seats.first().map(|(_, seat)| seat.line.now())
     }
+}
+
+fn fault(id: &str) -> Status {
+    Status::internal(format!(
+        "a fault of the server ended this stream; its log says more under {id}. Begin a new one"
+    ))
 }
 
 /// As much silence as a chunk has sound.

@@ -1,7 +1,7 @@
 //! Which calls there are, and where each lives. Asked when a leg comes or goes, not on the way of a chunk.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,11 +22,14 @@ pub(crate) struct Directory {
 }
 
 struct Entry {
-    legs: usize,
+    /// The keys of all its legs. Never empty.
+    legs: BTreeSet<u64>,
     home: Home,
 }
 
 enum Home {
+    /// Nowhere: those who are left are about to go.
+    Nowhere,
     /// The only leg is answered where it is read.
     Alone(Arc<Seat>),
     /// It has a task.
@@ -67,13 +70,13 @@ impl Directory {
         match calls.get_mut(call_id) {
             Some(entry) => {
                 // One that takes another's place is one more for a moment.
-                if entry.legs >= self.max_legs_per_call + usize::from(!resumes.is_empty()) {
+                let legs = entry.legs.len();
+                if legs >= self.max_legs_per_call + usize::from(!resumes.is_empty()) {
                     return Err(Status::resource_exhausted(format!(
-                        "this call has {} legs, which is as many as one may have (--max-legs-per-call)",
-                        entry.legs
+                        "this call has {legs} legs, which is as many as one may have (--max-legs-per-call)"
                     )));
                 }
-                entry.legs += 1;
+                entry.legs.insert(seat.key);
                 self.add(call_id, entry, Arc::clone(&seat), resumes);
             }
             None => {
@@ -83,7 +86,7 @@ impl Directory {
                     )));
                 }
                 let entry = Entry {
-                    legs: 1,
+                    legs: BTreeSet::from([seat.key]),
                     home: Home::Alone(Arc::clone(&seat)),
                 };
                 calls.insert(call_id.to_owned(), entry);
@@ -99,10 +102,13 @@ impl Directory {
     }
 
     /// The call's task ends, as only this leg is left; unless somebody has come meanwhile.
-    pub(super) fn make_alone(&self, call_id: &str, seat: &Arc<Seat>) -> bool {
+    pub(super) fn make_alone(&self, call_id: &str, seat: &Arc<Seat>, task: &CallSender) -> bool {
         let mut calls = self.lock();
         match calls.get_mut(call_id) {
-            Some(entry) if entry.legs == 1 => {
+            Some(entry)
+                if matches!(&entry.home, Home::Task(call) if call.is_same(task))
+                    && entry.legs.iter().eq([&seat.key]) =>
+            {
                 entry.home = Home::Alone(Arc::clone(seat));
                 seat.line.set_call(None);
                 true
@@ -129,14 +135,17 @@ impl Directory {
         }
         // The thread of a call may have died, with all who were in it.
         let lives = match &entry.home {
+            Home::Nowhere => false,
             Home::Alone(_) => true,
             Home::Task(call) => !call.is_closed(),
         };
         if !lives {
+            tell_alone(&seat);
             entry.home = Home::Alone(seat);
             return;
         }
         let call = match &entry.home {
+            Home::Nowhere => return,
             Home::Task(call) => call.clone(),
             Home::Alone(first) => {
                 let (call, task) = CallTask::new(Arc::clone(self), call_id.to_owned());
@@ -160,11 +169,15 @@ impl Directory {
         let Some(entry) = calls.get_mut(call_id) else {
             return;
         };
-        entry.legs -= 1;
-        if let Home::Task(call) = &entry.home {
-            call.leave(seat.key, reason);
+        if !entry.legs.remove(&seat.key) {
+            return;
         }
-        if entry.legs == 0 {
+        match &entry.home {
+            Home::Task(call) => call.leave(seat.key, reason),
+            Home::Alone(alone) if alone.key == seat.key => entry.home = Home::Nowhere,
+            Home::Alone(_) | Home::Nowhere => {}
+        }
+        if entry.legs.is_empty() {
             calls.remove(call_id);
         }
     }

@@ -12,7 +12,10 @@ use proto::callcenter::Event;
 use tokio::{runtime::Handle, sync::Semaphore};
 use tonic::Status;
 
-use super::call_task::CallSender;
+use super::{
+    bridge::{Act, hold_event, muted_event},
+    call_task::CallSender,
+};
 use crate::calls::{
     call::Party,
     route::{LegFormat, Outgoing},
@@ -100,13 +103,33 @@ impl Seat {
         }
     }
 
-    /// It is, also when it is alone.
-    pub(crate) fn set_muted(&self, is_muted: bool) {
+    /// What its party does while it is alone; it is told, as everybody would be.
+    pub(crate) fn act_alone(&self, act: &Act) {
+        let before = self.party();
+        self.remember(act);
+        let leg_id = self.leg_id.clone();
+        let event = match *act {
+            Act::Mute(muted) if before.is_muted != muted => muted_event(leg_id, muted),
+            Act::Hold(on_hold) if before.is_on_hold != on_hold => hold_event(leg_id, on_hold),
+            _ => return,
+        };
+        self.line.tell(Event { event: Some(event) });
+    }
+
+    /// What its party does.
+    pub(crate) fn remember(&self, act: &Act) {
+        match act {
+            Act::Mute(is_muted) => self.set_muted(*is_muted),
+            Act::Hold(is_on_hold) => self.set_on_hold(*is_on_hold),
+            Act::Dtmf { .. } => {}
+        }
+    }
+
+    fn set_muted(&self, is_muted: bool) {
         self.is_muted.store(is_muted, Ordering::Relaxed);
     }
 
-    /// It is, also when it is alone.
-    pub(crate) fn set_on_hold(&self, is_on_hold: bool) {
+    fn set_on_hold(&self, is_on_hold: bool) {
         self.is_on_hold.store(is_on_hold, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,9 @@ use proto::{
 use super::leg::LegError;
 use crate::calls::bridge::Act;
 
+/// So many events in one chunk are enough for anything that a person does.
+const MAX_EVENTS: usize = 16;
+
 /// How long a key may be pressed, in milliseconds.
 const DTMF_DURATION_MS: std::ops::RangeInclusive<u32> = 40..=8_000;
 
@@ -16,6 +19,13 @@ const DTMF_DURATION_MS: std::ops::RangeInclusive<u32> = 40..=8_000;
 /// # Errors
 /// An event that only the server tells, or a key that there is not.
 pub(super) fn acts_of(chunk: &AudioChunk, n: u64) -> Result<Vec<Act>, LegError> {
+    let count = chunk.events.len();
+    if count > MAX_EVENTS {
+        return Err(LegError::Event {
+            chunk: n,
+            what: format!("it has {count} events; accepted are at most {MAX_EVENTS}"),
+        });
+    }
     let acts = chunk.events.iter().filter_map(|event| event.event.as_ref());
     acts.map(|event| act_of(event).map_err(|what| LegError::Event { chunk: n, what }))
         .collect()
@@ -95,6 +105,19 @@ mod tests {
             ..AudioChunk::default()
         };
         assert_eq!(acts_of(&unknown, 1).unwrap(), []);
+    }
+
+    #[test]
+    fn more_than_a_person_does_is_refused() {
+        let mut chunk = dtmf("1", 0);
+        chunk.events = vec![chunk.events[0].clone(); 17];
+        let error = acts_of(&chunk, 7).unwrap_err().to_string();
+        assert!(
+            error.contains("17 events") && error.contains("at most 16"),
+            "{error}"
+        );
+        chunk.events.pop();
+        assert_eq!(acts_of(&chunk, 7).unwrap().len(), 16);
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::calls::route::{LegFormat, Outgoing, Place, Received};
 /// The longest call id we carry.
 const MAX_CALL_ID_BYTES: usize = 128;
 
+/// What is older was not said in this call.
+const MAX_AGE_US: u32 = 60_000_000;
+
 /// The longest name of a party.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -83,6 +86,9 @@ pub(super) enum LegError {
         /// Its value now.
         is: String,
     },
+    /// More events than anybody needs.
+    #[error("more than {0} events a second; leave some time between them")]
+    TooManyEvents(u32),
     /// Our own fault: the thread that the call lived on has ended.
     #[error("the call was lost, by a fault of the server or because it stops; begin a new stream")]
     CallLost,
@@ -256,9 +262,10 @@ impl Leg {
             level: chunk
                 .level
                 .checked_sub(1)
-                .and_then(|level| u8::try_from(level).ok()),
+                .and_then(|level| u8::try_from(level).ok())
+                .filter(|level| *level <= 127),
             at: arrived,
-            age_us,
+            age_us: age_us.filter(|age_us| *age_us <= MAX_AGE_US),
         })
     }
 

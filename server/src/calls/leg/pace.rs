@@ -24,6 +24,10 @@ pub(crate) const MAX_SPEED: u32 = 20;
 /// A clock may be fast by so many parts of 2,000, which is 500 ppm: what is faster pours, and is held.
 const MAX_CLOCK_DRIFT: u32 = 1;
 
+/// What a peer may be late by in a call of several and still be read at once: who was silent for long and pours
+/// then is not late. What a longer stall held up stays late.
+const MAX_LATENESS: Duration = Duration::from_secs(1);
+
 /// Sound may come so much earlier than it is heard in a call of several: what a line's jitter makes of sound
 /// in time, and the longest chunk but one.
 const MAX_LEAD: Duration = Duration::from_millis(80);
@@ -56,7 +60,7 @@ impl Pace {
             self.heard_at = now;
         }
         let played = media * 2_000 / (2_000 + MAX_CLOCK_DRIFT);
-        self.played_at = self.played_at.max(now.saturating_sub(MAX_STALL)) + played;
+        self.played_at = self.played_at.max(now.saturating_sub(MAX_LATENESS)) + played;
         let media = media * 100 / (100 + MAX_DRIFT_PERCENT);
         self.heard_at = self.heard_at.max(now.saturating_sub(MAX_STALL)) + media;
     }
@@ -168,6 +172,15 @@ mod tests {
             assert_eq!(pace.early(now), None, "after {now:?}");
             pace.came(CHUNK, now);
         }
+        // Nobody saves up by being silent.
+        let (mut pace, now) = (Pace::default(), Duration::from_secs(60));
+        pace.came(CHUNK, Duration::ZERO);
+        let mut came = Duration::ZERO;
+        while pace.early(now).is_none() {
+            pace.came(CHUNK, now);
+            came += CHUNK;
+        }
+        assert!((1_000..=1_200).contains(&came.as_millis()), "{came:?}");
         // What was poured while it was answered at once is not waited for.
         let mut pace = Pace::default();
         for _ in 0..1_000 {

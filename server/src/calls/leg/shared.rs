@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) all_is_read: bool,
     /// The call that the leg's chunks go to; `None` while it is alone.
     pub(super) call: Option<CallSender>,
+    /// How often that has changed.
+    pub(super) call_changes: u64,
     wants_events: bool,
     resume_token: String,
     /// How its call, or whoever else, ended the leg.
@@ -62,6 +64,7 @@ impl Shared {
                 downlink: Downlink::plain(AudioChunk::default()),
                 all_is_read: false,
                 call: None,
+                call_changes: 0,
                 wants_events: false,
                 resume_token: String::new(),
                 ended: None,
@@ -219,6 +222,7 @@ impl Line for Shared {
             state.downlink.accept(accepted, now);
         }
         state.call = call;
+        state.call_changes += 1;
         self.wake_taker(state);
     }
 

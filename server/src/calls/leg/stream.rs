@@ -30,14 +30,18 @@ use crate::{
     calls::{
         bridge::{Act, CallSender, Directory, Line, Membership, Seat, SeatOptions},
         config::CallCenterConfig,
-        route::Received,
+        route::{Outgoing, Place, Received},
     },
     lab::stamped,
-    transport::{AUDIO_CHUNK, Contained, LegInTime, Permit, StreamName, Turn, Work},
+    transport::{AUDIO_CHUNK, Contained, LegInTime, Permit, StreamName, TokenBucket, Turn, Work},
 };
 
 /// What a leg said last is heard by the others so long after it came, before the leg leaves its call.
 const LAST_WORDS: Duration = Duration::from_millis(150);
+
+/// What a party does: more than a person can.
+const MAX_EVENTS_AT_ONCE: u32 = 64;
+const MAX_EVENTS_PER_SECOND: u32 = 25;
 
 /// What one leg reads: the chunks of its peer.
 pub(crate) trait Requests: Send + 'static {
@@ -117,8 +121,9 @@ struct InCall {
     leg: Leg,
     /// `None`: it has only been tried.
     membership: Option<Membership>,
-    /// Whether its newest chunk was answered here.
-    was_alone: bool,
+    /// How often its call had become another when the peer was told last of the leg.
+    call_changes: u64,
+    events: TokenBucket,
 }
 
 impl<R: Requests> LegTask<R> {
@@ -275,8 +280,12 @@ impl<R: Requests> LegTask<R> {
         let Some(Lines::Sound(in_call)) = &self.leg else {
             return None;
         };
-        // While there is none, what comes is not read.
         let credits = Arc::clone(&in_call.membership.as_ref()?.seat().credits);
+        if let Ok(credit) = Arc::clone(&credits).try_acquire_owned() {
+            return Some(credit);
+        }
+        // While there is none, what comes is not read.
+        self.shared.lock().all_is_read = false;
         credits.acquire_owned().await.ok()
     }
 
@@ -395,51 +404,50 @@ impl InCall {
         let age_us = shared.lock().downlink.receive(chunk, arrived);
         let call = shared.call();
         let acts = acts_of(chunk, self.leg.totals().chunks + 1)?;
-        if let Some(membership) = &self.membership {
-            for act in acts {
-                do_act(act, membership.seat(), call.as_ref());
-            }
+        if !self.events.take(acts.len() as u32, arrived) {
+            return Err(LegError::TooManyEvents(MAX_EVENTS_PER_SECOND));
+        }
+        if let Some(membership) = &self.membership
+            && !acts.is_empty()
+        {
+            do_acts(acts, membership.seat(), call.as_ref());
         }
         let received = Received {
             sequence: chunk.sequence,
             at: arrived,
         };
         let taken = match call {
-            Some(call) => {
-                self.was_alone = false;
-                self.hand_over(&call, chunk, arrived, age_us, credit)
-                    .map(|()| None)
-            }
-            None => {
-                if !std::mem::replace(&mut self.was_alone, true) {
-                    self.leg.begin_alone();
+            Some(call) => self.hand_over(&call, chunk, arrived, age_us, credit),
+            None => match self.leg.alone() {
+                Alone::Silence => self.leg.take(chunk, arrived, age_us).map(|_| None),
+                Alone::Music => self.leg.play_music(chunk, arrived).map(Some),
+                Alone::Unspecified | Alone::Echo => {
+                    self.leg.answer(chunk, arrived, age_us).map(Some)
                 }
-                match self.leg.alone() {
-                    Alone::Silence => self.leg.take(chunk, arrived, age_us).map(|_| None),
-                    Alone::Music => self.leg.play_music(chunk, arrived).map(Some),
-                    Alone::Unspecified | Alone::Echo => {
-                        self.leg.answer(chunk, arrived, age_us).map(Some)
-                    }
-                }
-            }
+            },
         };
         shared.lock().log.received(self.leg.totals());
         let answer = taken?;
-        let accepted = match shared.call() {
-            Some(_) => None,
-            None => self.leg.accepted(),
-        };
-        shared.queue(|downlink, now| {
-            if let Some(accepted) = accepted {
-                downlink.accept(accepted, now);
+        let now = shared.now();
+        let mut state = shared.lock();
+        // In a call of several it is told by that.
+        if state.call.is_none() {
+            if std::mem::replace(&mut self.call_changes, state.call_changes) != state.call_changes {
+                self.leg.begin_alone();
             }
-            match answer {
-                Some(answer) => downlink.push(answer, now),
-                None => downlink.acknowledge(received, now),
+            if let Some(accepted) = self.leg.accepted() {
+                state.downlink.accept(accepted, now);
             }
-        });
+        }
+        match answer {
+            Some(answer) => state.downlink.push(answer, now),
+            None => state.downlink.acknowledge(received, now),
+        }
+        shared.wake_taker(state);
         Ok(())
     }
+
+    /// Gives the call a chunk. If it has just become alone, the chunk is answered as it came.
 
     fn hand_over(
         &mut self,
@@ -448,34 +456,51 @@ impl InCall {
         arrived: Duration,
         age_us: Option<u32>,
         credit: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), LegError> {
+    ) -> Result<Option<Outgoing>, LegError> {
         let taken = self.leg.take(chunk, arrived, age_us)?;
         let Some(membership) = &self.membership else {
-            return Ok(());
+            return Ok(None);
         };
         let seat = membership.seat();
         // One that came to be in a call as this chunk was read has all its credits.
         let own = || Arc::clone(&seat.credits).try_acquire_owned().ok();
         let Some(credit) = credit.or_else(own) else {
-            return Ok(());
+            return Ok(None);
         };
-        let handed_over = call.chunk(seat.key, taken, credit);
-        match handed_over.is_err() && seat.line.is_in(call) {
-            true => Err(LegError::CallLost),
-            // It has just become alone.
-            false => Ok(()),
+        let payload = taken.payload.clone();
+        if call.chunk(seat.key, taken, credit).is_ok() {
+            return Ok(None);
         }
+        if seat.line.is_in(call) {
+            return Err(LegError::CallLost);
+        }
+        let samples = self.leg.format().samples_per_channel(&payload);
+        let is_echo = matches!(self.leg.alone(), Alone::Unspecified | Alone::Echo);
+        Ok(is_echo.then(|| Outgoing {
+            samples_per_channel: samples.unwrap_or(0) as u64,
+            payload,
+            place: Place::At(chunk.media_time),
+            gap: proto::callcenter::Gap::None,
+            level: None,
+            since: arrived,
+            age_us,
+            answers: Some(Received {
+                sequence: chunk.sequence,
+                at: arrived,
+            }),
+        }))
     }
 }
 
-fn do_act(act: Act, seat: &Seat, call: Option<&CallSender>) {
-    match &act {
-        Act::Mute(is_muted) => seat.set_muted(*is_muted),
-        Act::Hold(is_on_hold) => seat.set_on_hold(*is_on_hold),
-        Act::Dtmf { .. } => {}
-    }
-    if let Some(call) = call {
-        call.act(seat.key, act);
+fn do_acts(acts: Vec<Act>, seat: &Seat, call: Option<&CallSender>) {
+    let Some(call) = call else {
+        acts.iter().for_each(|act| seat.act_alone(act));
+        return;
+    };
+    match Arc::clone(&seat.credits).try_acquire_owned() {
+        Ok(credit) => call.act(seat.key, acts, credit),
+        // It stays so when the call has caught up.
+        Err(_) => acts.iter().for_each(|act| seat.remember(act)),
     }
 }
 
@@ -483,6 +508,7 @@ fn status_of(error: &LegError) -> Status {
     match error {
         LegError::Internal(_) => Status::internal(error.to_string()),
         LegError::CallLost => Status::unavailable(error.to_string()),
+        LegError::TooManyEvents(_) => Status::resource_exhausted(error.to_string()),
         // It may repeat what was sent.
         _ => Status::invalid_argument(one_line(&error.to_string())),
     }
@@ -501,7 +527,8 @@ fn open(first: &AudioChunk, context: &LegContext, shared: &Arc<Shared>) -> Resul
     Ok(Lines::Sound(Box::new(InCall {
         leg,
         membership: None,
-        was_alone: true,
+        call_changes: 0,
+        events: TokenBucket::new(MAX_EVENTS_AT_ONCE, MAX_EVENTS_PER_SECOND, shared.now()),
     })))
 }
 

@@ -80,6 +80,8 @@ struct Leg {
     /// Samples per channel in what it is sent from a mix, and since which tick.
     packet_samples: usize,
     packet_since: u64,
+    /// Of its newest chunk without sound, if that was the newest.
+    last_gap: Option<audio::Gap>,
     /// Where the next sample of a peer stands that does not number.
     media_time: u64,
     voice: Voice,
@@ -97,6 +99,8 @@ pub(crate) struct Routing {
     /// Who was cut off, as it spoke, since the last tick: its last words fade.
     cut_off: Vec<(PartyId, Voice)>,
     encoded: u64,
+    /// What was chosen for somebody is no more so.
+    is_dirty: bool,
     deliveries: Vec<Delivery>,
 }
 
@@ -113,6 +117,7 @@ impl Routing {
             packet_since: self.ticks,
             voice: Voice::new(format.format, &format.effects),
             format,
+            last_gap: None,
             media_time: 0,
             hears: PartySet::default(),
             route: Route::Nothing,
@@ -131,6 +136,7 @@ impl Routing {
     /// Chooses the routes anew, after somebody has come, gone, been muted or held. What it returns is a
     /// fault: those parties cannot be in the call.
     pub(crate) fn update(&mut self, call: &Call, now: Duration) -> Vec<PartyId> {
+        self.is_dirty = false;
         for (party, _) in call.parties() {
             let hears = call.hears(party);
             if let Some(leg) = self.leg_mut(party) {
@@ -158,6 +164,7 @@ impl Routing {
     /// It panicked, with these words.
     pub(crate) fn insert(&mut self, from: PartyId, mut arrived: Arrived) -> Result<(), String> {
         let ticks = self.ticks;
+        let mut turns_choppy = false;
         let Some(leg) = self.leg_mut(from) else {
             return Ok(());
         };
@@ -166,8 +173,10 @@ impl Routing {
             false => {
                 let samples = leg.format.format.samples_per_channel(&arrived.payload);
                 let samples = samples.unwrap_or(leg.packet_samples);
+                let was_choppy = leg.is_choppy();
                 let is_first = leg.chunk_samples.replace(samples).is_none();
                 leg.follow_chunks(ticks, is_first);
+                turns_choppy = leg.is_choppy() && !was_choppy;
                 samples as u64
             }
         };
@@ -175,11 +184,30 @@ impl Routing {
             arrived.media_time = leg.media_time;
             leg.media_time += samples;
         }
-        self.forward(from, &arrived, samples);
+        // What says no more than the one before it is nothing to anybody else.
+        let is_news = match arrived.payload.is_empty() {
+            true => {
+                leg.last_gap.replace(arrived.gap) != Some(arrived.gap)
+                    && arrived.gap != audio::Gap::None
+            }
+            false => {
+                leg.last_gap = None;
+                true
+            }
+        };
+        self.is_dirty |= turns_choppy;
+        if is_news {
+            self.forward(from, &arrived);
+        }
         let Some(leg) = self.leg_mut(from) else {
             return Ok(());
         };
         output::contain(|| leg.voice.insert(&arrived))
+    }
+
+    /// Whether [`Routing::update`] is due, by what came.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_dirty
     }
 
     /// The next 10 ms. What it returns is a fault of ours: those parties cannot go on.
@@ -240,8 +268,9 @@ impl Routing {
     fn can_relay(&self, listener: PartyId) -> Option<PartyId> {
         let leg = self.leg(listener)?;
         let from = leg.hears.only().filter(|_| leg.format.is_numbered)?;
-        let speaker = &self.leg(from)?.format;
-        (speaker.format == leg.format.format && speaker.effects.is_none()).then_some(from)
+        let speaker = self.leg(from)?;
+        let is_equal = speaker.format.format == leg.format.format;
+        (is_equal && speaker.format.effects.is_none() && !speaker.is_choppy()).then_some(from)
     }
 
     /// Chooses the route of one listener.
@@ -268,9 +297,22 @@ impl Routing {
             (Route::Nothing | Route::Relay { .. }, None) => return self.begin_mix(listener),
         };
         let stops = next == Route::Nothing && leg.route != Route::Nothing;
+        let waiting = match (leg.route, next) {
+            (Route::Mix { .. }, Route::Relay { from, .. }) => {
+                self.leg(from).map(|leg| leg.voice.waiting())
+            }
+            _ => None,
+        };
         self.remove_listener(listener);
         if let Some(leg) = self.leg_mut(listener) {
             leg.route = next;
+        }
+        // What waited to be mixed goes ahead of what comes; before it there is a pause.
+        for (n, mut arrived) in waiting.into_iter().flatten().enumerate() {
+            if n == 0 {
+                arrived.gap = audio::Gap::Silence;
+            }
+            self.forward_to(listener, &arrived);
         }
         if stops {
             let marker = Outgoing {
@@ -344,37 +386,47 @@ impl Routing {
     }
 
     /// Sends a packet to all to whom its speaker is relayed.
-    fn forward(&mut self, from: PartyId, arrived: &Arrived, samples: u64) {
-        let Some(speaker) = self.leg(from) else {
+    fn forward(&mut self, from: PartyId, arrived: &Arrived) {
+        let listeners: PartySet = parties_mut(&mut self.legs)
+            .filter(
+                |(_, leg)| matches!(leg.route, Route::Relay { from: heard, .. } if heard == from),
+            )
+            .map(|(listener, _)| listener)
+            .collect();
+        for listener in listeners.iter() {
+            self.forward_to(listener, arrived);
+        }
+    }
+
+    /// Sends a packet of the one who is relayed to this listener.
+    fn forward_to(&mut self, listener: PartyId, arrived: &Arrived) {
+        let Some(leg) = self.leg_mut(listener) else {
             return;
         };
-        let most = speaker.format.format.samples_in(MAX_JUMP) as u64;
-        for (listener, leg) in parties_mut(&mut self.legs) {
-            let Route::Relay { from: heard, until } = &mut leg.route else {
-                continue;
-            };
-            if *heard != from {
-                continue;
-            }
-            let mut skipped = 0;
-            if samples > 0 {
-                skipped = until.map_or(0, |until| arrived.media_time.saturating_sub(until));
-                *until = Some(arrived.media_time.saturating_add(samples));
-            }
-            self.deliveries.push(Delivery {
-                to: listener,
-                outgoing: Outgoing {
-                    payload: arrived.payload.clone(),
-                    samples_per_channel: samples,
-                    place: Place::After(if skipped > most { 0 } else { skipped }),
-                    gap: gap(arrived.gap),
-                    level: arrived.level,
-                    since: arrived.at,
-                    age_us: arrived.age_us.filter(|_| samples > 0),
-                    answers: None,
-                },
-            });
+        let format = leg.format.format;
+        let Route::Relay { until, .. } = &mut leg.route else {
+            return;
+        };
+        let (mut skipped, mut samples) = (0, 0);
+        if !arrived.payload.is_empty() {
+            samples = format.samples_per_channel(&arrived.payload).unwrap_or(0) as u64;
+            skipped = until.map_or(0, |until| arrived.media_time.saturating_sub(until));
+            *until = Some(arrived.media_time.saturating_add(samples));
         }
+        let most = format.samples_in(MAX_JUMP) as u64;
+        self.deliveries.push(Delivery {
+            to: listener,
+            outgoing: Outgoing {
+                payload: arrived.payload.clone(),
+                samples_per_channel: samples,
+                place: Place::After(if skipped > most { 0 } else { skipped }),
+                gap: gap(arrived.gap),
+                level: arrived.level,
+                since: arrived.at,
+                age_us: arrived.age_us.filter(|_| samples > 0),
+                answers: None,
+            },
+        });
     }
 
     /// Each listener to the bus on which it hears what it hears now, in its format.
@@ -570,6 +622,12 @@ impl Routing {
 }
 
 impl Leg {
+    /// Whether its chunks are too short to be passed on one by one.
+    fn is_choppy(&self) -> bool {
+        let least = self.format.format.samples_in(MIN_PACKET);
+        self.chunk_samples.is_some_and(|samples| samples < least)
+    }
+
     /// A peer is sent packets as long as its own chunks, of which one has come.
     fn follow_chunks(&mut self, ticks: u64, is_first: bool) {
         let least = self.format.format.samples_in(MIN_PACKET).max(1);

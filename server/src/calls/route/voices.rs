@@ -8,8 +8,11 @@ use audio::{
     mixing::{Arrived, ExactFrame, InboundPath, MixingError},
 };
 
-/// The newest packets of a speaker that nobody mixes are kept to warm its decoder with.
-const KEPT_PACKETS: usize = 3;
+/// So many of its newest packets warm a voice's decoder.
+const WARMING_PACKETS: usize = 3;
+
+/// So many are kept: more than a jitter buffer holds, as a rule.
+const KEPT_PACKETS: usize = 24;
 
 /// Below this level (−dBov, RFC 6464) nothing is heard, and nothing mixed.
 const INAUDIBLE_LEVEL: u8 = 72;
@@ -53,21 +56,31 @@ impl Voice {
 
     /// Takes a packet as it arrives.
     pub(super) fn insert(&mut self, arrived: &Arrived) {
-        match &mut self.inbound {
-            Some(inbound) => inbound.insert(arrived),
-            None => {
-                let silences = matches!(arrived.gap, Gap::Muted | Gap::Silence | Gap::Device);
-                if arrived.payload.is_empty() && silences {
-                    self.kept.clear();
-                }
-                if !arrived.payload.is_empty() {
-                    if self.kept.len() == KEPT_PACKETS {
-                        self.kept.pop_front();
-                    }
-                    self.kept.push_back(arrived.clone());
-                }
-            }
+        if let Some(inbound) = &mut self.inbound {
+            inbound.insert(arrived);
         }
+        let silences = matches!(arrived.gap, Gap::Muted | Gap::Silence | Gap::Device);
+        if arrived.payload.is_empty() && silences {
+            self.kept.clear();
+        }
+        if !arrived.payload.is_empty() {
+            if self.kept.len() == KEPT_PACKETS {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(arrived.clone());
+        }
+    }
+
+    /// The packets that came, and are not mixed yet.
+    pub(super) fn waiting(&self) -> Vec<Arrived> {
+        let Some(position) = self.position() else {
+            return Vec::new();
+        };
+        let waiting = self
+            .kept
+            .iter()
+            .filter(|packet| packet.media_time >= position);
+        waiting.cloned().collect()
     }
 
     /// From now on it is mixed. Returns what was heard elsewhere as frames, for an encoder that takes over.
@@ -83,10 +96,11 @@ impl Voice {
             .inbound
             .insert(InboundPath::new(self.format, &self.effects)?);
         let mut heard = Vec::new();
-        for packet in std::mem::take(&mut self.kept) {
+        let older = self.kept.len().saturating_sub(WARMING_PACKETS);
+        for packet in self.kept.iter().skip(older) {
             match before {
                 Before::Heard => heard.extend(inbound.warm(&packet.payload)),
-                Before::NotHeard => inbound.insert(&packet),
+                Before::NotHeard => inbound.insert(packet),
             }
         }
         let channels = self.format.channels();

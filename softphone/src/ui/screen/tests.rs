@@ -5,6 +5,8 @@ use audio::{
     near_end::{EchoCanceller, NearEndStats},
 };
 
+use proto::callcenter::{self, event};
+
 use super::*;
 use crate::{
     device::DeviceStats,
@@ -70,6 +72,7 @@ fn in_call() -> CallStatus {
             ..SessionStatus::default()
         },
         dropped: 3,
+        on_hold: false,
         recording: false,
     }
 }
@@ -303,4 +306,86 @@ fn without_a_terminal_it_is_one_line() {
         screen(|_| ()).plain_line(),
         "01:15 in call  you -23.4 dBFS  far silent      mouth-to-ear 52 ms  MOS 4.3  concealed 0.0 %  rtt 1.2 ms"
     );
+}
+
+/// A status in which Ada speaks, and so many others are there.
+fn with_others(others: usize) -> CallStatus {
+    let party = |n: usize| callcenter::Party {
+        leg_id: format!("leg-{n}"),
+        display_name: if n == 1 {
+            "Ada".to_owned()
+        } else {
+            format!("Guest {n}")
+        },
+        ..callcenter::Party::default()
+    };
+    let roster = callcenter::Roster {
+        parties: (0..=others).map(party).collect(),
+        own_leg_id: "leg-0".to_owned(),
+    };
+    let talking = callcenter::Talking {
+        leg_id: "leg-1".to_owned(),
+        talking: true,
+    };
+    let mut status = in_call();
+    for event in [event::Event::Roster(roster), event::Event::Talking(talking)] {
+        status
+            .session
+            .parties
+            .apply(&callcenter::Event { event: Some(event) });
+    }
+    status
+}
+
+#[test]
+fn the_others_are_shown_and_a_warning_goes_before_them() {
+    let mut screen = Screen::default();
+    screen.update(with_others(2));
+    let lines = screen.lines(80, 10);
+    assert_eq!(lines[3], "with Ada (talking), Guest 2");
+    screen.update(with_others(40));
+    assert!(
+        screen
+            .lines(60, 10)
+            .iter()
+            .all(|line| line.chars().count() <= 60)
+    );
+    // Where there is no room for both.
+    for ms in [100, 200] {
+        let mut status = with_others(2);
+        status.elapsed += Duration::from_millis(ms);
+        status.engine.near_level = level(-6.0, 0.0);
+        screen.update(status);
+    }
+    let lines = screen.lines(80, 10);
+    assert!(
+        lines[3].starts_with("with Ada") && lines[4].starts_with("clipping"),
+        "{lines:?}"
+    );
+    for height in [3, 4] {
+        let lines = screen.lines(80, height);
+        assert!(
+            !lines.iter().any(|line| line.starts_with("with ")),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.starts_with("clipping")),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn who_is_on_hold_sees_that_on_any_screen() {
+    let mut status = with_others(1);
+    status.on_hold = true;
+    let mut screen = Screen::default();
+    screen.update(status);
+    for (width, height) in [(80, 10), (80, 3), (80, 1), (25, 10)] {
+        let lines = screen.lines(width, height);
+        assert!(
+            lines.iter().any(|line| line.contains("ON HOLD")),
+            "{lines:?}"
+        );
+    }
 }

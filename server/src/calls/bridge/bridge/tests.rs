@@ -649,7 +649,7 @@ fn what_somebody_says_changes_no_bit_for_those_who_must_not_hear_it() {
     let seed = 1;
     let all = random_call(seed, None);
     assert!(all.len() > 5_000, "{}", all.len());
-    for silenced in 0..20 {
+    for silenced in (0..20).step_by(2) {
         let without = random_call(seed, Some(silenced));
         assert_eq!(all.len(), without.len());
         let (mut heard, mut forbidden) = (0, 0);

@@ -650,12 +650,17 @@ async fn a_peer_that_waits_for_each_answer_has_one_whoever_comes_and_goes() {
     for n in 0..400 {
         // Knows fields 1 to 5, and says nothing before it has heard something.
         one.peer.send(one.plain()).unwrap();
+        if n % 40 == 35 {
+            // While it waits.
+            sleep(Duration::from_millis(1)).await;
+            two = None;
+        }
         let answer = timeout(Duration::from_millis(200), one.answers.next()).await;
         assert!(matches!(answer, Ok(Some(Ok(_)))), "chunk {n}: {answer:?}");
         sleep(CHUNK / 2).await;
         match n % 40 {
             10 => two = Some(call.leg()),
-            30 => two = None,
+            30 if n < 200 => two = None,
             _ => {}
         }
         if let Some(two) = &mut two {
@@ -716,6 +721,8 @@ async fn who_pours_into_a_call_of_several_is_heard_at_the_pace_of_time() {
     let (pours, mut other) = (call.leg(), call.leg());
     other.say_of(2);
     sleep(CHUNK).await;
+    // Alone until then.
+    assert_eq!(other.heard(), [2]);
     for n in 0..1_000_u32 {
         let chunk = of((n / 100) as u8, pours.plain());
         pours.peer.send(chunk).unwrap();
