@@ -68,10 +68,10 @@ impl Bridge {
         let joined = contract_party(&party);
         let own_leg_id = party.leg_id.clone();
         let id = self.call.join(party)?;
-        if self.talks.len() <= id.index() {
-            self.talks.resize(id.index() + 1, Talk::default());
+        match self.talks.get_mut(id.index()) {
+            Some(talk) => *talk = Talk::default(),
+            None => self.talks.resize(id.index() + 1, Talk::default()),
         }
-        self.talks[id.index()] = Talk::default();
         self.routing.join(id, format);
         self.tell_others(id, &event::Event::Joined(joined));
         if !knows {

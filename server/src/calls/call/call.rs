@@ -32,10 +32,10 @@ impl Call {
         if index >= MAX_PARTIES {
             return None;
         }
-        if index == self.parties.len() {
-            self.parties.push(None);
+        match self.parties.get_mut(index) {
+            Some(place) => *place = Some(party),
+            None => self.parties.push(Some(party)),
         }
-        self.parties[index] = Some(party);
         PartyId::at(index)
     }
 

@@ -27,15 +27,16 @@ pub(crate) struct PartySet([u64; WORDS]);
 
 impl PartySet {
     pub(crate) fn insert(&mut self, party: PartyId) {
-        self.0[party.index() / 64] |= 1 << (party.index() % 64);
+        self.change(party, |word, bit| *word |= bit);
     }
 
     pub(crate) fn remove(&mut self, party: PartyId) {
-        self.0[party.index() / 64] &= !(1 << (party.index() % 64));
+        self.change(party, |word, bit| *word &= !bit);
     }
 
     pub(crate) fn contains(&self, party: PartyId) -> bool {
-        self.0[party.index() / 64] & 1 << (party.index() % 64) != 0
+        let word = self.0.get(party.index() / 64).copied().unwrap_or(0);
+        word >> (party.index() % 64) & 1 == 1
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,11 +56,25 @@ impl PartySet {
     }
 
     pub(crate) fn and(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
+        self.with(other, |own, other| own & other)
     }
 
     pub(crate) fn without(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
+        self.with(other, |own, other| own & !other)
+    }
+
+    fn change(&mut self, party: PartyId, change: impl FnOnce(&mut u64, u64)) {
+        if let Some(word) = self.0.get_mut(party.index() / 64) {
+            change(word, 1 << (party.index() % 64));
+        }
+    }
+
+    fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let mut joined = *self;
+        for (word, other) in joined.0.iter_mut().zip(other.0) {
+            *word = join(*word, other);
+        }
+        joined
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = PartyId> + use<> {

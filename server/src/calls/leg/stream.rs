@@ -345,13 +345,13 @@ impl<R: Requests> LegTask<R> {
     }
 
     fn end(&mut self, end: Result<(), Status>) {
-        if let Some(Lines::Sound(in_call)) = &mut self.leg {
-            if let Some(membership) = &mut in_call.membership {
-                membership.leaves_because(&match &end {
-                    Ok(()) => "hung up".to_owned(),
-                    Err(status) => one_line(status.message()),
-                });
-            }
+        if let Some(Lines::Sound(in_call)) = &mut self.leg
+            && let Some(membership) = &mut in_call.membership
+        {
+            membership.leaves_because(&match &end {
+                Ok(()) => "hung up".to_owned(),
+                Err(status) => one_line(status.message()),
+            });
         }
         // It leaves its call.
         self.leg = None;
@@ -448,7 +448,6 @@ impl InCall {
     }
 
     /// Gives the call a chunk. If it has just become alone, the chunk is answered as it came.
-
     fn hand_over(
         &mut self,
         call: &CallSender,

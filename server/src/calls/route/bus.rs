@@ -54,6 +54,8 @@ pub(super) struct Packet {
 pub(super) struct Bus {
     /// What its newest frame was.
     class: Class,
+    /// What its next frame will be: what most of its listeners hear then.
+    next: Option<Class>,
     pub(super) listeners: PartySet,
     path: OutboundPath,
     /// The newest frames, not limited: for an encoder that takes over.
@@ -84,6 +86,7 @@ impl Bus {
         path.begin_anew();
         Ok(Self {
             class,
+            next: None,
             listeners: PartySet::default(),
             path,
             history,
@@ -106,8 +109,37 @@ impl Bus {
         Ok(fork)
     }
 
-    pub(super) fn class(&self) -> &Class {
-        &self.class
+    /// Chooses what it goes on with, of what its listeners hear.
+    pub(super) fn plan(&mut self, classes: &[(PartyId, Class)]) {
+        let mut counts: Vec<(Class, usize)> = Vec::new();
+        for (party, class) in classes {
+            if !self.listeners.contains(*party) || !self.fits(class) {
+                continue;
+            }
+            match counts.iter_mut().find(|(other, _)| other == class) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((*class, 1)),
+            }
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        self.next = most.map(|(class, _)| class);
+    }
+
+    /// It goes on with this.
+    pub(super) fn plan_for(&mut self, class: Class) {
+        self.next = Some(class);
+    }
+
+    /// Whether a party can hear this class on it. What it was heard to say at the last tick may still fade out
+    /// here.
+    pub(super) fn takes(&self, party: PartyId, class: &Class) -> bool {
+        let is_free = || !self.class.voices.contains(party);
+        self.next == Some(*class) && (self.listeners.contains(party) || is_free())
+    }
+
+    /// Whether it can go on with another class.
+    pub(super) fn fits(&self, class: &Class) -> bool {
+        (class.format, class.packet_samples) == (self.class.format, self.class.packet_samples)
     }
 
     /// One more listener, whose decoder has heard something else.
@@ -131,7 +163,8 @@ impl Bus {
         let channels = self.class.format.channels();
         let mut sum = match unheard.len() < voices.len() {
             true => {
-                let mut sum = tick.totals[channels - 1].clone();
+                let [mono, stereo] = &tick.totals;
+                let mut sum = if channels == 1 { mono } else { stereo }.clone();
                 tick.frames(&unheard).for_each(|frame| sum.subtract(frame));
                 sum
             }

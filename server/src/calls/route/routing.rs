@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use audio::{
     Effects, Format,
-    mixing::{Arrived, ExactSum},
+    mixing::{Arrived, ExactSum, MixingError},
 };
 use bytes::Bytes;
 use proto::callcenter::Gap;
@@ -107,11 +107,11 @@ pub(crate) struct Routing {
 impl Routing {
     /// One more party. [`Routing::update`] is due.
     pub(crate) fn join(&mut self, party: PartyId, format: LegFormat) {
+        self.cut_off.retain(|(id, _)| *id != party);
         if self.legs.len() <= party.index() {
             self.legs.resize_with(party.index() + 1, || None);
         }
-        self.cut_off.retain(|(id, _)| *id != party);
-        self.legs[party.index()] = Some(Leg {
+        let leg = Leg {
             chunk_samples: None,
             packet_samples: format.format.samples_in(2 * super::TICK),
             packet_since: self.ticks,
@@ -121,7 +121,10 @@ impl Routing {
             media_time: 0,
             hears: PartySet::default(),
             route: Route::Nothing,
-        });
+        };
+        if let Some(place) = self.legs.get_mut(party.index()) {
+            *place = Some(leg);
+        }
     }
 
     /// A party has gone. [`Routing::update`] is due.
@@ -274,11 +277,7 @@ impl Routing {
     }
 
     /// Chooses the route of one listener.
-    fn route(
-        &mut self,
-        listener: PartyId,
-        now: Duration,
-    ) -> Result<(), audio::mixing::MixingError> {
+    fn route(&mut self, listener: PartyId, now: Duration) -> Result<(), MixingError> {
         let relay = self.can_relay(listener);
         let Some(leg) = self.leg(listener) else {
             return Ok(());
@@ -334,7 +333,7 @@ impl Routing {
     }
 
     /// From now on the listener hears a mix, from where its speaker was heard last.
-    fn begin_mix(&mut self, listener: PartyId) -> Result<(), audio::mixing::MixingError> {
+    fn begin_mix(&mut self, listener: PartyId) -> Result<(), MixingError> {
         let ticks = self.ticks;
         let Some(leg) = self.leg(listener) else {
             return Ok(());
@@ -442,64 +441,44 @@ impl Routing {
                 classes.push((party, class));
             }
         }
-        // What each bus goes on with: what most of its listeners hear.
-        let mut next: Vec<Option<Class>> = vec![None; self.buses.len()];
-        for at in 0..self.buses.len() {
-            let wanted = classes.iter().filter(|(party, class)| {
-                self.buses[at].listeners.contains(*party) && fits(class, self.buses[at].class())
-            });
-            let mut counts: Vec<(Class, usize)> = Vec::new();
-            for (_, class) in wanted {
-                match counts.iter_mut().find(|(other, _)| other == class) {
-                    Some((_, count)) => *count += 1,
-                    None => counts.push((*class, 1)),
-                }
-            }
-            next[at] = counts
-                .into_iter()
-                .max_by_key(|(_, count)| *count)
-                .map(|(class, _)| class);
+        for bus in &mut self.buses {
+            bus.plan(&classes);
         }
         let mut faults = Vec::new();
         for (party, class) in classes {
-            let now_on = self
-                .buses
-                .iter()
-                .position(|bus| bus.listeners.contains(party));
-            let same = |at: usize| next[at] == Some(class);
-            // What it was heard to say at the last tick may still fade out there.
-            let is_free = |at: usize| !self.buses[at].class().voices.contains(party);
-            let target =
-                (0..self.buses.len()).find(|&at| same(at) && (is_free(at) || now_on == Some(at)));
-            match (now_on, target) {
-                (Some(from), Some(to)) if from == to => {}
-                (from, Some(to)) => {
-                    if let Some(from) = from {
-                        self.buses[from].listeners.remove(party);
-                    }
-                    self.buses[to].add(party);
-                }
-                (from, None) => {
-                    let bus = match from.filter(|&from| fits(&class, self.buses[from].class())) {
-                        Some(from) => self.buses[from].fork(),
-                        None => Bus::new(class, VecDeque::new(), 0),
-                    };
-                    match bus {
-                        Ok(mut bus) => {
-                            if let Some(from) = from {
-                                self.buses[from].listeners.remove(party);
-                            }
-                            bus.add(party);
-                            self.buses.push(bus);
-                            next.push(Some(class));
-                        }
-                        Err(_) => faults.push(party),
+            let bus = self.buses.iter().position(|bus| bus.takes(party, &class));
+            let bus = bus.and_then(|at| self.buses.get_mut(at));
+            match bus.map(|bus| bus.listeners.contains(party)) {
+                Some(true) => {}
+                Some(false) => {
+                    self.remove_listener(party);
+                    let mut buses = self.buses.iter_mut();
+                    if let Some(bus) = buses.find(|bus| bus.takes(party, &class)) {
+                        bus.add(party);
                     }
                 }
+                None => match self.new_bus(party, class) {
+                    Ok(mut bus) => {
+                        self.remove_listener(party);
+                        bus.plan_for(class);
+                        bus.add(party);
+                        self.buses.push(bus);
+                    }
+                    Err(_) => faults.push(party),
+                },
             }
         }
         self.buses.retain(|bus| !bus.listeners.is_empty());
         faults
+    }
+
+    /// A bus of its own for a listener, which goes on with what it has heard until now.
+    fn new_bus(&self, listener: PartyId, class: Class) -> Result<Bus, MixingError> {
+        let mut buses = self.buses.iter();
+        match buses.find(|bus| bus.listeners.contains(listener) && bus.fits(&class)) {
+            Some(bus) => bus.fork(),
+            None => Bus::new(class, VecDeque::new(), 0),
+        }
     }
 
     /// Mixes each bus and sends its packets to its listeners.
@@ -638,11 +617,6 @@ impl Leg {
             self.packet_since = ticks;
         }
     }
-}
-
-/// Whether a bus can go on with another class.
-fn fits(class: &Class, bus: &Class) -> bool {
-    (class.format, class.packet_samples) == (bus.format, bus.packet_samples)
 }
 
 fn parties_mut(legs: &mut [Option<Leg>]) -> impl Iterator<Item = (PartyId, &mut Leg)> {

@@ -26,7 +26,7 @@ const KEYS: [(&str, &str); 9] = [
     ("m", "mute, and unmute"),
     ("space", "talk while held (or mute)"),
     ("h", "hold, and back"),
-    ("0-9", "keys of a telephone, also * and #"),
+    ("0-9", "telephone keys, also * and #"),
     ("+ -", "volume"),
     ("d", "where the time goes"),
     ("?", "these keys"),

@@ -204,6 +204,8 @@ fn the_keys_at_40_columns() {
         [
             "m      mute, and unmute",
             "space  talk while held (or mute)",
+            "h      hold, and back",
+            "0-9    telephone keys, also * and #",
             "+ -    volume",
             "d      where the time goes",
             "?      these keys",

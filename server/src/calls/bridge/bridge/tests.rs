@@ -311,9 +311,9 @@ fn peers_of_any_format_and_length_hear_each_other_and_not_themselves() {
                 .iter()
                 .all(|(_, outgoing)| outgoing.samples_per_channel == samples)
         );
-        for other in 0..legs.len() {
+        for (other, (name, ..)) in legs.iter().enumerate() {
             let level = peer.hears(hz(other), 1.0, 2.8);
-            let case = format!("{} of {}: {level} dB", peer.name, legs[other].0);
+            let case = format!("{} of {}: {level} dB", peer.name, name);
             match other == n {
                 true => assert!(level < -60.0, "{case}"),
                 // A sine of 0.1.
