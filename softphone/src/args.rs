@@ -128,7 +128,7 @@ pub struct CallArgs {
     pub name: String,
 
     /// What is heard while nobody else is in the call. [default: silence with --call, else
-    /// echo; with --synthetic: echo]
+    /// echo]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub alone: Option<AloneChoice>,
 
@@ -279,8 +279,6 @@ impl CallArgs {
             (Some(AloneChoice::Silence), _) => Alone::Silence,
             (Some(AloneChoice::Music), _) => Alone::Music,
             (Some(AloneChoice::Echo), _) | (None, None) => Alone::Echo,
-            // An ear for a tone is to hear one.
-            (None, Some(_)) if self.synthetic => Alone::Echo,
             (None, Some(_)) => Alone::Silence,
         }
     }

@@ -2,6 +2,7 @@
 
 mod running;
 pub mod signals;
+mod tone_pair;
 
 use std::{
     path::Path,
@@ -12,6 +13,7 @@ use std::{
 use audio::{Codec, Effects, Format};
 use proto::callcenter::Alone;
 use running::{RunningCall, Said};
+use tone_pair::TonePair;
 
 use crate::{
     args::{CallArgs, Sink, Source},
@@ -105,6 +107,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         push_to_talk: PushToTalk::default(),
         signals: Signals::new(),
         said: Said::default(),
+        tone_pair: devices.tone_pair,
         is_with_others: args.named_call().is_some(),
         decides_on_echo: args.has_real_devices() && args.aec == EchoChoice::Auto,
     };
@@ -178,6 +181,7 @@ struct Devices {
     /// The file that the speaker is, if it is one.
     sink_file: Option<Recording>,
     ear: Option<Ear>,
+    tone_pair: Option<TonePair>,
 }
 
 /// Opening a device may take seconds, so not on a thread of tokio's.
@@ -202,10 +206,18 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
     };
     let usage = |why| Verdict::new(ExitCode::Usage, why);
     if args.synthetic {
-        let ear = Ear::new(args.tone);
+        // Another one is waited for, and which tone is ours goes by who came first.
+        let is_pair = args.named_call().is_some() && args.alone() != Alone::Echo;
+        let (hz, ear) = match is_pair {
+            true => (0.0, Ear::for_another()),
+            false => (args.tone, Ear::new(args.tone)),
+        };
+        let microphone = ToneMicrophone::new(hz, TONE_DBFS);
+        let pair = || TonePair::new(args.tone, microphone.control(), ear.clone());
         return Ok(Devices {
+            tone_pair: is_pair.then(pair),
             ends: (
-                Box::new(ToneMicrophone::new(args.tone, TONE_DBFS)),
+                Box::new(microphone),
                 Box::new(VirtualSpeaker::ear(ear.clone())),
             ),
             source_finished: None,
@@ -219,6 +231,7 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
             source_finished: None,
             sink_file: None,
             ear: None,
+            tone_pair: None,
         });
     }
     let mut source_finished = None;
@@ -255,6 +268,7 @@ fn open_devices_blocking(args: &CallArgs) -> Result<Devices, Verdict> {
         source_finished,
         sink_file,
         ear: None,
+        tone_pair: None,
     })
 }
 
@@ -375,7 +389,17 @@ pub(crate) fn judge(
         );
     }
     let waits = args.alone() == Alone::Silence && !session.leg_id.is_empty();
-    if session.sound_received == 0 && waits {
+    let nobody = || {
+        Verdict::new(
+            ExitCode::NoAudio,
+            "nobody else came into the call; start the same command once more beside it",
+        )
+    };
+    let heard = match ear.map(Ear::report) {
+        Some(None) => return nobody(),
+        heard => heard.flatten(),
+    };
+    if session.sound_received == 0 && waits && heard.is_none() {
         return Verdict::new(ExitCode::Good, "the call is over; nobody was heard in it");
     }
     if session.sound_received == 0 && !engine.muted && !engine.withheld {
@@ -388,11 +412,11 @@ pub(crate) fn judge(
             ),
         );
     }
-    match ear {
-        Some(ear) => {
+    match heard {
+        Some((frequency_hz, heard)) => {
             let unprocessed = plan.effects.as_ref().is_some_and(Effects::is_none);
             let expected = Expected {
-                frequency_hz: args.tone,
+                frequency_hz,
                 level_dbfs: unprocessed.then_some(TONE_DBFS),
                 strict: args.strict,
                 stalled: args
@@ -400,7 +424,7 @@ pub(crate) fn judge(
                     .as_ref()
                     .map_or_else(Stalled::default, |line| Stalled::of(line, plan.duration)),
             };
-            judge_tone(expected, &ear.report(), Report::concealed_ratio(engine))
+            judge_tone(expected, &heard, Report::concealed_ratio(engine))
         }
         None => Verdict::new(ExitCode::Good, "the call is over"),
     }

@@ -5,24 +5,20 @@
 
 use std::{
     env,
-    io::Write as _,
     time::{Duration, Instant},
 };
 
 use audio::{Effects, Encoder, Format};
 use proto::callcenter::{AudioChunk, call_center_client::CallCenterClient};
 use tests::{
-    Process, Server,
+    Server,
     analysis::percentile,
+    bare_echo,
     cpu::{process_seconds, thread_seconds},
-    scripted_far_end::ScriptedFarEnd,
     signals::speech,
 };
 use tokio::{runtime::Runtime, sync::mpsc, time::MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
-
-/// Set for the copy of this program that is the bare echo.
-const ECHO: &str = "SERVER_COST_ECHO";
 
 /// Round trips for each of the delays, in turns, so that a busy moment meets all alike.
 const TURNS: usize = 20;
@@ -31,12 +27,8 @@ const ROUND_TRIPS: usize = 250;
 /// Between two chunks of twenty calls in chunks of 10 ms.
 const PAUSE: Duration = Duration::from_micros(500);
 
-const LIMIT: Duration = Duration::from_secs(30);
-
 fn main() {
-    if env::var_os(ECHO).is_some() {
-        echo();
-    }
+    bare_echo::serve_if_asked();
     let calls = number("--calls", 20);
     let seconds = number("--seconds", 10);
     let runtime = Runtime::new().expect("the system has threads");
@@ -75,7 +67,7 @@ fn main() {
         }
     }
 
-    let (echo, echo_uri) = bare_echo();
+    let (echo, echo_uri) = bare_echo::start();
     for chunk_ms in [10, 20] {
         let packets = packets(chunk_ms);
         let chunks = (seconds * 1_000 / chunk_ms) as usize;
@@ -264,23 +256,5 @@ fn chunk(audio_data: bytes::Bytes, sequence: u64) -> AudioChunk {
         sequence,
         age_us: 25_000,
         ..AudioChunk::default()
-    }
-}
-
-/// The bare echo in a process of its own, as the server is.
-fn bare_echo() -> (Process, String) {
-    let program = env::current_exe().expect("a program knows its own path");
-    let process = Process::start(program, &[], &[(ECHO.to_owned(), "1".to_owned())]);
-    let line = process.wait_for_stdout("echo on ", LIMIT);
-    let uri = line.trim().trim_start_matches("echo on ").to_owned();
-    (process, uri)
-}
-
-fn echo() -> ! {
-    let mirror = ScriptedFarEnd::mirror();
-    println!("echo on http://{}", mirror.addr());
-    std::io::stdout().flush().expect("somebody reads");
-    loop {
-        std::thread::park();
     }
 }

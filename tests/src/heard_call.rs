@@ -1,8 +1,9 @@
 //! A call as somebody hears it: speech into the virtual microphone, and what comes out of the
 //! virtual speaker judged from outside, against what was said.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use hound::{SampleFormat, WavSpec, WavWriter};
 use serde_json::Value;
 
 use crate::{
@@ -59,11 +60,63 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
     let server = Server::start(&["--log", "error"]);
     let addr = server.addr().to_string();
     let args = [&["--server", &addr, "--json"][..], flags].concat();
-    let mut softphone = Process::start(bin("softphone"), &args, &rig.env());
+    let softphone = Process::start(bin("softphone"), &args, &rig.env());
     softphone.wait_for_stderr("connected", LIMIT);
     if !flags.contains(&"--aec") {
         softphone.wait_for_stderr("echo canceller", LIMIT);
     }
+    heard_from(rig, softphone, words)
+}
+
+/// How a listener in a call of several hears the one who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// As it was encoded: there is nobody else.
+    Relayed,
+    /// With a third party, who says nothing.
+    Mixed,
+}
+
+/// Says `words` into the microphone of one softphone, and judges what comes out of the speaker of another
+/// that is in the same call, both with the flags that a person gives, as they are on one clock.
+///
+/// # Errors
+/// The rig was not clean.
+///
+/// # Panics
+/// A softphone did not connect, or ended otherwise than well.
+pub fn heard_conference(rig: &Rig, route: Route, words: &[f32]) -> Result<HeardCall, Unclean> {
+    let server = Server::start(&["--log", "error"]);
+    let addr = server.addr().to_string();
+    let silence = rig.dir().join("silence.wav");
+    write_silence(&silence);
+    let silence = silence.display().to_string();
+    let join = |name: &str, args: &[&str]| {
+        let all = [
+            "--server", &addr, "--call", "room", "--json", "--name", name,
+        ];
+        let args = [&all[..], args].concat();
+        Process::start(bin("softphone"), &args, &rig.env())
+    };
+    let listener = join("listener", &["--source", &silence]);
+    listener.wait_for_stderr("nobody else is in the call yet", LIMIT);
+    let mut others = vec![join("speaker", &["--sink", "null"])];
+    listener.wait_for_stderr("speaker joined", LIMIT);
+    if route == Route::Mixed {
+        let third = ["--source", &silence, "--sink", "null"];
+        others.push(join("third", &third));
+        listener.wait_for_stderr("third joined", LIMIT);
+    }
+    let heard = heard_from(rig, listener, words);
+    for mut other in others {
+        other.signal("INT");
+        other.wait(LIMIT);
+    }
+    heard
+}
+
+/// Says `words` into the microphone and judges what this softphone plays.
+fn heard_from(rig: &Rig, mut softphone: Process, words: &[f32]) -> Result<HeardCall, Unclean> {
     let mut quiet_first = vec![0.0; (QUIET_FIRST.as_secs_f64() * f64::from(RATE)) as usize];
     quiet_first.extend_from_slice(words);
     let words = &quiet_first;
@@ -98,6 +151,21 @@ pub fn heard_call(rig: &Rig, flags: &[&str], words: &[f32]) -> Result<HeardCall,
         figures,
         said: output.stderr,
     })
+}
+
+/// More of it than any call here lasts.
+fn write_silence(path: &Path) {
+    let spec = WavSpec {
+        channels: 1,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: SampleFormat::Int,
+    };
+    let mut writer = WavWriter::create(path, spec).expect("a file can be made");
+    for _ in 0..RATE * 120 {
+        writer.write_sample(0_i16).expect("a sample fits");
+    }
+    writer.finalize().expect("the file can be written");
 }
 
 /// Of the loud pieces of `said`, the part that is not in `heard`, at none of the delays that were

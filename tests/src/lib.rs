@@ -7,6 +7,7 @@
 pub mod analysis;
 pub mod attacks;
 pub mod bad_sink;
+pub mod bare_echo;
 pub mod bare_ticker;
 pub mod cpu;
 pub mod device_pairs;

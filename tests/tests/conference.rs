@@ -10,7 +10,12 @@ use std::{
 
 use caller::{Caller, chunk, later};
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
-use tests::{Output, Process, Server, bin, python::python, python::repository};
+use serde_json::Value;
+use tests::{
+    Output, Process, Server, bin,
+    python::{python, repository},
+    stall_watch::{judged, watched},
+};
 use tonic::Code;
 
 /// Far more than anything here needs; a hang becomes a failure.
@@ -240,6 +245,53 @@ fn three_parties_of_two_kinds_hear_both_others() {
             hears(who, &heard, rate, theirs, own);
         }
     }
+}
+
+/// A synthetic call in the call `pair`.
+fn synthetic(server: &Server, duration: &str) -> Process {
+    let addr = server.addr().to_string();
+    let args = [
+        "--synthetic",
+        "--server",
+        &addr,
+        "--call",
+        "pair",
+        "--duration",
+        duration,
+        "--json",
+    ];
+    Process::start(bin("softphone"), &args, &[])
+}
+
+#[test]
+fn a_synthetic_call_started_twice_hears_the_other_tone_and_once_says_that_nobody_came() {
+    let server = Server::start(&[]);
+    let pair = || {
+        let mut first = synthetic(&server, "8s");
+        first.wait_for_stderr("nobody else is in the call yet", LIMIT);
+        let mut second = synthetic(&server, "5s");
+        [second.wait(LIMIT), first.wait(LIMIT)]
+    };
+    // Where this machine stood still it may have concealed too much.
+    let is_good = |outputs: &[Output; 2]| outputs.iter().all(|output| output.code == Some(0));
+    if let Some(outputs) = judged(|| watched(pair), is_good) {
+        for (output, hz) in outputs.iter().zip([440.0, 440.0 * 1.37]) {
+            assert_eq!(output.code, Some(0), "{output:?}");
+            let figures: Value = serde_json::from_str(&output.stdout).expect("JSON");
+            let heard = figures["tone"]["frequency_hz"].as_f64().expect("a number");
+            assert!((heard - hz).abs() < 1.0, "{heard} Hz: {figures:#}");
+            assert!(
+                figures["delay_ms"]["median"]["sum"].as_f64().is_some(),
+                "{figures:#}"
+            );
+        }
+    }
+    let output = synthetic(&server, "1s").wait(LIMIT);
+    assert_eq!(output.code, Some(5), "{output:?}");
+    assert!(
+        output.stderr.contains("nobody else came into the call"),
+        "{output:?}"
+    );
 }
 
 #[tokio::test]

@@ -55,7 +55,16 @@ fn a_locale_without_utf_8_gets_screens_and_lines_in_ascii() {
 fn a_locale_changes_nothing_of_what_programs_read() {
     let server = Server::start(&[]);
     let addr = server.addr().to_string();
-    let args = ["--json", "--synthetic", "--duration", "1s", "--call", "é→"];
+    let args = [
+        "--json",
+        "--synthetic",
+        "--duration",
+        "1s",
+        "--call",
+        "é→",
+        "--alone",
+        "echo",
+    ];
     let args = [&args[..], &["--server", &addr]].concat();
     let env = [("LC_ALL".to_owned(), "C".to_owned())];
     let call = Process::start(bin("softphone"), &args, &env).wait(LIMIT);

@@ -12,6 +12,7 @@ use proto::{ServerAddress, text::one_line};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::signals::Signals;
+use super::tone_pair::TonePair;
 use super::{Plan, judge, judge_written, worth};
 use crate::{
     args::CallArgs,
@@ -89,6 +90,8 @@ pub(super) struct RunningCall {
     pub(super) push_to_talk: PushToTalk,
     pub(super) signals: Signals,
     pub(super) said: Said,
+    /// Of a synthetic call with others.
+    pub(super) tone_pair: Option<TonePair>,
     /// Whether others are expected in the call.
     pub(super) is_with_others: bool,
     /// Whether that is measured, and so worth a word.
@@ -218,6 +221,9 @@ impl RunningCall {
 
     fn look(&mut self) {
         let status = self.status();
+        if let Some(pair) = &self.tone_pair {
+            pair.follow(&status.session.parties);
+        }
         self.keep_what_was_learned(&status.engine.learned);
         self.say_changes(&status);
         self.say_recording_stopped();
@@ -337,7 +343,7 @@ impl RunningCall {
         let worth = worth(&session);
         let [recording, sink] =
             [self.recording, self.sink_file].map(|file| file.map(|file| file.finish(worth)));
-        let tone = ear.map(Ear::report);
+        let tone = ear.and_then(Ear::report).map(|(_, report)| report);
         let verdict = judge(args, plan, end, &engine, &session, ear);
         let verdict = judge_written(verdict, recording.as_ref());
         let verdict = judge_written(verdict, sink.as_ref());

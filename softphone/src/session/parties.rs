@@ -28,6 +28,7 @@ pub struct Party {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parties {
     others: Vec<Party>,
+    own_place: Option<usize>,
     /// The server has told who is in the call.
     is_known: bool,
     /// What happened, in words.
@@ -40,10 +41,17 @@ impl Parties {
         &self.others
     }
 
+    /// Our place in the call, from 0, as everybody counts; `None` until the server has told.
+    pub fn own_place(&self) -> Option<usize> {
+        self.own_place
+    }
+
     /// Takes what the server tells.
     pub fn apply(&mut self, event: &Event) {
         match &event.event {
             Some(event::Event::Roster(roster)) => {
+                let mut places = roster.parties.iter();
+                self.own_place = places.position(|party| party.leg_id == roster.own_leg_id);
                 let others = roster.parties.iter();
                 let others = others.filter(|party| party.leg_id != roster.own_leg_id);
                 let others: Vec<_> = others.map(party).collect();

@@ -121,7 +121,7 @@ fn call(length: Duration, script: &Script) -> Call {
         }
     }
     Call {
-        heard: ear.report(),
+        heard: ear.report().expect("it listens").1,
         status: simulation.status(),
         dropped: simulation.dropped(),
         course,

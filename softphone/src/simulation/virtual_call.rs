@@ -92,7 +92,7 @@ pub fn call(args: &CallArgs) -> Result<Report, Verdict> {
         engine,
         dropped: simulation.dropped(),
         session,
-        tone: Some(ear.report()),
+        tone: ear.report().map(|(_, report)| report),
         recording: None,
         sink: None,
         virtual_line: Some(VirtualFigures {

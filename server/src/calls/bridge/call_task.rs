@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use audio::mixing::Arrived;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::mpsc,
     task::yield_now,
     time::{Instant, sleep_until},
 };
@@ -14,101 +14,18 @@ use tonic::Status;
 use tracing::{error, info};
 
 use super::{
-    bridge::{Act, Bridge, Output},
-    directory::Directory,
-    line::Seat,
+    bridge::{Bridge, Output},
+    link::{CallSender, Message, Newcomer, Seat},
+    registry::Registry,
 };
 use crate::calls::{call::PartyId, route::TICK};
 
 /// So many messages are taken up before a tick at most.
 const MESSAGES_BEFORE_A_TICK: usize = 128;
 
-/// How somebody comes into a call.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Newcomer {
-    New,
-    /// It was alone there, and has been told so.
-    Knows,
-    /// It takes the place of the leg with this token, if that is still there.
-    Resumes(String),
-}
-
-/// To a call, from its legs.
-enum Message {
-    Join {
-        seat: Arc<Seat>,
-        newcomer: Newcomer,
-    },
-    Chunk {
-        key: u64,
-        arrived: Arrived,
-        credit: OwnedSemaphorePermit,
-    },
-    Acts {
-        key: u64,
-        acts: Vec<Act>,
-        credit: OwnedSemaphorePermit,
-    },
-    Leave {
-        key: u64,
-        reason: String,
-    },
-}
-
-/// Where a call's legs hand over what they have. What waits is bounded by the legs' credits.
-#[derive(Clone)]
-pub(crate) struct CallSender(mpsc::UnboundedSender<Message>);
-
-/// The call takes nothing any more: it has only one leg, or its thread has ended. What was to be handed over.
-#[derive(Debug)]
-pub(crate) struct Hung;
-
-impl CallSender {
-    pub(super) fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
-    }
-
-    pub(super) fn join(&self, seat: Arc<Seat>, newcomer: Newcomer) {
-        // Who joins a call that ends just now finds out with its first chunk.
-        let _ = self.0.send(Message::Join { seat, newcomer });
-    }
-
-    pub(super) fn leave(&self, key: u64, reason: &str) {
-        let reason = reason.to_owned();
-        let _ = self.0.send(Message::Leave { key, reason });
-    }
-
-    /// A leg's chunk.
-    ///
-    /// # Errors
-    /// The call takes nothing any more.
-    pub(crate) fn chunk(
-        &self,
-        key: u64,
-        arrived: Arrived,
-        credit: OwnedSemaphorePermit,
-    ) -> Result<(), Hung> {
-        let chunk = Message::Chunk {
-            key,
-            arrived,
-            credit,
-        };
-        self.0.send(chunk).map_err(|_| Hung)
-    }
-
-    /// What a leg's party does.
-    pub(crate) fn act(&self, key: u64, acts: Vec<Act>, credit: OwnedSemaphorePermit) {
-        let _ = self.0.send(Message::Acts { key, acts, credit });
-    }
-}
-
 /// One call of several.
 pub(super) struct CallTask {
-    directory: Arc<Directory>,
+    registry: Arc<Registry>,
     call_id: String,
     inbox: mpsc::UnboundedReceiver<Message>,
     sender: CallSender,
@@ -123,20 +40,20 @@ pub(super) struct CallTask {
 }
 
 impl CallTask {
-    pub(super) fn new(directory: Arc<Directory>, call_id: String) -> (CallSender, Self) {
-        let (sender, inbox) = mpsc::unbounded_channel();
+    pub(super) fn new(registry: Arc<Registry>, call_id: String) -> (CallSender, Self) {
+        let (sender, inbox) = CallSender::new();
         let task = Self {
-            directory,
+            registry,
             call_id,
             inbox,
-            sender: CallSender(sender.clone()),
+            sender: sender.clone(),
             bridge: Bridge::default(),
             seats: Vec::new(),
             parties: HashMap::new(),
             unanswered: HashMap::new(),
             next_tick: None,
         };
-        (CallSender(sender), task)
+        (sender, task)
     }
 
     /// Until nobody, or only one, is left.
@@ -214,13 +131,10 @@ impl CallTask {
                 self.leave(key, &reason);
                 match self.seats.as_slice() {
                     // Somebody may have come whose message is not here yet.
-                    [] => return !self.directory.is_over(&self.call_id, &self.sender),
+                    [] => return !self.registry.is_over(&self.call_id, &self.sender),
                     [(_, last)] => {
                         let last = Arc::clone(last);
-                        if self
-                            .directory
-                            .make_alone(&self.call_id, &last, &self.sender)
-                        {
+                        if self.registry.make_alone(&self.call_id, &last, &self.sender) {
                             self.send();
                             self.answer_the_last(&last);
                             return false;

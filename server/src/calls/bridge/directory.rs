@@ -1,44 +1,27 @@
-//! Which calls there are, and where each lives. Asked when a leg comes or goes, not on the way of a chunk.
+//! How a leg comes into the call that it names, and out of it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use proto::callcenter::{Event, Roster, event};
 use tonic::Status;
 
 use super::{
     bridge::contract_party,
-    call_task::{CallSender, CallTask, Newcomer},
-    line::Seat,
+    call_task::CallTask,
+    link::{Newcomer, Seat},
+    registry::{Entry, Home, Registry},
 };
 
 /// All calls of the server.
 pub(crate) struct Directory {
     max_calls: usize,
     max_legs_per_call: usize,
-    calls: Mutex<HashMap<String, Entry>>,
-}
-
-struct Entry {
-    /// The keys of all its legs. Never empty.
-    legs: BTreeSet<u64>,
-    home: Home,
-}
-
-enum Home {
-    /// Nowhere: those who are left are about to go.
-    Nowhere,
-    /// The only leg is answered where it is read.
-    Alone(Arc<Seat>),
-    /// It has a task.
-    Task(CallSender),
+    registry: Arc<Registry>,
 }
 
 /// A leg's being in a call. When it is dropped, the leg leaves.
 pub(crate) struct Membership {
-    directory: Arc<Directory>,
+    registry: Arc<Registry>,
     call_id: String,
     seat: Arc<Seat>,
     reason: Option<String>,
@@ -49,7 +32,7 @@ impl Directory {
         Arc::new(Self {
             max_calls,
             max_legs_per_call,
-            calls: Mutex::default(),
+            registry: Arc::default(),
         })
     }
 
@@ -59,13 +42,13 @@ impl Directory {
     /// # Errors
     /// RESOURCE_EXHAUSTED: the call has as many legs as it may, or the server as many calls.
     pub(crate) fn join(
-        self: &Arc<Self>,
+        &self,
         call_id: &str,
         seat: Seat,
         resumes: &str,
     ) -> Result<Membership, Status> {
         let seat = Arc::new(seat);
-        let mut calls = self.lock();
+        let mut calls = self.registry.lock();
         let count = calls.len();
         match calls.get_mut(call_id) {
             Some(entry) => {
@@ -94,37 +77,14 @@ impl Directory {
             }
         }
         Ok(Membership {
-            directory: Arc::clone(self),
+            registry: Arc::clone(&self.registry),
             call_id: call_id.to_owned(),
             seat,
             reason: None,
         })
     }
 
-    /// The call's task ends, as only this leg is left; unless somebody has come meanwhile.
-    pub(super) fn make_alone(&self, call_id: &str, seat: &Arc<Seat>, task: &CallSender) -> bool {
-        let mut calls = self.lock();
-        match calls.get_mut(call_id) {
-            Some(entry)
-                if matches!(&entry.home, Home::Task(call) if call.is_same(task))
-                    && entry.legs.iter().eq([&seat.key]) =>
-            {
-                entry.home = Home::Alone(Arc::clone(seat));
-                seat.line.set_call(None);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether nobody is in the call of this task, or about to be.
-    pub(super) fn is_over(&self, call_id: &str, task: &CallSender) -> bool {
-        let calls = self.lock();
-        let home = calls.get(call_id).map(|entry| &entry.home);
-        !matches!(home, Some(Home::Task(call)) if call.is_same(task))
-    }
-
-    fn add(self: &Arc<Self>, call_id: &str, entry: &mut Entry, seat: Arc<Seat>, resumes: &str) {
+    fn add(&self, call_id: &str, entry: &mut Entry, seat: Arc<Seat>, resumes: &str) {
         if let Home::Alone(first) = &entry.home
             && first.resume_token == resumes
         {
@@ -148,7 +108,7 @@ impl Directory {
             Home::Nowhere => return,
             Home::Task(call) => call.clone(),
             Home::Alone(first) => {
-                let (call, task) = CallTask::new(Arc::clone(self), call_id.to_owned());
+                let (call, task) = CallTask::new(Arc::clone(&self.registry), call_id.to_owned());
                 first.worker.spawn(task.run());
                 call.join(Arc::clone(first), Newcomer::Knows);
                 first.line.set_call(Some(call.clone()));
@@ -162,29 +122,6 @@ impl Directory {
         call.join(Arc::clone(&seat), newcomer);
         seat.line.set_call(Some(call.clone()));
         entry.home = Home::Task(call);
-    }
-
-    fn leave(&self, call_id: &str, seat: &Seat, reason: &str) {
-        let mut calls = self.lock();
-        let Some(entry) = calls.get_mut(call_id) else {
-            return;
-        };
-        if !entry.legs.remove(&seat.key) {
-            return;
-        }
-        match &entry.home {
-            Home::Task(call) => call.leave(seat.key, reason),
-            Home::Alone(alone) if alone.key == seat.key => entry.home = Home::Nowhere,
-            Home::Alone(_) | Home::Nowhere => {}
-        }
-        if entry.legs.is_empty() {
-            calls.remove(call_id);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        // Nothing that is done under the lock can panic half-way.
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -215,6 +152,6 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let reason = self.reason.as_deref().unwrap_or("the line was lost");
-        self.directory.leave(&self.call_id, &self.seat, reason);
+        self.registry.leave(&self.call_id, &self.seat, reason);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use audio::Effects;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use proto::callcenter::{Gap, Join};
+use proto::callcenter::{Event, Gap, Join, Muted, event};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, sleep},
@@ -743,4 +743,81 @@ async fn who_pours_into_a_call_of_several_is_heard_at_the_pace_of_time() {
         .collect();
     assert_eq!(counts, [100; 7]);
     assert!(heard.is_sorted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn legs_that_all_leave_at_once_leave_no_ghost_for_who_comes_then() {
+    let mut call = CallOfSeveral::new();
+    let (mut one, mut two) = (call.leg(), call.leg());
+    for _ in 0..5 {
+        one.say_of(1);
+        two.say_of(2);
+        sleep(CHUNK).await;
+    }
+    let permits = [Arc::clone(&one.permits), Arc::clone(&two.permits)];
+    // Both go, and another comes before the call has heard of that.
+    drop((one.answers, two.answers));
+    let mut three = call.leg();
+    three.say_of(3);
+    sleep(CHUNK).await;
+    assert_eq!(three.heard(), [3]);
+    let mut four = call.leg();
+    four.say_of(4);
+    sleep(CHUNK).await;
+    three.take_all();
+    four.take_all();
+    for _ in 0..20 {
+        three.say_of(3);
+        four.say_of(4);
+        sleep(CHUNK).await;
+        assert_eq!((three.heard(), four.heard()), (vec![4], vec![3]));
+    }
+    drop((three.answers, four.answers));
+    sleep(CHUNK).await;
+    for permits in permits.iter().chain([&three.permits, &four.permits]) {
+        assert!(
+            permits.take(None).is_ok(),
+            "a place is kept for who has gone"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_events_ends_its_leg_and_no_other() {
+    let mut call = CallOfSeveral::new();
+    let (mut floods, mut other) = (call.leg(), call.leg());
+    let mut heard = 0;
+    let mut ended = None;
+    for n in 0..200 {
+        let muted = |muted| Event {
+            event: Some(event::Event::Muted(Muted {
+                leg_id: String::new(),
+                muted,
+            })),
+        };
+        floods.sent += 1;
+        let chunk = AudioChunk {
+            sequence: floods.sent,
+            events: (0..10).map(|n| muted(n % 2 == 0)).collect(),
+            ..floods.plain()
+        };
+        floods.peer.send(chunk).unwrap();
+        other.say_of(2);
+        sleep(CHUNK).await;
+        other.take_all();
+        ended = ended.or(std::iter::from_fn(|| floods.take()).find_map(Result::err));
+        heard += usize::from(ended.is_none());
+        if n == 100 {
+            break;
+        }
+    }
+    assert_eq!(
+        ended.map(|status| status.code()),
+        Some(Code::ResourceExhausted)
+    );
+    assert!(heard < 20, "{heard} chunks");
+    // Alone again.
+    other.say_of(2);
+    sleep(CHUNK).await;
+    assert_eq!(other.heard(), [2]);
 }

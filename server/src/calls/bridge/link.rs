@@ -1,4 +1,4 @@
-//! What a call must know of one of its legs.
+//! A leg and its call: what each hands to the other, from whatever thread.
 
 use std::{
     sync::{
@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
+use audio::mixing::Arrived;
 use proto::callcenter::Event;
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
 use tonic::Status;
 
-use super::{
-    bridge::{Act, hold_event, muted_event},
-    call_task::CallSender,
-};
+use super::bridge::{Act, hold_event, muted_event};
 use crate::calls::{
     call::Party,
     route::{LegFormat, Outgoing},
@@ -23,6 +24,95 @@ use crate::calls::{
 
 /// Chunks of one leg that its call has not taken up yet.
 const MAX_UNTAKEN: usize = 32;
+
+/// How somebody comes into a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Newcomer {
+    New,
+    /// It was alone there, and has been told so.
+    Knows,
+    /// It takes the place of the leg with this token, if that is still there.
+    Resumes(String),
+}
+
+/// To a call, from its legs.
+pub(super) enum Message {
+    Join {
+        seat: Arc<Seat>,
+        newcomer: Newcomer,
+    },
+    Chunk {
+        key: u64,
+        arrived: Arrived,
+        credit: OwnedSemaphorePermit,
+    },
+    Acts {
+        key: u64,
+        acts: Vec<Act>,
+        credit: OwnedSemaphorePermit,
+    },
+    Leave {
+        key: u64,
+        reason: String,
+    },
+}
+
+/// Where a call's legs hand over what they have. What waits is bounded by the legs' credits.
+#[derive(Clone)]
+pub(crate) struct CallSender(mpsc::UnboundedSender<Message>);
+
+/// The call takes nothing any more: it has only one leg, or its thread has ended. What was to be handed over.
+#[derive(Debug)]
+pub(crate) struct Hung;
+
+impl CallSender {
+    /// Of a call that begins, with its other end.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Message>) {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        (Self(sender), inbox)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+
+    pub(super) fn join(&self, seat: Arc<Seat>, newcomer: Newcomer) {
+        // Who joins a call that ends just now finds out with its first chunk.
+        let _ = self.0.send(Message::Join { seat, newcomer });
+    }
+
+    pub(super) fn leave(&self, key: u64, reason: &str) {
+        let reason = reason.to_owned();
+        let _ = self.0.send(Message::Leave { key, reason });
+    }
+
+    /// A leg's chunk.
+    ///
+    /// # Errors
+    /// The call takes nothing any more.
+    pub(crate) fn chunk(
+        &self,
+        key: u64,
+        arrived: Arrived,
+        credit: OwnedSemaphorePermit,
+    ) -> Result<(), Hung> {
+        let chunk = Message::Chunk {
+            key,
+            arrived,
+            credit,
+        };
+        self.0.send(chunk).map_err(|_| Hung)
+    }
+
+    /// What a leg's party does.
+    pub(crate) fn act(&self, key: u64, acts: Vec<Act>, credit: OwnedSemaphorePermit) {
+        let _ = self.0.send(Message::Acts { key, acts, credit });
+    }
+}
 
 /// The way back to a leg's peer, from whatever thread. Nothing here waits.
 pub(crate) trait Line: Send + Sync {
