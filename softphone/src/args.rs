@@ -160,15 +160,14 @@ pub struct CallArgs {
     #[arg(long)]
     pub no_tone: bool,
 
-    /// Remove steady noise here, at the price of 6 ms, rather than at the server. [default: on for a
-    /// microphone with --call, else off]
-    #[arg(long, value_name = "WHEN", value_enum)]
-    pub ns: Option<Switch>,
+    /// Remove steady noise here, at the price of 6 ms, rather than at the server, which does not in a call
+    /// with others.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub ns: Switch,
 
-    /// Raise quiet speech here rather than at the server. [default: on for a microphone with --call, else
-    /// off]
-    #[arg(long, value_name = "WHEN", value_enum)]
-    pub agc: Option<Switch>,
+    /// Raise quiet speech here rather than at the server, likewise.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub agc: Switch,
 
     /// Microphone: a name, or an unambiguous part of one. While it is away the system's takes its
     /// place. [default: the system's, wherever that goes]
@@ -253,24 +252,14 @@ impl CallArgs {
     pub fn near_end(&self) -> NearEndChoice {
         NearEndChoice {
             echo: self.aec,
-            noise_suppression: self.ns.unwrap_or(self.cleans()),
-            gain_control: self.agc.unwrap_or(self.cleans()),
+            noise_suppression: self.ns,
+            gain_control: self.agc,
         }
     }
 
     /// The call that others may be in. An empty name is none.
     pub fn named_call(&self) -> Option<&str> {
         self.call.as_deref().filter(|id| !id.is_empty())
-    }
-
-    /// Where others hear this microphone, it is cleaned here: what they are sent can then be relayed as it
-    /// is.
-    fn cleans(&self) -> Switch {
-        let is_microphone = self.source == Source::Mic && !self.synthetic;
-        match self.named_call().is_some() && is_microphone {
-            true => Switch::On,
-            false => Switch::Off,
-        }
     }
 
     /// What is heard while nobody else is in the call.
