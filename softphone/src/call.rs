@@ -93,6 +93,8 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         downlink_tx,
     );
 
+    // Before anybody can know of the call: whoever hangs up at once ends it in order, too.
+    let signals = Signals::new();
     let mut running = RunningCall {
         clock,
         duration: plan.duration,
@@ -105,7 +107,7 @@ async fn call_shown(args: &CallArgs, ui: impl FnOnce() -> Ui) -> Result<Report, 
         session: tokio::spawn(session.run()),
         ui: ui(),
         push_to_talk: PushToTalk::default(),
-        signals: Signals::new(),
+        signals,
         said: Said::default(),
         tone_pair: devices.tone_pair,
         is_with_others: args.named_call().is_some(),
