@@ -216,11 +216,6 @@ impl InboundPath {
             .map(|end| end.saturating_sub(u64::try_from(waiting / 1_000_000).unwrap_or(u64::MAX)))
     }
 
-    /// Where the jitter buffer stands.
-    pub fn stats(&self) -> crate::JitterBufferStats {
-        self.render.stats()
-    }
-
     fn behind_buffer_us(&self) -> u32 {
         let chain = self.chain.as_ref().map_or(0, Chain::delay_samples) as u64;
         let chain_us = chain * 1_000_000 / u64::from(SAMPLE_RATE_HZ);

@@ -86,6 +86,9 @@ struct Queue {
     is_resumed: bool,
 }
 
+/// So many keys are told with one chunk.
+const MAX_DIGITS: usize = 8;
+
 /// Whether we are heard, and hear.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Presence {
@@ -209,7 +212,9 @@ impl Uplink {
                 on_hold: now.is_on_hold,
             })
         });
-        let digits = std::mem::take(&mut queue.digits).into_iter().map(|digit| {
+        // A server takes no more at once; the rest goes with the chunks after this one.
+        let count = queue.digits.len().min(MAX_DIGITS);
+        let digits = queue.digits.drain(..count).map(|digit| {
             event::Event::Dtmf(Dtmf {
                 digit: digit.to_string(),
                 ..Dtmf::default()

@@ -183,7 +183,8 @@ impl Bus {
             sum.add_faded(frame, Fade::Out);
         }
         let frame = sum.frame();
-        if self.history.len() == self.history_frames() {
+        // What a relay left may be longer.
+        while self.history.len() >= self.history_frames() {
             self.history.pop_front();
         }
         self.history.push_back(frame.clone());
